@@ -1,0 +1,1 @@
+"""Everything that knows LiteLLM: its management API and its database schema."""

@@ -1,0 +1,1 @@
+"""Pure: desired and observed tenants in, a sorted plan out; only `apply` has effects."""

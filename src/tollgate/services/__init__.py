@@ -1,0 +1,1 @@
+"""What runs inside our own containers; each subpackage is one program and imports nothing from the other packages."""

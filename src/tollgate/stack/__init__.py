@@ -1,0 +1,1 @@
+"""Everything that touches the host: engine, images, secrets, compose, deploy, doctor."""
