@@ -1,0 +1,1 @@
+"""How a LiteLLM replica starts: secret files in, the environment LiteLLM insists on, then the server itself."""

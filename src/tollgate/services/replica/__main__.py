@@ -1,0 +1,56 @@
+"""The replica's entrypoint: read /run/secrets, export what LiteLLM reads from its environment, exec the server.
+
+`docker inspect` therefore shows no secret: the values exist only in the environment of the process itself. It runs
+with the Python of whatever LiteLLM image is used, so it imports nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+SECRETS = Path("/run/secrets")
+
+
+def environment(secrets: Path, inherited: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the server: `inherited` plus every secret under the name LiteLLM looks for.
+
+    Raises OSError when a secret file is missing or cannot be read, ValueError when one is empty.
+    """
+
+    def read(name: str) -> str:
+        value = (secrets / name).read_text().strip()
+        if not value:
+            raise ValueError(f"secret {name} is empty")
+        return value
+
+    host, port, database, user = (inherited[f"POSTGRES_{part}"] for part in ("HOST", "PORT", "DB", "USER"))
+    password = quote(read("postgres_password"), safe="")
+    provider_keys: dict[str, str] = json.loads(read("provider_keys.json"))
+    return {
+        **inherited,
+        **provider_keys,
+        "DATABASE_URL": f"postgresql://{user}:{password}@{host}:{port}/{database}",
+        "REDIS_PASSWORD": read("redis_password"),
+        "LITELLM_MASTER_KEY": read("master_key"),
+        "LITELLM_SALT_KEY": read("salt_key"),
+    }
+
+
+def main() -> int:
+    try:
+        environ = environment(SECRETS, os.environ)
+    except (OSError, ValueError, KeyError) as error:
+        # The container restarts until the file is there; the message names the file or variable, never a value.
+        print(f"error: replica cannot start: {error}", file=sys.stderr)
+        print("hint:  run `make deploy`, which writes every secret and setting a replica needs", file=sys.stderr)
+        return 1
+    os.execvpe("litellm", ["litellm", *sys.argv[1:]], environ)  # noqa: S606  replaces this process; no shell
+
+
+if __name__ == "__main__":
+    sys.exit(main())

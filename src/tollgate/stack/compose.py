@@ -1,0 +1,128 @@
+"""Docker Compose for one deployment: which files, which project, and what it says of its containers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tollgate.errors import TollgateError
+from tollgate.site import Site
+from tollgate.stack.commands import Command
+from tollgate.stack.progress import Progress
+
+MIGRATE = "migrate"
+DATABASES = ("postgres", "redis")
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container as Compose sees it. `health` is healthy, unhealthy, starting, or empty without a health check."""
+
+    service: str
+    name: str
+    id: str
+    state: str
+    health: str
+    exit_code: int
+    running_for: str
+
+    @property
+    def ready(self) -> bool:
+        return self.state == "running" and self.health in ("healthy", "")
+
+    @property
+    def failed(self) -> bool:
+        return self.state in ("exited", "dead") or self.health == "unhealthy"
+
+
+@dataclass(frozen=True)
+class Compose:
+    """The stack's Compose project. `files` and `env_file` are absolute."""
+
+    project: str
+    files: tuple[Path, ...]
+    env_file: Path
+
+    @classmethod
+    def core(cls, site: Site, project: str) -> Compose:
+        files = (
+            site.root / "compose" / "compose.yaml",
+            site.rendered_dir / "compose" / "replicas.yaml",
+            site.root / "compose" / "observability.yaml",
+        )
+        return cls(project, files, site.rendered_dir / "compose.env")
+
+    @classmethod
+    def basic(cls, site: Site, project: str) -> Compose:
+        return cls(f"{project}-basic", (site.root / "compose" / "basic.yaml",), site.rendered_dir / "basic.env")
+
+    def argv(self, *arguments: str) -> list[str]:
+        files = [word for file in self.files for word in ("-f", str(file))]
+        return ["docker", "compose", "-p", self.project, "--env-file", str(self.env_file), *files, *arguments]
+
+    @property
+    def rendered(self) -> bool:
+        """Whether there is anything to talk to Compose about yet."""
+        return self.env_file.is_file() and all(file.is_file() for file in self.files)
+
+    def run(self, step: str, progress: Progress, *arguments: str, hint: str = "") -> str:
+        """Run one Compose command to its end, its lines going to `progress`; StepError when it fails."""
+        # `--progress plain` would print every layer; without a terminal Compose already prints one line an event.
+        return Command(step, self.argv(*arguments), hint).run(progress)
+
+    def ask(self, *arguments: str, timeout: float = 60) -> str:
+        """The output of a read-only Compose command; TollgateError with its message when it fails."""
+        if not self.rendered:
+            raise TollgateError("nothing is deployed here yet", "run `make deploy`")
+        done = subprocess.run(self.argv(*arguments), capture_output=True, text=True, timeout=timeout)
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise TollgateError(f"docker compose {arguments[0]}: {last}", "is Docker running? `make doctor` tells more")
+        return done.stdout
+
+    def containers(self) -> list[Container]:
+        """Every container of the project, stopped ones too, by service name."""
+        rows = _json_lines(self.ask("ps", "--all", "--format", "json"))
+        found = [
+            Container(
+                service=row["Service"],
+                name=row["Name"],
+                id=row["ID"],
+                state=row["State"],
+                health=row.get("Health", ""),
+                exit_code=int(row.get("ExitCode", 0)),
+                running_for=row.get("RunningFor", row.get("Status", "")),
+            )
+            for row in rows
+        ]
+        return sorted(found, key=lambda container: container.service)
+
+    def services(self) -> list[str]:
+        """The services of the enabled profiles, one-shot ones included, sorted."""
+        return sorted(self.ask("config", "--services").split())
+
+    def address(self, service: str, port: int) -> tuple[str, int]:
+        """Where `service`'s container port is published on this host; a wildcard address becomes loopback."""
+        lines = self.ask("port", service, str(port)).split()
+        if not lines:
+            raise TollgateError(f"{service} does not publish port {port}: it is not running", "run `make start`")
+        host, _, published = lines[0].rpartition(":")
+        return ("127.0.0.1" if host in ("0.0.0.0", "[::]", "") else host), int(published)  # noqa: S104
+
+    def tail(self, service: str, lines: int = 20) -> list[str]:
+        """The last log lines of a service, without Compose's prefix; empty where there is no container."""
+        command = self.argv("logs", "--no-color", "--no-log-prefix", "--tail", str(lines), service)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60)
+        return [line for line in done.stdout.splitlines() if line.strip()]
+
+
+def _json_lines(text: str) -> Sequence[dict[str, str]]:
+    """Compose 2.21 and later print one object a line; earlier ones print an array."""
+    text = text.strip()
+    if text.startswith("["):
+        rows: list[dict[str, str]] = json.loads(text)
+        return rows
+    return [json.loads(line) for line in text.splitlines() if line]

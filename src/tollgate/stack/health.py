@@ -1,0 +1,69 @@
+"""Waits until containers are ready, says what it waits for, and stops early when one cannot become ready."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+
+from tollgate.errors import StepError
+from tollgate.stack.compose import Compose, Container
+from tollgate.stack.masking import mask
+from tollgate.stack.progress import Progress
+
+# A replica imports LiteLLM (8 to 13 s of one core); three of them share two cores on the smallest machine.
+START_SECONDS = 240.0
+# Docker restarts a container that exits; this many restarts mean it will not come up by waiting longer.
+PATIENCE_SECONDS = 20.0
+
+
+def wait_ready(
+    step: str,
+    compose: Compose,
+    services: Collection[str],
+    progress: Progress,
+    within: float = START_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Return once every service in `services` is running and healthy.
+
+    Raises StepError with the container's last log lines when one stays down for `PATIENCE_SECONDS`, is unhealthy,
+    or when `within` seconds have passed.
+    """
+    began = clock()
+    down_since: dict[str, float] = {}
+    while True:
+        seen = {container.service: container for container in compose.containers()}
+        waiting = [name for name in sorted(services) if name not in seen or not seen[name].ready]
+        if not waiting:
+            return
+        progress.detail("waiting for " + ", ".join(_state(name, seen.get(name)) for name in waiting))
+        now = clock()
+        for name in waiting:
+            if name in seen and seen[name].failed:
+                down_since.setdefault(name, now)
+        for name in list(down_since):
+            if name not in waiting:
+                del down_since[name]
+            elif now - down_since[name] > PATIENCE_SECONDS:
+                raise _not_ready(step, compose, name, seen.get(name))
+        if now - began > within:
+            raise _not_ready(step, compose, waiting[0], seen.get(waiting[0]))
+        time.sleep(0.5)
+
+
+def _state(name: str, container: Container | None) -> str:
+    if container is None:
+        return f"{name} (not created)"
+    return f"{name} ({container.health or container.state})"
+
+
+def _not_ready(step: str, compose: Compose, name: str, container: Container | None) -> StepError:
+    state = _state(name, container)
+    if container is not None and container.state == "exited":
+        state = f"{name} (exited with {container.exit_code})"
+    return StepError(
+        step,
+        f"{state} did not become healthy",
+        f"its whole log: `make logs S={name}`; when the cause is mended, run `make deploy` again: it goes on from here",
+        [mask(line) for line in compose.tail(name)],
+    )
