@@ -1,0 +1,92 @@
+"""The two indexes LiteLLM builds after its migrations, and those an interrupted build left unusable.
+
+Its own migration job does both; ours stands in for that job. Every build is CONCURRENTLY, so a gateway that is
+serving keeps writing its spend log meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from tollgate.litellm.migrate.database import Connection
+
+
+@dataclass(frozen=True)
+class LogIndex:
+    """An index on the spend log under the name that Prisma derives from LiteLLM's schema."""
+
+    name: str
+    table: str
+    columns: tuple[str, ...]
+
+
+# REQUEST_LOG_INDEXES of litellm_proxy_extras/request_log_indexes.py; a contract test compares the two.
+LOG_INDEXES = (
+    LogIndex("LiteLLM_SpendLogs_api_key_startTime_idx", "LiteLLM_SpendLogs", ("api_key", "startTime")),
+    LogIndex("LiteLLM_SpendLogs_litellm_call_id_idx", "LiteLLM_SpendLogs", ("litellm_call_id",)),
+)
+# What an interrupted REINDEX CONCURRENTLY leaves beside the index it was rebuilding.
+_LEFTOVER = ("_ccnew", "_ccold")
+
+
+def unusable(connection: Connection) -> list[str]:
+    """Name the indexes on LiteLLM's tables that PostgreSQL marked invalid: kept up to date, never used."""
+    rows = connection.execute(
+        """SELECT i.relname FROM pg_index x
+             JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
+            WHERE NOT x.indisvalid AND starts_with(t.relname, 'LiteLLM_')
+              AND i.relkind = 'i' AND i.relnamespace = 'public'::regnamespace
+            ORDER BY i.relname"""
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def missing(connection: Connection) -> list[LogIndex]:
+    """List the log indexes still to be built. A partitioned log is left to LiteLLM's own partitioning scripts."""
+    rows = connection.execute(
+        """SELECT t.relname, coalesce(array_agg(i.relname) FILTER (WHERE i.relname IS NOT NULL), '{}')
+             FROM pg_class t LEFT JOIN pg_index x ON x.indrelid = t.oid LEFT JOIN pg_class i ON i.oid = x.indexrelid
+            WHERE t.relkind = 'r' AND t.relnamespace = 'public'::regnamespace AND t.relname = ANY(%s)
+            GROUP BY t.relname""",
+        ([index.table for index in LOG_INDEXES],),
+    ).fetchall()
+    there: dict[str, list[str]] = dict(rows)
+    return [index for index in LOG_INDEXES if index.table in there and index.name not in there[index.table]]
+
+
+def finish(connection: Connection, say: Callable[[str], None]) -> int:
+    """Build what is missing, rebuild what is unusable; return how many indexes that were. Safe to be cut off."""
+    todo = missing(connection)
+    for index in todo:
+        say(f"building index {index.name}")
+        columns = sql.SQL(", ").join(sql.Identifier(column) for column in index.columns)
+        connection.execute(
+            sql.SQL("CREATE INDEX CONCURRENTLY {} ON {} ({})").format(
+                sql.Identifier(index.name), sql.Identifier(index.table), columns
+            )
+        )
+    broken = unusable(connection)
+    for name in broken:
+        if any(mark in name for mark in _LEFTOVER):
+            drop(connection, name)
+        else:
+            say(f"rebuilding index {name}, which an interrupted build left unusable")
+            connection.execute(sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.Identifier(name)))
+    return len(todo) + len(broken)
+
+
+def state(connection: Connection, name: str) -> bool | None:
+    """Say whether an index is usable; None where there is no such index."""
+    row = connection.execute(
+        """SELECT x.indisvalid FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+            WHERE i.relname = %s AND i.relnamespace = 'public'::regnamespace""",
+        (name,),
+    ).fetchone()
+    return None if row is None else bool(row[0])
+
+
+def drop(connection: Connection, name: str) -> None:
+    connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(name)))
