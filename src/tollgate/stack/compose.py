@@ -100,6 +100,15 @@ class Compose:
         ]
         return sorted(found, key=lambda container: container.service)
 
+    def running(self) -> dict[str, tuple[str, str]]:
+        """Container id and start time of each running service: a restart or a new container shows up as a difference."""
+        ids = {row.service: row.id for row in self.containers() if row.state == "running"}
+        if not ids:
+            return {}
+        command = ["docker", "inspect", "--format", "{{.State.StartedAt}}", *ids.values()]
+        started = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
+        return {service: (ids[service], moment) for service, moment in zip(ids, started, strict=True)}
+
     def services(self) -> list[str]:
         """The services of the enabled profiles, one-shot ones included, sorted."""
         return sorted(self.ask("config", "--services").split())

@@ -1,0 +1,70 @@
+# Everything here is one line that calls a script or the `tollgate` command; `make` alone prints this list.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+TOLLGATE := .venv/bin/tollgate
+PYTHON := .venv/bin/python
+S ?=
+
+##@ Use
+deploy: bootstrap ## bring the whole stack up on this machine, or bring it up to date; safe to run again
+	@$(TOLLGATE) deploy
+
+basic: bootstrap ## the five-minute set-up: one LiteLLM, the embedded provider, one key, no database
+	@$(TOLLGATE) basic
+
+status: bootstrap ## what runs, whether it is healthy, and where it is
+	@$(TOLLGATE) status
+
+logs: bootstrap ## follow the logs; S=litellm-1 narrows it to one service
+	@$(TOLLGATE) logs $(S)
+
+doctor: bootstrap ## check engine, settings, secrets, containers, database, one real request; exit 1 on any FAIL
+	@$(TOLLGATE) doctor
+
+plan: bootstrap ## what tenants/*.yaml would change in LiteLLM; changes nothing
+	@$(TOLLGATE) plan || [ $$? -eq 2 ]
+
+start: bootstrap ## start the stopped containers
+	@$(TOLLGATE) start
+
+stop: bootstrap ## stop the containers, keep them and their data
+	@$(TOLLGATE) stop
+
+restart: bootstrap ## stop and start the containers
+	@$(TOLLGATE) restart
+
+down: bootstrap ## remove the containers, keep the data
+	@$(TOLLGATE) down
+
+clean: bootstrap ## remove the containers AND THE DATA; needs CONFIRM=yes
+	@$(TOLLGATE) clean $(if $(filter yes,$(CONFIRM)),--yes)
+
+##@ Develop
+test: bootstrap-dev ## every test, the whole stack included; does its own set-up and leaves nothing behind
+	@scripts/test.sh $(T)
+
+check: bootstrap-dev ## what CI runs without containers: format, lint, types, shell, unit and golden tests
+	@scripts/check.sh
+
+golden: bootstrap-dev ## write the golden files anew; read the diff before you commit it
+	@UPDATE_GOLDEN=1 $(PYTHON) -m pytest tests/golden -m "not docker" -q
+
+bench-deploy: bootstrap-dev ## measure cold deploy, warm start and no-op deploy, step by step
+	@$(PYTHON) -m tests.bench.deploy
+
+lock: bootstrap-dev ## resolve every lock file anew, with hashes
+	@scripts/lock.sh
+
+##@ Set-up
+bootstrap: ## make .venv from the lock file (every target does this first)
+	@scripts/bootstrap.sh
+
+bootstrap-dev: ## the same with what tests and checks need
+	@scripts/bootstrap.sh --dev
+
+help:
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: deploy basic status logs doctor plan start stop restart down clean test check golden bench-deploy lock \
+	bootstrap bootstrap-dev help

@@ -1,0 +1,56 @@
+"""The `tollgate` command: parses flags and calls one function; what it prints comes from the modules beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tollgate import __version__
+from tollgate.cli import basic, deploy, doctor, lifecycle, plan
+from tollgate.site import Site
+
+app = typer.Typer(
+    name="tollgate",
+    help="A production LLM gateway for teams that use Claude Code.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # bugs go to var/logs, see __main__
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    context: typer.Context,
+    home: Annotated[
+        Path | None,
+        typer.Option(help="where .env, config/, tenants/, secrets/ and var/ are; the checkout unless given", envvar="TOLLGATE_HOME"),
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+) -> None:
+    context.obj = Site.here(home)
+
+
+for command in (
+    deploy.deploy,
+    lifecycle.status,
+    lifecycle.logs,
+    lifecycle.start,
+    lifecycle.stop,
+    lifecycle.restart,
+    lifecycle.down,
+    lifecycle.clean,
+    doctor.doctor,
+    plan.plan,
+    basic.basic,
+):
+    app.command()(command)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(lifecycle.compose)

@@ -1,0 +1,68 @@
+"""`tollgate deploy`: the steps with their progress, then where the gateway is and how to use it."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tollgate.cli.progress import StepDisplay
+from tollgate.site import Site
+from tollgate.stack.deploy import STEPS, Deploy
+from tollgate.stack.first_request import example_tenant
+from tollgate.stack.lock import locked
+
+
+def deploy(
+    context: typer.Context,
+    until: Annotated[str, typer.Option(help=f"stop after this step: {', '.join(STEPS)}")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="print what was done as JSON on standard output")] = False,
+) -> None:
+    """Bring the whole stack up, or bring it up to date. Run again, it changes only what differs.
+
+    SKIP_ENGINE_INSTALL=1 in the environment: never install Docker; say what is missing instead.
+    """
+    if until and until not in STEPS:
+        raise typer.BadParameter(f"expected one of {', '.join(STEPS)}, found {until}", param_hint="--until")
+    site: Site = context.obj
+    allow = os.environ.get("SKIP_ENGINE_INSTALL", "") in ("", "0")
+    run = Deploy(site, StepDisplay(Console(stderr=True)), allow_engine_install=allow)
+    with locked(site, "deploy"):
+        run.run(until)
+    if as_json:
+        typer.echo(json.dumps({"changes": run.changes, "seconds": run.timings, "addresses": _addresses(run)}, indent=2))
+    elif not until:
+        _report(run)
+
+
+def _addresses(run: Deploy) -> dict[str, str]:
+    published = {"gateway": ("nginx", 4000), "admin": ("nginx", 4001), "prometheus": ("prometheus", 9090)}
+    running = run.compose.running()
+    if "grafana" in running:
+        published["grafana"] = ("grafana", 3000)
+    return {
+        name: "http://{}:{}".format(*run.compose.address(service, port))
+        for name, (service, port) in published.items()
+        if service in running
+    }
+
+
+def _report(run: Deploy) -> None:
+    typer.echo("")
+    typer.echo("Nothing had to be changed." if not run.changes else f"Done, {len(run.changes)} change(s).")
+    addresses = _addresses(run)
+    for name, address in addresses.items():
+        typer.echo(f"  {name:<11} {address.replace('127.0.0.1', 'localhost')}")
+    tenant = example_tenant(run.configuration)
+    if tenant is None:
+        typer.echo("\nNo tenant yet: add a file to tenants/ and run `make deploy` again.")
+        return
+    key = run.site.secrets_dir / "tenants" / tenant.id
+    shown = os.path.relpath(key) if not os.path.relpath(key).startswith("..") else str(key)
+    typer.echo(f"\nClaude Code, as tenant {tenant.id} (from this directory):")
+    typer.echo(f"  export ANTHROPIC_BASE_URL={addresses['gateway'].replace('127.0.0.1', 'localhost')}")
+    typer.echo(f'  export ANTHROPIC_AUTH_TOKEN="$(cat {shown})"')
+    typer.echo("  claude --model test-model")

@@ -1,0 +1,133 @@
+"""Commands about a stack that was deployed: status, logs, start, stop, restart, down, clean, compose."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tollgate.cli.progress import StepDisplay
+from tollgate.errors import TollgateError
+from tollgate.site import Site
+from tollgate.stack.compose import MIGRATE, Compose, Container
+from tollgate.stack.configuration import project
+from tollgate.stack.health import wait_ready
+from tollgate.stack.lock import locked
+
+
+def _compose(context: typer.Context) -> Compose:
+    site: Site = context.obj
+    return Compose.core(site, project(site))
+
+
+def status(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+) -> None:
+    """What runs, whether it is healthy, and where it is. Exit 1 when something that should run does not."""
+    compose = _compose(context)
+    services = [name for name in compose.services() if name != MIGRATE]
+    by_name = {row.service: row for row in compose.containers() if row.service != MIGRATE}
+    missing = [name for name in services if name not in by_name or not by_name[name].ready]
+    if as_json:
+        rows = [asdict(by_name[name]) for name in services if name in by_name]
+        typer.echo(json.dumps({"ready": not missing, "not_ready": missing, "containers": rows}, indent=2))
+    else:
+        Console().print(_table(services, by_name))
+        for name, (service, port) in {"gateway": ("nginx", 4000), "prometheus": ("prometheus", 9090)}.items():
+            if service in by_name and by_name[service].state == "running":
+                typer.echo("{}: http://{}:{}".format(name, *compose.address(service, port)))
+        left_out = context.obj.rendered_dir / "left-out.txt"
+        if left_out.is_file() and (text := left_out.read_text().strip()):
+            typer.echo(text)
+    if missing:
+        raise typer.Exit(1)
+
+
+def _table(services: list[str], by_name: dict[str, Container]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("SERVICE", "STATE", "HEALTH", "UP"):
+        table.add_column(heading)
+    for name in services:
+        row = by_name.get(name)
+        if row is None:
+            table.add_row(name, "[red]not created[/]", "", "")
+            continue
+        colour = "green" if row.ready else "red"
+        table.add_row(name, f"[{colour}]{row.state}[/]", row.health, row.running_for)
+    return table
+
+
+def logs(
+    context: typer.Context,
+    services: Annotated[list[str] | None, typer.Argument(help="services; all when none is named")] = None,
+    follow: Annotated[bool, typer.Option(help="go on printing as lines arrive")] = True,
+    tail: Annotated[int, typer.Option(help="lines of history a service")] = 100,
+) -> None:
+    """Follow the containers' logs."""
+    compose = _compose(context)
+    known = compose.services()
+    for name in services or []:
+        if name not in known:
+            raise TollgateError(f'expected a service, found "{name}"', f"services: {', '.join(known)}")
+    words = ["logs", "--tail", str(tail), *(["--follow"] if follow else []), *(services or [])]
+    _become(compose.argv(*words))
+
+
+def start(context: typer.Context) -> None:
+    """Start the stopped containers and wait until each is healthy. A first start is `deploy`."""
+    compose = _compose(context)
+    services = [name for name in compose.services() if name != MIGRATE]
+    if not compose.containers():
+        raise TollgateError("there are no containers to start", "run `make deploy`")
+    _changing(context, "start", compose, "up", "--detach", "--no-deps", "--no-recreate", *services)
+    with StepDisplay(Console(stderr=True)).step("waiting"):
+        wait_ready("start", compose, services, StepDisplay(Console(stderr=True)))
+
+
+def stop(context: typer.Context) -> None:
+    """Stop the containers; they and their data stay. Running streams may finish first."""
+    _changing(context, "stop", _compose(context), "stop")
+
+
+def restart(context: typer.Context) -> None:
+    """Stop and start the containers; the gateway is away meanwhile."""
+    stop(context)
+    start(context)
+
+
+def down(context: typer.Context) -> None:
+    """Remove the containers and networks; the data stays. `deploy` brings everything back."""
+    _changing(context, "down", _compose(context), "down", "--remove-orphans")
+
+
+def clean(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Remove the containers AND THE DATA: teams, keys, budgets, spend, metrics. Keeps .env, secrets/ and tenants/."""
+    if not yes:
+        typer.confirm("This deletes the database and everything spent, for good. Go on?", default=False, abort=True)
+    _changing(context, "clean", _compose(context), "down", "--remove-orphans", "--volumes")
+
+
+def compose(context: typer.Context) -> None:
+    """Run `docker compose` on this deployment with its files and variables: `tollgate compose ps`."""
+    _become(_compose(context).argv(*context.args))
+
+
+def _changing(context: typer.Context, why: str, compose: Compose, *arguments: str) -> None:
+    if not compose.rendered:
+        raise TollgateError("nothing is deployed here yet", "run `make deploy`")
+    display = StepDisplay(Console(stderr=True))
+    with locked(context.obj, why), display.step(why):
+        compose.run(why, display, *arguments)
+
+
+def _become(argv: list[str]) -> None:
+    os.execvp(argv[0], argv)  # noqa: S606  docker's own output and signals, nothing between it and the person

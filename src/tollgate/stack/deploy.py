@@ -1,0 +1,141 @@
+"""`make deploy` as a table of contents: each step may be repeated, says what it changed, and is named when it fails.
+
+    Checks, nothing runs differently yet:   settings → configuration → engine → images
+    From here on things change:             rendering → databases → schema → services → tenants → request
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tollgate.site import Site
+from tollgate.stack import configuration, first_request, preflight, rendering, secrets, tenants
+from tollgate.stack.compose import DATABASES, MIGRATE, Compose
+from tollgate.stack.configuration import Configuration
+from tollgate.stack.engine import ensure_engine
+from tollgate.stack.health import wait_ready
+from tollgate.stack.images import ImageSet, resolve
+from tollgate.stack.progress import Progress
+
+
+class Display(Progress, Protocol):
+    """What a deploy shows itself on; the CLI's StepDisplay is one."""
+
+    def step(self, title: str) -> AbstractContextManager[None]: ...
+
+    def done(self, title: str, seconds: float, result: str) -> None: ...
+
+
+@dataclass
+class Deploy:
+    """One run: what the steps find out for each other, what they changed, and how long each took (seconds)."""
+
+    site: Site
+    display: Display
+    allow_engine_install: bool = True
+    changes: list[str] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+
+    configuration: Configuration = field(init=False)
+    images: ImageSet = field(init=False)
+    compose: Compose = field(init=False)
+
+    def run(self, until: str = "") -> None:
+        """Run the steps in order, up to and including `until`; a failure is raised as the TollgateError it is."""
+        for name, step in STEPS.items():
+            began = time.monotonic()
+            with self.display.step(name):
+                result = step(self)
+            self.timings[name] = time.monotonic() - began
+            self.display.done(name, self.timings[name], result)
+            if name == until:
+                return
+
+    def note(self, changes: Collection[str], nothing: str = "unchanged") -> str:
+        """Keep what a step changed; return the words for its line."""
+        self.changes += changes
+        return f"{len(changes)} changed" if changes else nothing
+
+
+def _settings(run: Deploy) -> str:
+    made = [f"wrote {run.site.env_file.name}"] if configuration.ensure_env(run.site) else []
+    made += [f"generated secrets/{name}" for name in secrets.ensure(run.site)]
+    return run.note(made)
+
+
+def _configuration(run: Deploy) -> str:
+    run.configuration = configuration.load(run.site)
+    for line in run.configuration.left_out:
+        run.display.say(line)
+    return f"{len(run.configuration.gateway.models)} model(s), {len(run.configuration.tenants)} tenant(s)"
+
+
+def _engine(run: Deploy) -> str:
+    settings = run.configuration.settings
+    found = ensure_engine(run.display, allow_install=run.allow_engine_install, mirror=settings.debian_mirror)
+    run.compose = Compose.core(run.site, settings.compose_project_name)
+    preflight.check_host(run.compose, settings)
+    return f"Docker {found.version}"
+
+
+def _images(run: Deploy) -> str:
+    run.images = resolve(run.configuration.settings.image_source, run.site, run.display)
+    for name, reason in sorted(run.images.unavailable.items()):
+        run.display.say(f"{name} is left out: {reason}")
+    return run.note([f"image {name}" for name in run.images.made])
+
+
+def _rendering(run: Deploy) -> str:
+    return run.note([f"rendered {path}" for path in rendering.render(run.site, run.configuration, run.images)])
+
+
+def _databases(run: Deploy) -> str:
+    return _bring_up(run, "databases", DATABASES)
+
+
+def _schema(run: Deploy) -> str:
+    hint = "mend the cause and run `make deploy` again: migrations that finished are not repeated"
+    output = run.compose.run("schema", run.display, "run", "--rm", "-T", "--no-deps", MIGRATE, hint=hint)
+    last = output.strip().splitlines()[-1] if output.strip() else ""
+    # The job's last line counts what it applied; `0 applied` is the ordinary case.
+    return run.note([] if "nothing to apply" in last else [f"schema: {last}"])
+
+
+def _services(run: Deploy) -> str:
+    return _bring_up(run, "services", [name for name in run.compose.services() if name != MIGRATE])
+
+
+def _tenants(run: Deploy) -> str:
+    return run.note(tenants.apply(run.site, run.compose, run.configuration, run.display))
+
+
+def _request(run: Deploy) -> str:
+    return first_request.send(run.site, run.compose, run.configuration)
+
+
+def _bring_up(run: Deploy, step: str, services: Collection[str]) -> str:
+    """Create, recreate or start what differs from its description, in one go, and wait until all of it is healthy."""
+    before = run.compose.running()
+    # Without --no-deps Compose would start the one-shot migrate job again each time.
+    run.compose.run(step, run.display, "up", "--detach", "--no-deps", "--quiet-pull", *services)
+    wait_ready(step, run.compose, services, run.display)
+    after = run.compose.running()
+    return run.note([f"started {name}" for name in sorted(services) if after.get(name) != before.get(name)])
+
+
+STEPS: dict[str, Callable[[Deploy], str]] = {
+    "settings": _settings,
+    "configuration": _configuration,
+    "engine": _engine,
+    "images": _images,
+    "rendering": _rendering,
+    "databases": _databases,
+    "schema": _schema,
+    "services": _services,
+    "tenants": _tenants,
+    "request": _request,
+}
