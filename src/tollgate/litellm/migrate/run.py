@@ -65,7 +65,7 @@ def _apply_one(connection: Connection, migration: Migration, cut_off: tuple[Ledg
             _apply_whole(connection, migration, cut_off)
     except psycopg.errors.LockNotAvailable as error:
         raise Refused(
-            f"migration {migration.name}: waited {LOCK_TIMEOUT} for a table that is in use; it was rolled back",
+            f"migration {migration.name}: waited for a table that is in use; it was rolled back",
             "run it again at a quieter moment; what was applied so far stays",
         ) from error
     except psycopg.Error as error:

@@ -1,0 +1,62 @@
+"""PostgreSQL in a container of the pinned image, or a server that is already there (TOLLGATE_TEST_POSTGRES)."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+from testcontainers.core.container import DockerContainer
+
+from tests.support.eventually import eventually
+
+
+@dataclass(frozen=True)
+class Server:
+    """A PostgreSQL whose `user` may create databases."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+
+    def connect(self, database: str) -> psycopg.Connection[Any]:
+        return psycopg.connect(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            dbname=database,
+            autocommit=True,
+            connect_timeout=5,
+        )
+
+    def answers(self) -> bool:
+        try:
+            with self.connect("postgres"):
+                return True
+        except psycopg.OperationalError as error:
+            raise AssertionError(str(error)) from error
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """Yield a server; TOLLGATE_TEST_POSTGRES=postgresql://user:password@host:port saves the container."""
+    given = os.environ.get("TOLLGATE_TEST_POSTGRES")
+    if given:
+        url = urlsplit(given)
+        assert url.hostname and url.username and url.password
+        yield Server(url.hostname, url.port or 5432, url.username, url.password)
+        return
+    password = secrets.token_urlsafe(16)
+    container = DockerContainer(os.environ["POSTGRES_IMAGE"]).with_exposed_ports(5432)
+    container = container.with_env("POSTGRES_USER", "litellm").with_env("POSTGRES_PASSWORD", password)
+    with container:
+        server = Server(container.get_container_host_ip(), int(container.get_exposed_port(5432)), "litellm", password)
+        eventually(server.answers, within=60)
+        yield server

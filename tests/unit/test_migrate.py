@@ -1,0 +1,170 @@
+"""The pure half of the migrate job: reading the files, splitting SQL, and deciding from the ledger."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from tollgate.litellm.migrate import sql
+from tollgate.litellm.migrate.decide import LedgerRow, decide
+from tollgate.litellm.migrate.files import Migration, load
+from tollgate.litellm.migrate.refused import Refused
+
+JOB = Path("src/tollgate/litellm/migrate")
+
+
+def migration(name: str, text: str = "SELECT 1;") -> Migration:
+    return Migration(name, text, hashlib.sha256(text.encode()).hexdigest())
+
+
+def row(name: str, *, finished: bool = True, rolled_back: bool = False, checksum: str = "") -> LedgerRow:
+    return LedgerRow(f"id-{name}", name, checksum or migration(name).checksum, finished, rolled_back)
+
+
+SHIPPED = [migration("20250101_first"), migration("20250201_second"), migration("20250301_third")]
+
+
+def test_files_are_read_in_name_order_with_the_sha256_of_their_bytes(tmp_path: Path) -> None:
+    for name in ("20250201_second", "20250101_first"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "migration.sql").write_bytes(f"SELECT '{name}';\r\n".encode())
+    (tmp_path / "migration_lock.toml").write_text('provider = "postgresql"\n')
+
+    found = load(tmp_path)
+
+    assert [one.name for one in found] == ["20250101_first", "20250201_second"]
+    assert found[0].checksum == hashlib.sha256(b"SELECT '20250101_first';\r\n").hexdigest()
+
+
+def test_a_directory_without_migrations_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"expected migrations below .*, found none"):
+        load(tmp_path)
+
+
+def test_an_empty_database_gets_everything_in_order() -> None:
+    work = decide(list(reversed(SHIPPED)), [], has_tables=False)
+
+    assert [one.name for one in work.pending] == [one.name for one in SHIPPED]
+
+
+def test_only_what_is_not_finished_is_pending() -> None:
+    ledger = [row("20250101_first"), row("20250201_second", finished=False, rolled_back=True)]
+
+    work = decide(SHIPPED, ledger, has_tables=True)
+
+    assert [one.name for one in work.pending] == ["20250201_second", "20250301_third"]
+    assert work.cut_off == {}
+
+
+def test_a_cut_off_row_is_replaced_and_named() -> None:
+    half = row("20250201_second", finished=False)
+
+    work = decide(SHIPPED, [row("20250101_first"), half], has_tables=True)
+
+    assert work.cut_off == {"20250201_second": (half,)}
+
+
+def test_a_cut_off_row_beside_a_finished_one_changes_nothing() -> None:
+    ledger = [
+        row("20250101_first"),
+        row("20250201_second", finished=False),
+        row("20250201_second"),
+        row("20250301_third"),
+    ]
+
+    work = decide(SHIPPED, ledger, has_tables=True)
+
+    assert (work.pending, work.cut_off) == ((), {})
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_newer_database_is_refused_by_name(finished: bool) -> None:
+    ledger = [row("20250101_first"), row("20260101_from_the_future", finished=finished)]
+
+    with pytest.raises(Refused, match=r"newer than this release.*20260101_from_the_future"):
+        decide(SHIPPED, ledger, has_tables=True)
+
+
+def test_a_future_migration_that_was_rolled_back_is_no_reason_to_refuse() -> None:
+    decide(SHIPPED, [row("20260101_from_the_future", finished=False, rolled_back=True)], has_tables=True)
+
+
+def test_tables_without_history_are_refused_and_the_hint_says_what_to_do() -> None:
+    with pytest.raises(Refused, match="no migration history") as refused:
+        decide(SHIPPED, [], has_tables=True)
+
+    assert "prisma migrate resolve --applied" in refused.value.hint
+
+
+def test_an_edited_migration_is_reported_and_not_applied_again() -> None:
+    ledger = [row("20250101_first", checksum="0" * 64), row("20250201_second"), row("20250301_third")]
+
+    work = decide(SHIPPED, ledger, has_tables=True)
+
+    assert (work.edited, work.pending) == (("20250101_first",), ())
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("SELECT 1; SELECT 2", ["SELECT 1", "SELECT 2"]),
+        ("-- a; b\nSELECT 1;", ["SELECT 1"]),
+        ("/* a; /* nested; */ b; */ SELECT 1;", ["SELECT 1"]),
+        ("SELECT 'a;''b'; SELECT \"c;d\"", ["SELECT 'a;''b'", 'SELECT "c;d"']),
+        (r"SELECT E'a\';b'; SELECT 2", [r"SELECT E'a\';b'", "SELECT 2"]),
+        ("DO $$ BEGIN a; END $$; SELECT 2", ["DO $$ BEGIN a; END $$", "SELECT 2"]),
+        ("DO $x$ a $$; $x$; SELECT 2", ["DO $x$ a $$; $x$", "SELECT 2"]),
+        (";;\n", []),
+    ],
+)
+def test_splitting_a_script(script: str, expected: list[str]) -> None:
+    assert sql.statements(script) == expected
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        'CREATE INDEX CONCURRENTLY IF NOT EXISTS "a" ON "t"("c")',
+        "create unique index concurrently a on t(c)",
+        'DROP INDEX CONCURRENTLY "a"',
+        "REINDEX INDEX CONCURRENTLY a",
+        "VACUUM (ANALYZE) t",
+        "ALTER SYSTEM SET work_mem = '8MB'",
+    ],
+)
+def test_what_cannot_run_in_a_transaction(statement: str) -> None:
+    assert sql.outside_a_transaction(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        'CREATE INDEX "CONCURRENTLY" ON "t"("c")',
+        "ALTER TYPE a ADD VALUE 'b'",
+        "COMMENT ON TABLE t IS 'CREATE INDEX CONCURRENTLY'",
+        "DO $$ BEGIN PERFORM 1; END $$",
+    ],
+)
+def test_what_can(statement: str) -> None:
+    assert not sql.outside_a_transaction(statement)
+
+
+def test_the_index_a_concurrent_build_makes() -> None:
+    assert sql.concurrent_index('CREATE INDEX CONCURRENTLY IF NOT EXISTS "A_b" ON "t"("c")') == "A_b"
+    assert sql.concurrent_index("CREATE UNIQUE INDEX CONCURRENTLY A_b ON t(c)") == "a_b"
+    assert sql.concurrent_index("CREATE INDEX a ON t(c)") is None
+
+
+def test_the_job_needs_only_the_standard_library_psycopg_and_this_package() -> None:
+    allowed = sys.stdlib_module_names | {"psycopg"}
+    for file in [*JOB.glob("*.py"), JOB.parent / "__init__.py"]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                assert name.startswith("tollgate.litellm.migrate") or name.split(".")[0] in allowed, f"{file}: {name}"
