@@ -1,0 +1,154 @@
+// Prisma's own pg adapter with what it lacks for LiteLLM: Postgres' catalogue types, a pool that survives its
+// server, a wait limit of its own for interactive transactions, and errors kept for errors.js to name.
+import { ok, err } from '@prisma/driver-adapter-utils'
+import { PrismaPg } from '@prisma/adapter-pg'
+import pg from 'pg'
+import { parse as parseArray } from 'postgres-array'
+
+const OID = { char: 18, name: 19, text: 25, nameArray: 1003, textArray: 1009, timestampArray: 1115, timestamptzArray: 1185 }
+const SAME_AS = new Map([[OID.char, OID.text], [OID.name, OID.text], [OID.nameArray, OID.textArray]])
+SAME_AS.set(OID.timestamptzArray, OID.timestampArray)
+const CELL = new Map([
+  [OID.nameArray, (text) => (typeof text === 'string' ? parseArray(text, String) : text)],
+  [OID.timestamptzArray, (dates) => dates.map((date) => date && date.toISOString().replace('T', ' ').slice(0, -1))],
+])
+const IDLE_CONNECTION_LIFETIME = 300_000
+
+export function createPool(database, report) {
+  // The pool's own timeout is the wait for a free connection; a connection attempt has a shorter one.
+  class Client extends pg.Client {
+    constructor(config) {
+      super({ ...config, connectionTimeoutMillis: database.connectTimeout })
+    }
+  }
+  const pool = new pg.Pool({
+    Client,
+    host: database.host,
+    port: database.port,
+    user: database.user,
+    password: database.password,
+    database: database.database,
+    ssl: database.ssl,
+    options: database.options,
+    application_name: database.applicationName,
+    max: database.connectionLimit,
+    connectionTimeoutMillis: database.poolTimeout,
+    idleTimeoutMillis: IDLE_CONNECTION_LIFETIME,
+    keepAlive: true,
+  })
+  pool.on('error', report) // an idle connection died: the pool has dropped it and opens another when asked
+  pool.on('connect', (client) => client.on('error', report)) // a busy one died: its query fails, nothing else does
+  return pool
+}
+
+// adapter-pg exports only the class for pools; its parent is the one that holds a single connection too.
+const PgQueryable = Object.getPrototypeOf(PrismaPg)
+
+class Queryable extends PgQueryable {
+  async performIO(query) {
+    const result = await super.performIO(query)
+    return result.ok ? ok(withKnownTypes(result.value)) : result
+  }
+}
+
+function withKnownTypes(result) {
+  result.fields.forEach((field, column) => {
+    const convert = CELL.get(field.dataTypeID)
+    if (convert) for (const row of result.rows) row[column] = row[column] && convert(row[column])
+    field.dataTypeID = SAME_AS.get(field.dataTypeID) ?? field.dataTypeID
+  })
+  return result
+}
+
+class Transaction extends Queryable {
+  options = { usePhantomQuery: false }
+  #released = false
+
+  constructor(client, ended) {
+    super(client)
+    this.ended = ended
+  }
+
+  async performIO(query) {
+    try {
+      return await super.performIO(query)
+    } catch (error) {
+      this.#release(error) // the connection is gone, and the engine may not come back to end this transaction
+      throw error
+    }
+  }
+
+  commit = async () => this.#release()
+  rollback = async () => this.#release()
+
+  #release(error) {
+    if (!this.#released) {
+      this.#released = true
+      this.client.release(error)
+      this.ended()
+    }
+    return ok(undefined)
+  }
+}
+
+export class Adapter extends Queryable {
+  #pool
+  #schema
+  #reserved = []
+  openTransactions = 0
+
+  constructor(pool, schema) {
+    super(pool)
+    this.#pool = pool
+    this.#schema = schema
+  }
+
+  getConnectionInfo() {
+    return ok({ schemaName: this.#schema })
+  }
+
+  /** Take a connection for the next transaction, or undefined when none is free within `wait` milliseconds. */
+  async reserve(wait) {
+    const pending = this.#pool.connect()
+    const timeout = new Promise((resolve) => setTimeout(resolve, wait, undefined).unref())
+    const client = await Promise.race([pending, timeout])
+    if (client) this.#reserved.push(client)
+    else pending.then((late) => late.release(), () => {})
+    return client !== undefined
+  }
+
+  async startTransaction() {
+    const client = this.#reserved.shift() ?? (await this.#pool.connect())
+    this.openTransactions += 1
+    return ok(new Transaction(client, () => (this.openTransactions -= 1)))
+  }
+}
+
+/** What the engine calls: the adapter with each thrown error kept under a number, in `failures`. */
+export function bind(adapter, failures) {
+  const method = (target, name) => async (...args) => {
+    try {
+      return await target[name](...args)
+    } catch (error) {
+      return err(failures.keep(error))
+    }
+  }
+  const queryable = (target) => ({
+    adapterName: target.adapterName,
+    provider: target.provider,
+    queryRaw: method(target, 'queryRaw'),
+    executeRaw: method(target, 'executeRaw'),
+  })
+  const startTransaction = method(adapter, 'startTransaction')
+  return {
+    ...queryable(adapter),
+    getConnectionInfo: () => adapter.getConnectionInfo(),
+    startTransaction: async () =>
+      (await startTransaction()).map((transaction) => ({
+        ...queryable(transaction),
+        options: transaction.options,
+        commit: method(transaction, 'commit'),
+        rollback: method(transaction, 'rollback'),
+      })),
+  }
+}
