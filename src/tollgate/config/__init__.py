@@ -1,1 +1,1 @@
-"""What the operator wrote (.env, gateway.yaml, tenants/*.yaml) as typed, validated values; no I/O but reading those files."""
+"""What the operator wrote (.env, gateway.yaml, tenants/*.yaml) as typed, validated values; reads those, no more."""

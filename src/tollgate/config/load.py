@@ -1,0 +1,48 @@
+"""All of an operator's configuration at once, with every problem of every file in one InputError."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tollgate.config import env, gateway, tenants
+from tollgate.config.catalogue import Catalogue, resolve
+from tollgate.config.env import Settings
+from tollgate.config.gateway import Gateway
+from tollgate.config.tenants import Tenants
+from tollgate.errors import InputError, Problem
+from tollgate.site import Site
+
+Loaded = TypeVar("Loaded")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """`gateway` is the file as written, `catalogue` what of it can be served with the keys in `settings`."""
+
+    settings: Settings
+    gateway: Gateway
+    catalogue: Catalogue
+    tenants: Tenants
+
+
+def load(site: Site, overrides: Mapping[str, str] | None = None) -> Configuration:
+    """Read .env, config/gateway.yaml and tenants/*.yaml of `site`; `overrides` win over .env."""
+    problems: list[Problem] = []
+
+    def attempt(step: Callable[[], Loaded]) -> Loaded | None:
+        try:
+            return step()
+        except InputError as error:
+            problems.extend(error.problems)
+            return None
+
+    settings = attempt(lambda: env.load(site.env_file, overrides))
+    models = attempt(lambda: gateway.load(site.gateway_file))
+    # With a broken gateway.yaml every model name would look unknown: the file itself is the one problem to mend.
+    known = models.names if models is not None else None
+    teams = attempt(lambda: tenants.load(site.tenants_dir, known))
+    if settings is None or models is None or teams is None:
+        raise InputError(problems)
+    return Configuration(settings, models, resolve(models, settings.provider_keys), teams)

@@ -1,0 +1,81 @@
+"""The upstreams a target may name, and what each needs. The left column is LiteLLM's own prefix, but for `embedded`.
+
+Facts: LiteLLM 1.108.10, docs/decisions and tests/contract hold the ones we rest on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
+
+from tollgate.config.validate import did_you_mean
+
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True)
+class Provider:
+    """`key` is the variable in .env that holds its key; "" means it needs none, but then an `api_base` of its own.
+
+    `base` is where it answers, given only where LiteLLM must be told (see `native_messages`).
+    """
+
+    name: str
+    key: str = ""
+    base: str = ""
+
+    @property
+    def needs_base(self) -> bool:
+        return not self.key and self.name != EMBEDDED
+
+
+PROVIDERS = {
+    provider.name: provider
+    for provider in (
+        Provider(EMBEDDED),
+        Provider("anthropic", "ANTHROPIC_API_KEY"),
+        Provider("openai", "OPENAI_API_KEY"),
+        Provider("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1"),
+        Provider("gemini", "GEMINI_API_KEY"),
+        Provider("groq", "GROQ_API_KEY"),
+        Provider("mistral", "MISTRAL_API_KEY"),
+        Provider("deepseek", "DEEPSEEK_API_KEY"),
+        Provider("xai", "XAI_API_KEY"),
+        Provider("hosted_vllm"),
+        Provider("llamafile"),
+        Provider("ollama_chat"),
+    )
+}
+# What people write, and what they mean: `ollama` speaks its older completion route, `google` is not LiteLLM's name.
+_INSTEAD = {"ollama": "ollama_chat", "google": "gemini", "vllm": "hosted_vllm", "claude": "anthropic"}
+
+
+def _model_path(value: str) -> str:
+    provider, slash, model = value.partition("/")
+    if not slash or not model or not value.isascii() or " " in value:
+        raise ValueError(f"expected provider/model, found {value[:60]!r}\nas in anthropic/claude-sonnet-5-5")
+    if provider not in PROVIDERS:
+        hint = f"did you mean {_INSTEAD[provider]}?" if provider in _INSTEAD else did_you_mean(provider, PROVIDERS)
+        own = "a server of your own that speaks OpenAI's protocol is openai/<model> with an api_base"
+        raise ValueError(f"unknown provider {provider!r}\n{hint if hint.startswith('did') else f'{hint}; {own}'}")
+    return value
+
+
+def _endpoint(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018  reading it is what checks it
+    except ValueError:
+        raise ValueError(f"expected an address such as http://host:8000/v1, found {value[:60]!r}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"expected an address such as http://host:8000/v1, found {value[:60]!r}")
+    if parts.username or parts.password or parts.query:
+        raise ValueError("expected an address without credentials or query\nkeys belong in .env, named by api_key")
+    return value.rstrip("/")
+
+
+ModelPath = Annotated[str, AfterValidator(_model_path)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]

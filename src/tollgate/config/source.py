@@ -1,0 +1,207 @@
+"""One YAML file as plain values plus the line each value stands on; every fault of the file at once.
+
+Reads nodes rather than loading objects: duplicate keys are all found, aliases cannot blow up (`MAX_NODES`), no tag
+can build anything but text, numbers, booleans, lists and mappings. Raises InputError, never a YAML exception.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from tollgate.config.text import check_text
+from tollgate.errors import InputError, Problem
+
+MAX_NODES = 50_000  # aliases counted each time they are used: a 1 KiB "YAML bomb" reaches this, no honest file does
+MAX_DEPTH = 32
+_TAG = "tag:yaml.org,2002:"
+
+Loc = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """`data` is a mapping of plain values; `lines` gives the 1-based line of each key and list item by its place."""
+
+    file: Path
+    data: dict[str, Any]
+    lines: Mapping[Loc, int] = field(repr=False)
+
+    def line(self, loc: Loc) -> int:
+        """The line of `loc`, or of the nearest thing around it (a missing key has no line of its own)."""
+        while loc and loc not in self.lines:
+            loc = loc[:-1]
+        return self.lines.get(loc, 1)
+
+    def problem(self, loc: Loc, message: str, hint: str = "") -> Problem:
+        return Problem(self.file, self.line(loc), dotted(loc), message, hint)
+
+    def strings(self) -> Iterator[tuple[Loc, str]]:
+        """Every text in the document, keys included, with its place."""
+        yield from _strings(self.data, ())
+
+
+def dotted(loc: Loc) -> str:
+    """`("models", "a", "targets", 0)` as `models.a.targets[0]`."""
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def parse(text: str, file: Path) -> Document:
+    """Raises InputError with everything wrong: encoding-level faults, bad YAML, duplicate keys, foreign tags."""
+    check_text(text, file)
+    try:
+        root = YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        raise InputError([_syntax_problem(error, text, file)]) from None
+    except (YAMLError, ValueError, AssertionError, IndexError) as error:  # what its scanner lets out on broken input
+        raise InputError([Problem(file, 0, "", f"not YAML: {type(error).__name__}")]) from None
+    except RecursionError:
+        raise InputError([Problem(file, 0, "", f"nested deeper than {MAX_DEPTH} levels")]) from None
+    reader = _Reader(file)
+    data = {} if root is None else reader.value(root, ())
+    if not reader.problems and not isinstance(data, dict):
+        reader.problems.append(Problem(file, 1, "", f"expected keys and values (key: value), found {kind(data)}"))
+    if reader.problems:
+        raise InputError(reader.problems)
+    return Document(file, data, reader.lines)
+
+
+def kind(value: object) -> str:
+    """What a value is, in a person's words."""
+    names = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
+    return "nothing" if value is None else names.get(type(value), type(value).__name__)
+
+
+class _Reader:
+    """Turns nodes into values; collects problems and lines on the way."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+        self.lines: dict[Loc, int] = {}
+        self._count = 0
+
+    def value(self, node: Node, loc: Loc) -> Any:
+        self._count += 1
+        if self._count == MAX_NODES:
+            self._problem(node, (), f"more than {MAX_NODES} values (aliases are counted each time they are used)")
+        if self._count >= MAX_NODES:
+            return None
+        if len(loc) > MAX_DEPTH:
+            self._problem(node, loc[:3], f"nested deeper than {MAX_DEPTH} levels")
+            return None
+        if isinstance(node, MappingNode):
+            return self._mapping(node, loc)
+        if isinstance(node, SequenceNode):
+            return [self._placed(item, item, (*loc, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node, loc)
+
+    def _placed(self, where: Node, node: Node, loc: Loc) -> Any:
+        self.lines[loc] = where.start_mark.line + 1
+        return self.value(node, loc)
+
+    def _mapping(self, node: MappingNode, loc: Loc) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        first: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == f"{_TAG}merge":
+                merged = self._merge(value_node, loc) | merged
+                continue
+            if key_node.tag != f"{_TAG}str":
+                found = key_node.value if isinstance(key_node, ScalarNode) else "a list or mapping"
+                self._problem(key_node, loc, f"expected text as a key, found {found}", "put it in quotes")
+                continue
+            key = key_node.value
+            if key in first:
+                self._problem(
+                    key_node, (*loc, key), f"duplicate key, first on line {first[key]}", "keep one of the two"
+                )
+                continue
+            first[key] = key_node.start_mark.line + 1
+            own[key] = self._placed(key_node, value_node, (*loc, key))
+        return merged | own
+
+    def _merge(self, node: Node, loc: Loc) -> dict[str, Any]:
+        """`<<: *defaults` and `<<: [*a, *b]`; the earlier of a list wins, as YAML 1.1 says."""
+        sources = node.value if isinstance(node, SequenceNode) else [node]
+        merged: dict[str, Any] = {}
+        for source in sources:
+            value = self.value(source, loc)
+            if not isinstance(value, dict):
+                self._problem(source, loc, f"expected a mapping after <<, found {kind(value)}")
+                continue
+            merged = value | merged
+        return merged
+
+    def _scalar(self, node: Node, loc: Loc) -> Any:
+        text, tag = str(node.value), str(node.tag)
+        if tag in (f"{_TAG}str", f"{_TAG}timestamp"):  # a date stays text: fields that want one parse it themselves
+            return text
+        if tag == f"{_TAG}null":
+            return None
+        if tag == f"{_TAG}bool":
+            return text.lower() == "true"
+        try:
+            if tag == f"{_TAG}int":
+                return _integer(text)
+            if tag == f"{_TAG}float":
+                return _finite(text)
+        except ValueError:
+            self._problem(node, loc, "not a number this file can hold")
+            return None
+        self._problem(node, loc, f"unexpected tag {tag.removeprefix(_TAG)}", "write the value without !tags")
+        return None
+
+    def _problem(self, node: Node, loc: Loc, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(self.file, node.start_mark.line + 1, dotted(loc), message, hint))
+
+
+def _integer(text: str) -> int:
+    digits = text.replace("_", "")
+    return int(digits, 0) if digits.lstrip("+-").lower()[:2] in ("0x", "0o", "0b") else int(digits)
+
+
+def _finite(text: str) -> float:
+    number = float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _syntax_problem(error: MarkedYAMLError, text: str, file: Path) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark is not None else 0
+    lines = text.splitlines()
+    content = lines[line - 1] if 0 < line <= len(lines) else ""
+    if "\t" in content[: len(content) - len(content.lstrip())]:
+        return Problem(file, line, "", "expected spaces for indentation, found a tab", "replace each tab by two spaces")
+    return Problem(file, line, "", f"not YAML: {error.problem or error.context or 'unreadable'}", _syntax_hint(content))
+
+
+def _syntax_hint(content: str) -> str:
+    if content.count(": ") > 1 and "{" not in content:
+        return "put a value that contains ': ' in quotes"
+    return "check the indentation, quotes and colons on this line and the one before"
+
+
+def _strings(value: object, loc: Loc) -> Iterator[tuple[Loc, str]]:
+    if isinstance(value, str):
+        yield loc, value
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _strings(item, (*loc, index))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield (*loc, key), key
+            yield from _strings(item, (*loc, key))
