@@ -1,0 +1,215 @@
+"""What the provider says, for both APIs: the same prompt gives the same answer, whole or streamed.
+
+A tool is called when the request forces it, or when the last user message asks for an offered tool by its exact name:
+`use NAME`, `call NAME`, `use the NAME tool`, `call the tool NAME`. A JSON object right after the name becomes the
+tool's input (`use Bash {"command": "ls"}`); without one the input is made up from the tool's schema. Several such
+phrases make several calls. After a tool result the answer is text that quotes it. Text inside
+<system-reminder> tags never triggers anything: clients put instructions of their own there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from . import tokens
+from .dials import Dials
+from .prompt import JsonObject, Prompt, Tool
+from .schema_values import value_for
+
+Stop = Literal["end", "length", "stop_sequence", "tool"]
+QUOTE_CHARACTERS = 200
+
+
+@dataclass(frozen=True)
+class Text:
+    text: str
+
+    @property
+    def tokens(self) -> int:
+        return tokens.count(self.text)
+
+
+@dataclass(frozen=True)
+class Thinking:
+    """`shown` False: only the signature leaves, and the tokens are counted all the same, as providers do."""
+
+    text: str
+    shown: bool
+
+    @property
+    def tokens(self) -> int:
+        return tokens.count(self.text)
+
+    @property
+    def signature(self) -> str:
+        return base64.b64encode(hashlib.sha512(self.text.encode()).digest()).decode()
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """`arguments` is compact JSON."""
+
+    name: str
+    arguments: str
+
+    @property
+    def tokens(self) -> int:
+        return tokens.count(self.name) + tokens.count(self.arguments)
+
+
+Block = Text | Thinking | ToolCall
+
+
+@dataclass(frozen=True)
+class Answer:
+    blocks: tuple[Block, ...]
+    stop: Stop
+    stop_sequence: str | None = None
+
+    @property
+    def tokens(self) -> int:
+        return sum(block.tokens for block in self.blocks)
+
+
+def answer(prompt: Prompt, dials: Dials) -> Answer:
+    """Thinking if asked for, then tool calls, JSON or text; then stop sequences and max_tokens as limits."""
+    blocks: list[Block] = []
+    if prompt.thinking != "off":
+        blocks.append(Thinking(_thought(prompt), shown=prompt.thinking == "shown"))
+    calls = list(_calls(prompt))
+    if calls:
+        return _limited(Answer((*blocks, *calls), "tool"), prompt.max_tokens)
+    if prompt.json_schema is not None:
+        said = tokens.compact(_json_answer(prompt, prompt.json_schema))
+    else:
+        said = _sized(_said(prompt), dials.tokens)
+    said, found = _stopped(said, prompt.stop)
+    whole = Answer((*blocks, Text(said)), "stop_sequence" if found else "end", found)
+    return _limited(whole, prompt.max_tokens)
+
+
+def visible(text: str) -> str:
+    """The person's own words: system reminders out, white space collapsed."""
+    return " ".join(_REMINDER.sub(" ", text).split())
+
+
+def quote(text: str) -> str:
+    words = visible(text)
+    return words if len(words) <= QUOTE_CHARACTERS else words[:QUOTE_CHARACTERS].rstrip() + "…"
+
+
+def _said(prompt: Prompt) -> str:
+    if prompt.tool_results:
+        said = " ".join(f"The tool {result.name} answered: “{quote(result.text)}”." for result in prompt.tool_results)
+    elif words := quote(prompt.user_text):
+        said = f"You asked: “{words}”."
+    else:
+        said = "You asked nothing in words."
+    seen = [_counted(prompt.messages, "message")]
+    seen += [_counted(prompt.images, "image")] if prompt.images else []
+    seen += [_counted(len(prompt.tools), "tool") + " to call"] if prompt.tools else []
+    return (
+        f"{said} This is {prompt.model}, the gateway's embedded provider. It runs no language model: it made this "
+        f"answer from your words alone, to show that a request travels through the gateway and back. "
+        f"It came with {', '.join(seen)} and counted {_counted(prompt.usage.total, 'input token')}."
+    )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _thought(prompt: Prompt) -> str:
+    return f"I am asked: “{quote(prompt.user_text)}”. I have {_counted(len(prompt.tools), 'tool')}. I shall answer."
+
+
+def _sized(text: str, wanted: int | None) -> str:
+    """`text` of exactly `wanted` tokens: cut short, or followed by numbered filler."""
+    if wanted is None:
+        return text
+    short = wanted - tokens.count(text)
+    if short > 0:
+        # A sentence is over four tokens, so `short` of them is more than enough.
+        sentences = (f" Line {number} of the length that was dialled." for number in range(1, short + 2))
+        text += "".join(sentences)
+    return tokens.cut(text, wanted)
+
+
+def _stopped(text: str, stops: tuple[str, ...]) -> tuple[str, str | None]:
+    """`text` up to the first stop sequence in it, and which one that was."""
+    found = [(text.index(stop), stop) for stop in stops if stop and stop in text]
+    if not found:
+        return text, None
+    place, stop = min(found)
+    return text[:place], stop
+
+
+def _limited(whole: Answer, limit: int | None) -> Answer:
+    """At most `limit` tokens: the text or thought that crosses the limit is cut, a call that crosses it left out."""
+    if limit is None or whole.tokens <= limit:
+        return whole
+    kept: list[Block] = []
+    for block in whole.blocks:
+        if block.tokens <= limit:
+            kept.append(block)
+            limit -= block.tokens
+            continue
+        if isinstance(block, Text) and limit:
+            kept.append(Text(tokens.cut(block.text, limit)))
+        elif isinstance(block, Thinking) and limit:
+            kept.append(Thinking(tokens.cut(block.text, limit), block.shown))
+        break
+    return Answer(tuple(kept), "length")
+
+
+def _json_answer(prompt: Prompt, schema: JsonObject) -> object:
+    words = quote(prompt.user_text) or "example"
+    return value_for(schema, fill=words) if schema else {"answer": words}
+
+
+def _calls(prompt: Prompt) -> Iterator[ToolCall]:
+    choice = prompt.choice
+    if choice.mode == "none" or not prompt.tools:
+        return
+    forced = choice.mode in ("any", "one")
+    if prompt.tool_results and not forced:
+        return
+    offered = {tool.name: tool for tool in prompt.tools if choice.mode != "one" or tool.name == choice.name}
+    asked = list(_asked_for(prompt.user_text, offered))
+    if not asked and forced:
+        asked = [(next(iter(offered.values())), None)]
+    for tool, arguments in asked if choice.parallel else asked[:1]:
+        yield ToolCall(tool.name, tokens.compact(_input(tool) if arguments is None else arguments))
+
+
+def _input(tool: Tool) -> object:
+    made = value_for({"type": "object", **tool.schema})
+    return made if isinstance(made, dict) else {}
+
+
+def _asked_for(text: str, offered: dict[str, Tool]) -> Iterator[tuple[Tool, JsonObject | None]]:
+    text = _REMINDER.sub(" ", text)
+    for match in _ASKS.finditer(text):
+        if (tool := offered.get(match["name"])) is not None:
+            yield tool, _object_at(text, match.end())
+
+
+def _object_at(text: str, place: int) -> JsonObject | None:
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text[place:].lstrip())
+        tokens.compact(value).encode()  # half a surrogate pair cannot be sent
+    except (json.JSONDecodeError, UnicodeEncodeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+_REMINDER = re.compile(r"<system-reminder>.*?(?:</system-reminder>|\Z)", re.DOTALL)
+_ASKS = re.compile(
+    r"\b(?:[Uu]se|[Cc]all)\s+(?:the\s+)?(?:tool\s+)?[`\"'“]?(?P<name>[A-Za-z0-9_.:-]*[A-Za-z0-9_])[`\"'”]?(?:\s+tool\b)?"
+)

@@ -1,0 +1,56 @@
+"""What the provider says no with; each API module words it in its own envelope."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal[
+    "invalid_request",
+    "authentication",
+    "billing",
+    "permission",
+    "not_found",
+    "timeout",
+    "too_large",
+    "rate_limit",
+    "server",
+    "overloaded",
+]
+
+# What a dialled status means; the statuses a real provider or the proxy in front of it sends.
+KIND_OF_STATUS: dict[int, Kind] = {
+    400: "invalid_request",
+    401: "authentication",
+    402: "billing",
+    403: "permission",
+    404: "not_found",
+    408: "timeout",
+    413: "too_large",
+    422: "invalid_request",
+    429: "rate_limit",
+    500: "server",
+    502: "server",
+    503: "overloaded",
+    504: "timeout",
+    529: "overloaded",
+}
+
+
+@dataclass(eq=False)  # not frozen: an exception's traceback is set while it travels
+class ApiError(Exception):
+    """An HTTP error answer. `message` empty means the API's usual words for this kind of error.
+
+    `param` and `code` appear only in OpenAI's envelope; `headers` are added to the answer.
+    """
+
+    status: int
+    message: str = ""
+    kind: Kind = "invalid_request"
+    param: str | None = None
+    code: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_status(cls, status: int, headers: dict[str, str] | None = None) -> ApiError:
+        return cls(status, kind=KIND_OF_STATUS[status], headers=headers or {})

@@ -1,0 +1,187 @@
+"""Dials: how a request asks this provider to be slow, long, wrong or gone. One grammar, three places.
+
+    x-tollgate-dial: latency=0.5; tps=20        a header
+    model: test-model+tps=20+tokens=300         after the model's name
+    [[tokens=300 tps=20]]                       in the last user message; it passes through any gateway
+
+Dials are separated by spaces, `;` or `+`. Where two places set the same dial the header wins over the message, the
+message over the model name. A bad dial is a 400 that names it and the known ones (README.md has the table).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from .api_errors import KIND_OF_STATUS, ApiError
+
+HEADER = "x-tollgate-dial"
+MAX_SECONDS = 3600.0
+MAX_TOKENS = 100_000
+MAX_TPS = 100_000.0
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Silence of `seconds` once `after` tokens were sent."""
+
+    after: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An error event with what `status` would have meant, once `after` tokens were sent."""
+
+    after: int
+    status: int
+
+
+@dataclass(frozen=True)
+class Dials:
+    """Seconds, tokens a second, tokens; None is undialled. `hang` and `drop` at 0 act before the first byte."""
+
+    latency: float = 0.0
+    tps: float | None = None
+    tokens: int | None = None
+    status: int | None = None
+    retry_after: int | None = None
+    drop: int | None = None
+    hang: int | None = None
+    error: Fault | None = None
+    gap: Gap | None = None
+    roles: str | None = None
+
+
+class BadDialError(ValueError):
+    """Says what was expected of a dial's value."""
+
+
+def _seconds(text: str) -> float:
+    return _number(text, "seconds", 0.0, MAX_SECONDS)
+
+
+def _number(text: str, unit: str, least: float, most: float) -> float:
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) or not least <= float(text) <= most:
+        raise BadDialError(f"expected {unit} from {least:g} to {most:g}")
+    return float(text)
+
+
+def _whole(text: str, unit: str, least: int, most: int) -> int:
+    if not re.fullmatch(r"\d{1,9}", text) or not least <= int(text) <= most:
+        raise BadDialError(f"expected a whole number of {unit} from {least} to {most}")
+    return int(text)
+
+
+def _status(text: str) -> int:
+    if not re.fullmatch(r"\d{3}", text) or int(text) not in KIND_OF_STATUS:
+        raise BadDialError(f"expected one of {', '.join(map(str, KIND_OF_STATUS))}")
+    return int(text)
+
+
+def _after(text: str) -> int:
+    """`after:N`; empty is `after:0`."""
+    if not text:
+        return 0
+    word, _, tokens = text.partition(":")
+    if word != "after":
+        raise BadDialError("expected after:TOKENS")
+    return _whole(tokens, "tokens", 0, MAX_TOKENS)
+
+
+def _gap(text: str) -> Gap:
+    place, _, seconds = text.rpartition(":")
+    if not place:
+        raise BadDialError("expected after:TOKENS:SECONDS")
+    return Gap(_after(place), _seconds(seconds))
+
+
+def _fault(text: str) -> Fault:
+    """`after:N` (a 500) or `after:N:STATUS`."""
+    place, status = (text, "500") if text.count(":") < 2 else text.rsplit(":", 1)
+    return Fault(_after(place), _status(status))
+
+
+def _roles(text: str) -> str:
+    if text != "strict":
+        raise BadDialError("expected strict")
+    return text
+
+
+# Each dial's field in Dials and its reader.
+KNOWN: dict[str, tuple[str, Callable[[str], object]]] = {
+    "latency": ("latency", _seconds),
+    "tps": ("tps", lambda text: _number(text, "tokens a second", 0.1, MAX_TPS)),
+    "tokens": ("tokens", lambda text: _whole(text, "tokens", 1, MAX_TOKENS)),
+    "status": ("status", _status),
+    "retry-after": ("retry_after", lambda text: _whole(text, "seconds", 0, 86_400)),
+    "drop": ("drop", _after),
+    "hang": ("hang", _after),
+    "error": ("error", _fault),
+    "gap": ("gap", _gap),
+    "roles": ("roles", _roles),
+}
+BARE = frozenset({"drop", "hang", "error"})  # may stand without a value
+
+_SEPARATOR = re.compile(r"[;+\s]+")
+_MARKER = re.compile(r"\[\[([^\[\]\n]{1,400})\]\]")
+_SHAPED = re.compile(r"[a-z][a-z-]*=[^=]*")
+
+
+def split(text: str) -> list[str]:
+    return [item for item in _SEPARATOR.split(text) if item]
+
+
+def parse(*places: Iterable[str]) -> Dials:
+    """Dials from lists of items such as `tps=20`; a later list wins over an earlier one. Raises ApiError (400)."""
+    values: dict[str, object] = {}
+    problems: list[str] = []
+    for items in places:
+        seen: set[str] = set()
+        for item in items:
+            name, equals, text = item.partition("=")
+            if name in seen:
+                problems.append(f"{item!r}: {name} is set twice")
+            seen.add(name)
+            if name not in KNOWN:
+                problems.append(f"{item!r}: there is no such dial")
+            elif not text and (equals or name not in BARE):
+                problems.append(f"{item!r}: a value is missing")
+            else:
+                field, read = KNOWN[name]
+                try:
+                    values[field] = read(text)
+                except BadDialError as error:
+                    problems.append(f"{item!r}: {error}")
+    if "retry_after" in values and "status" not in values:
+        problems.append("'retry-after': goes with status only")
+    if problems:
+        raise ApiError(400, f"bad dial {'; '.join(problems)} (known dials: {', '.join(KNOWN)})", code="bad_dial")
+    return Dials(**values)  # type: ignore[arg-type]  # each reader returns what its field holds
+
+
+def is_dial(item: str) -> bool:
+    """Whether a word is meant as a dial, right or wrong: `name=value`, or a dial that stands alone."""
+    return item in BARE or _SHAPED.fullmatch(item) is not None
+
+
+def from_model(name: str) -> tuple[str, list[str]]:
+    """`test-model+tps=20` → ("test-model", ["tps=20"]); a name with an ordinary plus in it stays whole."""
+    items = name.split("+")
+    cut = next((i for i, item in enumerate(items) if i and is_dial(item)), len(items))
+    return "+".join(items[:cut]), items[cut:]
+
+
+def from_text(text: str) -> tuple[str, list[str]]:
+    """The text without its markers, and their dials. Double brackets around anything else stay what they are."""
+    found: list[str] = []
+
+    def take(match: re.Match[str]) -> str:
+        items = split(match[1])
+        if not items or not all(map(is_dial, items)):
+            return match[0]
+        found.extend(items)
+        return ""
+
+    return _MARKER.sub(take, text).strip(), found

@@ -1,0 +1,77 @@
+"""One request being answered: what every route needs, whichever API it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import Protocol
+
+from . import dials, tokens
+from .api_errors import ApiError
+from .checks import json_object
+from .delivery import Delivery, Stream, Whole
+from .dials import Dials
+from .prompt import JsonObject
+from .recorder import Entry
+from .sse import Frame
+
+
+class Api(Protocol):
+    """How one API words errors and names the request id; the modules anthropic.reply and openai.reply are such."""
+
+    def envelope(self, refusal: ApiError, request_id: str) -> JsonObject: ...
+
+    def error_event(self, refusal: ApiError, request_id: str) -> Frame: ...
+
+    def headers(self, request_id: str) -> dict[str, str]: ...
+
+
+@dataclass
+class Exchange:
+    """`reply_id` is unique to this request; `raw` is its body, `headers` its headers with lower-case names."""
+
+    api: Api
+    entry: Entry
+    headers: dict[str, str]
+    raw: bytes
+    reply_id: str
+    dials: Dials = field(default_factory=Dials)
+
+    @property
+    def request_id(self) -> str:
+        return f"req_{self.reply_id}"
+
+    def body(self) -> JsonObject:
+        body = json_object(self.raw)
+        self.entry.model = body["model"] if isinstance(body.get("model"), str) else None
+        self.entry.stream = body.get("stream") is True
+        return body
+
+    def dial(self, model: Iterable[str] = (), text: Iterable[str] = ()) -> Dials:
+        """Read the dials of this request and obey the one that refuses it. Raises ApiError."""
+        self.dials = dials.parse(model, text, dials.split(self.headers.get(dials.HEADER, "")))
+        unset = asdict(Dials())
+        self.entry.dials = {name: value for name, value in asdict(self.dials).items() if value != unset[name]}
+        if self.dials.status:
+            again = self.dials.retry_after
+            raise ApiError.of_status(self.dials.status, {} if again is None else {"retry-after": str(again)})
+        return self.dials
+
+    def whole(self, body: JsonObject, *, carries: int = 0) -> Delivery:
+        """A JSON answer worth `carries` tokens; a dialled error event becomes an error answer."""
+        if self.dials.error:
+            raise ApiError.of_status(self.dials.error.status)
+        headers = self.api.headers(self.request_id)
+        return Whole(self.entry, self.dials, headers, tokens.compact(body).encode(), tokens=carries)
+
+    def stream(self, frames: Iterator[Frame], *, carries: int) -> Delivery:
+        fault = self.dials.error
+        error = self.api.error_event(ApiError.of_status(fault.status), self.request_id) if fault else None
+        headers = self.api.headers(self.request_id)
+        return Stream(self.entry, self.dials, headers, frames, tokens=carries, error=error)
+
+    def refused(self, refusal: ApiError) -> Delivery:
+        """An error answer, dialled late, hung or dropped like any other."""
+        body = tokens.compact(self.api.envelope(refusal, self.request_id)).encode()
+        headers = {**self.api.headers(self.request_id), **refusal.headers}
+        return Whole(self.entry, replace(self.dials, gap=None), headers, body, status=refusal.status)

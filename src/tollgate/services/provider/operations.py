@@ -1,0 +1,116 @@
+"""What each route does: read the request, turn the dials, answer in the shape of its API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import catalogue
+from .answers import answer
+from .anthropic import reply as anthropic_reply
+from .anthropic import request as anthropic_request
+from .api_errors import ApiError
+from .delivery import Delivery
+from .dials import from_model
+from .exchange import Api, Exchange
+from .openai import embeddings as openai_embeddings
+from .openai import reply as openai_reply
+from .openai import request as openai_request
+
+Operation = Callable[[Exchange], Delivery]
+
+
+def messages(exchange: Exchange) -> Delivery:
+    body = exchange.body()
+    prompt = anthropic_request.read(body)
+    dialled = exchange.dial(prompt.model_dials, prompt.text_dials)
+    if dialled.roles == "strict" and prompt.system_roles:
+        raise anthropic_request.system_role_refused()
+    said = answer(prompt, dialled)
+    if prompt.stream:
+        frames = anthropic_reply.events(said, prompt.usage, reply_id=exchange.reply_id, model=body["model"])
+        return exchange.stream(frames, carries=said.tokens)
+    whole = anthropic_reply.message(said, prompt.usage, reply_id=exchange.reply_id, model=body["model"])
+    return exchange.whole(whole, carries=said.tokens)
+
+
+def count_tokens(exchange: Exchange) -> Delivery:
+    prompt = anthropic_request.read(exchange.body(), counting=True)
+    exchange.dial(prompt.model_dials, prompt.text_dials)
+    return exchange.whole({"input_tokens": prompt.usage.total})
+
+
+def chat_completions(exchange: Exchange) -> Delivery:
+    body = exchange.body()
+    prompt = openai_request.read(body)
+    said = answer(prompt, exchange.dial(prompt.model_dials, prompt.text_dials))
+    if prompt.stream:
+        frames = openai_reply.chunks(
+            said, prompt.usage, reply_id=exchange.reply_id, model=body["model"], with_usage=prompt.include_usage
+        )
+        return exchange.stream(frames, carries=said.tokens)
+    whole = openai_reply.completion(said, prompt.usage, reply_id=exchange.reply_id, model=body["model"])
+    return exchange.whole(whole, carries=said.tokens)
+
+
+def embeddings(exchange: Exchange) -> Delivery:
+    body = exchange.body()
+    model = openai_request.model_of(body)
+    exchange.dial(from_model(model)[1])
+    return exchange.whole(openai_embeddings.embeddings(body, model=model))
+
+
+def list_models(exchange: Exchange) -> Delivery:
+    exchange.dial()
+    return exchange.whole(anthropic_reply.models() if exchange.api is anthropic_reply else openai_reply.models())
+
+
+def one_model(exchange: Exchange) -> Delivery:
+    exchange.dial()
+    model_id = exchange.entry.path.removeprefix(MODEL_PREFIX)
+    model = catalogue.find(model_id)
+    anthropic = exchange.api is anthropic_reply
+    if model is None:
+        words = f"model: {model_id}" if anthropic else f"The model '{model_id}' does not exist"
+        raise ApiError(404, words, kind="not_found", param="model")
+    return exchange.whole((anthropic_reply if anthropic else openai_reply).model_entry(model))
+
+
+MODEL_PREFIX = "/v1/models/"
+ROUTES: dict[str, dict[str, Operation]] = {
+    "/v1/messages": {"POST": messages},
+    "/v1/messages/count_tokens": {"POST": count_tokens},
+    "/v1/chat/completions": {"POST": chat_completions},
+    "/v1/embeddings": {"POST": embeddings},
+    "/v1/models": {"GET": list_models},
+    MODEL_PREFIX: {"GET": one_model},
+}
+
+
+def find(method: str, path: str) -> Operation:
+    """Raises ApiError: 404 for an unknown path, 405 for a known one with another method."""
+    methods = ROUTES.get(MODEL_PREFIX if path.startswith(MODEL_PREFIX) else path)
+    if methods is None:
+        raise ApiError(404, f"Invalid URL ({method} {path})", kind="not_found", code="unknown_url")
+    if method not in methods:
+        allowed = ", ".join(methods)
+        words = f"Not allowed to {method} on {path} (allowed: {allowed})"
+        raise ApiError(405, words, headers={"allow": allowed}, code="method_not_allowed")
+    return methods[method]
+
+
+def api_of(path: str, headers: dict[str, str]) -> Api:
+    """Anthropic's own routes, and any other route of a client that names an Anthropic version; OpenAI's otherwise."""
+    if path == "/v1/messages" or path.startswith("/v1/messages/") or "anthropic-version" in headers:
+        return anthropic_reply
+    return openai_reply
+
+
+def check_key(api: Api, headers: dict[str, str]) -> None:
+    """Any key will do, as a Bearer token or in x-api-key. Raises ApiError (401) when there is none."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if headers.get("x-api-key", "").strip() or (scheme.lower() == "bearer" and token.strip()):
+        return
+    if api is anthropic_reply:
+        raise ApiError(401, "x-api-key header is required", kind="authentication")
+    words = "You didn't provide an API key. Send it in an Authorization header: 'Authorization: Bearer YOUR_KEY'."
+    raise ApiError(401, words, kind="authentication")

@@ -1,0 +1,199 @@
+"""A small deterministic value that satisfies a JSON Schema: what a model would have put into a tool call.
+
+It reads the keywords tools use (draft 2020-12): type, enum, const, default, examples, properties, required, items,
+prefixItems, the size and range limits, multipleOf, pattern, format, anyOf, oneOf, allOf, $ref to $defs. Limits: a
+`pattern` is met from a list of common shapes or the schema's own default and examples, not solved; `not`, `if` and
+`contains` are not looked at.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from itertools import chain
+from typing import Any
+
+JsonObject = dict[str, Any]
+
+MAX_DEPTH = 24  # a schema that requires itself has no finite value
+FORMATS = {
+    "date": "2026-01-01",
+    "time": "00:00:00Z",
+    "date-time": "2026-01-01T00:00:00Z",
+    "duration": "PT1S",
+    "email": "someone@example.test",
+    "hostname": "example.test",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
+    "uri": "https://example.test/",
+    "url": "https://example.test/",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+}
+# Tried in order against a pattern.
+SHAPES = ("example", "Example", "EXAMPLE", "a", "A", "0", "1", "/example", "./example", "a1", "A1", "#a1b2c3", "1.0.0")
+
+
+def value_for(schema: object, *, fill: str = "example") -> Any:
+    """A value for `schema`; free strings hold `fill`, cut or padded to the allowed length."""
+    root = schema if isinstance(schema, dict) else {}
+    return _Filler(root, fill).value(schema, 0)
+
+
+class _Filler:
+    def __init__(self, root: JsonObject, fill: str) -> None:
+        self.root = root
+        self.fill = fill
+
+    def value(self, schema: object, depth: int) -> Any:
+        if not isinstance(schema, dict) or depth > MAX_DEPTH:
+            return None if depth > MAX_DEPTH else self.fill
+        schema = self.resolved(schema)
+        if "const" in schema:
+            return schema["const"]
+        if schema.get("enum"):
+            return schema["enum"][0]
+        if "default" in schema and schema["default"] is not None:
+            return schema["default"]
+        if schema.get("examples"):
+            return schema["examples"][0]
+        match _type_of(schema):
+            case "object":
+                return self.object_value(schema, depth)
+            case "array":
+                return self.array_value(schema, depth)
+            case "string":
+                return self.string_value(schema)
+            case "integer" | "number" as kind:
+                return number_value(schema, whole=kind == "integer")
+            case "boolean":
+                return True
+            case "null":
+                return None
+        return self.fill
+
+    def resolved(self, schema: JsonObject) -> JsonObject:
+        """`schema` with references followed, allOf merged in and the first anyOf or oneOf branch taken."""
+        for _ in range(MAX_DEPTH):
+            branches = schema.get("anyOf") or schema.get("oneOf")
+            if "$ref" in schema:
+                rest = {key: value for key, value in schema.items() if key != "$ref"}
+                schema = _merged(self.target(schema["$ref"]), rest)
+            elif schema.get("allOf"):
+                rest = {key: value for key, value in schema.items() if key != "allOf"}
+                for part in schema["allOf"]:
+                    rest = _merged(rest, part)
+                schema = rest
+            elif branches:
+                rest = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
+                schema = _merged(rest, branches[0])
+            else:
+                break
+        return schema
+
+    def target(self, reference: object) -> JsonObject:
+        place: Any = self.root
+        for step in str(reference).removeprefix("#").strip("/").split("/"):
+            if step:
+                step = step.replace("~1", "/").replace("~0", "~")
+                place = place.get(step) if isinstance(place, dict) else None
+        return place if isinstance(place, dict) else {}
+
+    def object_value(self, schema: JsonObject, depth: int) -> JsonObject:
+        """The required properties only: what is optional is best left out of a made-up call."""
+        properties = schema.get("properties") or {}
+        other = schema.get("additionalProperties", {})
+        names = list(schema.get("required") or [])
+        names += [name for name in properties if name not in names][
+            : max(0, schema.get("minProperties", 0) - len(names))
+        ]
+        return {name: self.value(properties.get(name, other), depth + 1) for name in names}
+
+    def array_value(self, schema: JsonObject, depth: int) -> list[Any]:
+        least = int(schema.get("minItems", 0))
+        first = [self.value(item, depth + 1) for item in schema.get("prefixItems", [])]
+        items = [self.value(schema.get("items", {}), depth + 1) for _ in range(least - len(first))]
+        if schema.get("uniqueItems") and len(items) > 1:
+            items = _distinct(items, self.resolved(schema.get("items") or {}))
+        return first + items
+
+    def string_value(self, schema: JsonObject) -> str:
+        least, most = int(schema.get("minLength", 0)), int(schema.get("maxLength", 10**6))
+        if (shape := FORMATS.get(schema.get("format", ""))) is not None:
+            return shape
+        pattern = schema.get("pattern")
+        if not isinstance(pattern, str):
+            return _fitted(self.fill, least, most)
+        candidates = chain((self.fill,), SHAPES, FORMATS.values())
+        lengths = chain.from_iterable(
+            (text, *(_fitted(text, size, size) for size in (least, most, 2, 3, 4, 6, 8, 10, 12, 16, 32, 40, 64)))
+            for text in candidates
+        )
+        fits = (text for text in lengths if least <= len(text) <= most and _matches(pattern, text))
+        return next(fits, _fitted(self.fill, least, most))
+
+
+def number_value(schema: JsonObject, *, whole: bool) -> int | float:
+    """The smallest allowed number, or the largest where there is no least, or 1."""
+    step: float | None = schema.get("multipleOf", 1 if whole else None)
+    low: float = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf))
+    high: float = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf))
+    if low <= 1 <= high and 1 not in (schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")):
+        value: float = 1
+        if step is None or 1 % step == 0:
+            return 1
+    value = low if low > -math.inf else high if high < math.inf else 0
+    if step is None:
+        if value == schema.get("exclusiveMinimum"):
+            return (value + min(high, value + 2)) / 2
+        return (max(low, value - 2) + value) / 2 if value == schema.get("exclusiveMaximum") else value
+    if low > -math.inf:
+        value = math.ceil(low / step) * step
+        value += step if value == schema.get("exclusiveMinimum") else 0
+    else:
+        value = math.floor(value / step) * step
+        value -= step if value == schema.get("exclusiveMaximum") else 0
+    return int(value) if whole else value
+
+
+def _type_of(schema: JsonObject) -> str:
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        kind = next((name for name in kind if name != "null"), "null")
+    if isinstance(kind, str):
+        return kind
+    if "properties" in schema or "required" in schema:
+        return "object"
+    return "array" if "items" in schema else "string"
+
+
+def _merged(base: JsonObject, extra: object) -> JsonObject:
+    """Both schemas at once; properties and required are joined, anything else of `extra` wins."""
+    if not isinstance(extra, dict):
+        return base
+    joined = {**base, **extra}
+    for key in ("properties", "$defs"):
+        if key in base and key in extra:
+            joined[key] = {**base[key], **extra[key]}
+    if "required" in base and "required" in extra:
+        joined["required"] = list(dict.fromkeys([*base["required"], *extra["required"]]))
+    return joined
+
+
+def _distinct(items: list[Any], schema: JsonObject) -> list[Any]:
+    if len(schema.get("enum", ())) >= len(items):
+        return list(schema["enum"][: len(items)])
+    if all(isinstance(item, int) for item in items):
+        return [item + place for place, item in enumerate(items)]
+    return [f"{item}{place}" if place else item for place, item in enumerate(items)]
+
+
+def _fitted(text: str, least: int, most: int) -> str:
+    repeated = text * (-(-least // len(text))) if text and len(text) < least else text
+    return repeated[: max(least, len(text))][:most]
+
+
+def _matches(pattern: str, text: str) -> bool:
+    try:
+        return re.search(pattern, text) is not None
+    except re.error:
+        return True  # not a Python pattern (say, a Unicode property): nothing here could meet it on purpose

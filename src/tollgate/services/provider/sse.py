@@ -1,0 +1,18 @@
+"""One server-sent event, with the tokens it carries so that delivery can pace and count it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import tokens
+
+
+@dataclass(frozen=True)
+class Frame:
+    data: bytes
+    tokens: int = 0
+
+
+def frame(payload: object, *, event: str = "", carries: int = 0) -> Frame:
+    named = f"event: {event}\n" if event else ""
+    return Frame(f"{named}data: {tokens.compact(payload)}\n\n".encode(), carries)
