@@ -1,7 +1,7 @@
 """`make deploy` as a table of contents: each step may be repeated, says what it changed, and is named when it fails.
 
-    Checks, nothing runs differently yet:   settings → configuration → engine → images
-    From here on things change:             rendering → databases → schema → services → tenants → request
+Checks, nothing runs differently yet:   settings → configuration → engine → images
+From here on things change:             rendering → databases → schema → services → tenants → request
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tollgate.stack.compose import DATABASES, MIGRATE, Compose
 from tollgate.stack.configuration import Configuration
 from tollgate.stack.engine import ensure_engine
 from tollgate.stack.health import wait_ready
-from tollgate.stack.images import ImageSet, resolve
+from tollgate.stack.images import ImageSet, present, resolve
 from tollgate.stack.progress import Progress
 
 
@@ -69,24 +69,27 @@ def _settings(run: Deploy) -> str:
 
 def _configuration(run: Deploy) -> str:
     run.configuration = configuration.load(run.site)
-    for line in run.configuration.left_out:
-        run.display.say(line)
-    return f"{len(run.configuration.gateway.models)} model(s), {len(run.configuration.tenants)} tenant(s)"
+    for name, reason in run.configuration.catalogue.left_out:
+        run.display.say(f"model {name} is left out: {reason}")
+    return f"{len(run.configuration.catalogue.models)} model(s), {len(run.configuration.tenants)} tenant(s)"
 
 
 def _engine(run: Deploy) -> str:
     settings = run.configuration.settings
-    found = ensure_engine(run.display, allow_install=run.allow_engine_install, mirror=settings.debian_mirror)
+    found = ensure_engine(run.display, allow_install=run.allow_engine_install, mirror=settings.debian_mirror or "")
     run.compose = Compose.core(run.site, settings.compose_project_name)
     preflight.check_host(run.compose, settings)
     return f"Docker {found.version}"
 
 
 def _images(run: Deploy) -> str:
-    run.images = resolve(run.configuration.settings.image_source, run.site, run.display)
+    settings = run.configuration.settings
+    before = present()
+    mirror = settings.debian_mirror or ""
+    run.images = resolve(settings.image_source, run.site, run.display, ca_bundle=settings.ca_bundle, mirror=mirror)
     for name, reason in sorted(run.images.unavailable.items()):
         run.display.say(f"{name} is left out: {reason}")
-    return run.note([f"image {name}" for name in run.images.made])
+    return run.note([f"image {image}" for image in sorted(set(run.images.images.values()) - set(before))])
 
 
 def _rendering(run: Deploy) -> str:

@@ -22,6 +22,8 @@ from tollgate.site import Site
 from tollgate.stack import secrets
 
 POSTGRES, REDIS, NOBODY, TOLLGATE, GRAFANA = 999, 999, 65534, 10001, 472
+# Made by the operator, not by us: where alerts are sent.
+WEBHOOK = "alertmanager_webhook_url"
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,13 @@ def published(site: Site, settings: Settings) -> list[Published]:
     def secret(name: str) -> Secret:
         return secrets.read(site, name)
 
-    postgres, monitor, redis = secret("postgres_password"), secret("postgres_monitor_password"), secret("redis_password")
+    postgres, monitor, redis = (
+        secret("postgres_password"),
+        secret("postgres_monitor_password"),
+        secret("redis_password"),
+    )
     keys = {name: key.reveal() for name, key in sorted(settings.provider_keys.items())}
-    webhook = site.secrets_dir / "alertmanager_webhook_url"
+    webhook = secret(WEBHOOK) if (site.secrets_dir / WEBHOOK).exists() else Secret("")
     return [
         Published("postgres", "postgres_password", POSTGRES, postgres),
         Published("postgres", "monitor_password", POSTGRES, monitor),
@@ -60,16 +66,14 @@ def published(site: Site, settings: Settings) -> list[Published]:
         Published("litellm", "provider_keys.json", NOBODY, Secret(json.dumps(keys))),
         Published("postgres-exporter", "monitor_password", NOBODY, monitor),
         Published(
-            "redis-exporter", "redis_password_exporter", NOBODY, Secret(json.dumps({"redis://redis:6379": redis.reveal()}))
+            "redis-exporter",
+            "redis_password_exporter",
+            NOBODY,
+            Secret(json.dumps({"redis://redis:6379": redis.reveal()})),
         ),
         Published("grafana", "grafana_admin_password", GRAFANA, secret("grafana_admin_password")),
         Published("grafana", "grafana_secret_key", GRAFANA, secret("grafana_secret_key")),
-        Published(
-            "alertmanager",
-            "alertmanager_webhook_url",
-            NOBODY,
-            secret(webhook.name) if webhook.exists() else Secret(""),
-        ),
+        Published("alertmanager", WEBHOOK, NOBODY, webhook),
     ]
 
 
@@ -92,7 +96,9 @@ def write(directory: Path, files: Sequence[Published], image: str) -> list[Path]
     ledger = directory / "published.json"
     known: dict[str, str] = json.loads(ledger.read_text()) if ledger.exists() else {}
     now = {str(file.path): f"{file.uid}:{digest([file], file.service)}" for file in files}
-    changed = [file for file in files if known.get(str(file.path)) != now[str(file.path)] or not _exists(directory, file)]
+    changed = [
+        file for file in files if known.get(str(file.path)) != now[str(file.path)] or not _exists(directory, file)
+    ]
     for file in changed:
         _write_one(directory / file.path, file.content)
     if changed:
@@ -129,7 +135,18 @@ def _give_away(directory: Path, files: Sequence[Published], image: str) -> None:
         names = [f"/published/{file.path}" for file in files if file.uid == uid]
         mount = f"type=bind,source={directory},target=/published"
         drop = ["--network=none", "--user=0:0", "--cap-drop=ALL", "--cap-add=CHOWN", "--cap-add=DAC_OVERRIDE"]
-        command = ["docker", "run", "--rm", *drop, "--mount", mount, "--entrypoint=chown", image, f"{uid}:{uid}", *names]
+        command = [
+            "docker",
+            "run",
+            "--rm",
+            *drop,
+            "--mount",
+            mount,
+            "--entrypoint=chown",
+            image,
+            f"{uid}:{uid}",
+            *names,
+        ]
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode != 0:
             raise TollgateError(

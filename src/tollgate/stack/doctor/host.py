@@ -54,7 +54,9 @@ def clock(site: Site) -> Iterator[Finding]:
     now = time.time()
     if now < newest - 86400:
         shown = datetime.fromtimestamp(now, UTC).date()
-        yield Finding.fail("clock", f"the clock says {shown}, before this kit was made", "set the clock, and run a time daemon")
+        yield Finding.fail(
+            "clock", f"the clock says {shown}, before this kit was made", "set the clock, and run a time daemon"
+        )
         return
     state = _kernel_clock_state()
     if state == TIME_ERROR:

@@ -1,0 +1,48 @@
+"""The configuration of a site as the commands want it: .env made when missing, the environment's settings on top."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from tollgate.config import env
+from tollgate.config.env import Settings
+from tollgate.config.load import Configuration
+from tollgate.config.load import load as load_files
+from tollgate.site import Site
+
+__all__ = ["Configuration", "ensure_env", "load", "project"]
+
+
+def load(site: Site) -> Configuration:
+    """Everything the operator wrote; InputError with every problem of every file at once.
+
+    A setting in the process environment wins over .env (`IMAGE_SOURCE=local make deploy`); provider keys do not,
+    because a key in somebody's shell is not yet a decision to spend it for everyone.
+    """
+    return load_files(site, _overrides())
+
+
+def project(site: Site) -> str:
+    """The Compose project of this deployment; for commands that need nothing else of the configuration."""
+    settings = env.load(site.env_file, _overrides()) if site.env_file.is_file() else Settings()
+    return settings.compose_project_name
+
+
+def ensure_env(site: Site) -> bool:
+    """Write .env from .env.example where there is none (0600: provider keys may be put there); say whether it was made."""
+    if site.env_file.exists():
+        return False
+    temporary = site.env_file.with_name(".env.new")
+    shutil.copyfile(site.env_example, temporary)
+    temporary.chmod(0o600)
+    try:
+        os.link(temporary, site.env_file)  # never over a file that appeared meanwhile
+    finally:
+        temporary.unlink()
+    return True
+
+
+def _overrides() -> dict[str, str]:
+    names = {str(field.alias) for field in Settings.model_fields.values()}
+    return {name: value for name, value in os.environ.items() if name in names}

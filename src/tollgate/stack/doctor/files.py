@@ -1,0 +1,95 @@
+"""What the operator keeps: .env, secrets/, the configuration, and who may use the test model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tollgate.config import env
+from tollgate.errors import InputError
+from tollgate.site import Site
+from tollgate.stack import secrets
+from tollgate.stack.configuration import Configuration, load
+from tollgate.stack.doctor.finding import Finding
+from tollgate.stack.first_request import MODEL, may_use
+
+MIN_SECRET_LENGTH = 32
+
+
+def environment(site: Site) -> Iterator[Finding]:
+    """.env against .env.example: names it lacks, and whether others can read it."""
+    if not site.env_file.is_file():
+        yield Finding.warn(".env", "there is none, the defaults apply", "run `make deploy`, which writes it")
+        return
+    missing = env.missing_keys(site.env_file.read_text(), site.env_example.read_text())
+    if missing:
+        hint = "the defaults apply; copy the lines you want from .env.example"
+        yield Finding.warn(".env", f"{', '.join(missing)} of .env.example not in it", hint)
+    else:
+        yield Finding.ok(".env", "has every name of .env.example")
+    mode = site.env_file.stat().st_mode & 0o777
+    if mode & 0o077:
+        yield Finding.fail(
+            ".env", f"expected mode 0600, found {mode:04o}", f"it may hold keys: chmod 600 {site.env_file}"
+        )
+
+
+def secret_files(site: Site) -> Iterator[Finding]:
+    if not site.secrets_dir.is_dir():
+        yield Finding.fail(
+            "secrets", f"{site.secrets_dir} does not exist", "run `make deploy`, which makes every secret"
+        )
+        return
+    open_ones = secrets.too_open(site)
+    for path in open_ones:
+        mode = "700" if path.is_dir() else "600"
+        yield Finding.fail("secrets", f"{path} can be read by others", f"chmod {mode} {path}")
+    weak = list(_weak(site))
+    yield from weak
+    if not open_ones and not weak:
+        yield Finding.ok("secrets", f"{len(secrets.GENERATED)} present, strong, readable by their owner only")
+
+
+def _weak(site: Site) -> Iterator[Finding]:
+    for spec in secrets.GENERATED:
+        path = site.secrets_dir / spec.name
+        if not path.is_file():
+            yield Finding.fail("secrets", f"{path} is missing ({spec.purpose})", "run `make deploy`")
+            continue
+        value = path.read_text().strip()
+        if len(value) < MIN_SECRET_LENGTH or len(set(value)) < 10:
+            hint = f"it is {spec.purpose}: expected {MIN_SECRET_LENGTH} random characters or more"
+            yield Finding.fail("secrets", f"{path} is weak", hint)
+        elif not value.startswith(spec.prefix):
+            yield Finding.fail(
+                "secrets", f"{path}: expected it to start with {spec.prefix}", "LiteLLM refuses it otherwise"
+            )
+
+
+def configuration(site: Site) -> Iterator[tuple[Finding, Configuration | None]]:
+    """The configuration itself, beside the finding, so that later checks need not read it again."""
+    try:
+        loaded = load(site)
+    except InputError as error:
+        for problem in error.problems:
+            message = f"{problem.file}:{problem.line}: {problem.path}: {problem.message}"
+            yield Finding.fail("configuration", message, problem.hint), None
+        return
+    yield (
+        Finding.ok("configuration", f"{len(loaded.catalogue.models)} model(s), {len(loaded.tenants)} tenant(s)"),
+        loaded,
+    )
+    for name, reason in loaded.catalogue.left_out:
+        yield Finding.skip(f"model {name}", f"left out: {reason}"), None
+
+
+def exposure(configuration: Configuration) -> Iterator[Finding]:
+    """With a provider key set, answers of the embedded provider look like a model's; only `example` should get them."""
+    if not configuration.settings.provider_keys:
+        yield Finding.skip("providers", f"no provider key in .env: only {MODEL} is served")
+        return
+    others = [tenant.id for tenant in configuration.tenants if may_use(tenant, MODEL) and tenant.id != "example"]
+    if others:
+        hint = f"{MODEL} answers from the embedded provider; take it out of their allowed_models"
+        yield Finding.warn("providers", f"{MODEL} may be called by {', '.join(others)}", hint)
+    else:
+        yield Finding.ok("providers", f"{len(configuration.settings.provider_keys)} provider key(s) set")

@@ -1,0 +1,66 @@
+"""One real request as a tenant would send it, through nginx: what makes `deploy` and `doctor` say that it works."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+
+from tollgate.config.tenants import Tenant
+from tollgate.errors import TollgateError
+from tollgate.site import Site
+from tollgate.stack.compose import Compose
+from tollgate.stack.configuration import Configuration
+from tollgate.stack.masking import mask
+from tollgate.stack.tenants import key_of
+
+# Served by the embedded provider: free, and there without any provider key.
+MODEL = "test-model"
+# A replica that has just become healthy may still load; a client would retry as well.
+TRIES, TIMEOUT_S = 5, 30.0
+
+
+def example_tenant(configuration: Configuration) -> Tenant | None:
+    """The tenant to try with: one that may use the test model, `example` before others; None where there is none."""
+    able = [tenant for tenant in configuration.tenants if may_use(tenant, MODEL)]
+    return min(able, key=lambda tenant: (tenant.id != "example", tenant.id), default=None)
+
+
+def may_use(tenant: Tenant, model: str) -> bool:
+    """A tenant without `allowed_models` may use every model."""
+    return tenant.allowed_models is None or model in tenant.allowed_models
+
+
+def send(site: Site, compose: Compose, configuration: Configuration) -> str:
+    """Send it and say what came back. TollgateError with the gateway's own words when it was refused."""
+    tenant = example_tenant(configuration)
+    if tenant is None:
+        return f"skipped: no tenant may use {MODEL}"
+    host, port = compose.address("nginx", 4000)
+    key = key_of(site, tenant)
+    body = {"model": MODEL, "max_tokens": 32, "messages": [{"role": "user", "content": "Say hello."}]}
+    problem = ""
+    for attempt in range(TRIES):
+        began = time.monotonic()
+        try:
+            answer = httpx.post(
+                f"http://{host}:{port}/v1/messages",
+                json=body,
+                headers={"Authorization": f"Bearer {key.reveal()}", "anthropic-version": "2023-06-01"},
+                timeout=TIMEOUT_S,
+                trust_env=False,  # a proxy for the outside must not see requests to this machine
+            )
+        except httpx.TransportError as error:
+            problem = f"{type(error).__name__}: {error}"
+        else:
+            if answer.status_code == 200 and answer.json().get("content"):
+                milliseconds = (time.monotonic() - began) * 1000
+                return f"200 for tenant {tenant.id} from {MODEL} in {milliseconds:.0f} ms"
+            problem = f"HTTP {answer.status_code}: {mask(answer.text[:300])}"
+            if answer.status_code < 500:
+                break
+        time.sleep(0.5 * (attempt + 1))
+    raise TollgateError(
+        f"POST http://{host}:{port}/v1/messages as tenant {tenant.id}: {problem}",
+        "`make doctor` looks at each part; `make logs S=nginx` and `make logs S=litellm-1` tell more",
+    )

@@ -1,0 +1,108 @@
+"""Renders the whole deployment: templates to var/rendered, secrets to their containers, and the hashes that tie them.
+
+Each service carries a hash of its files and secrets as a label; Compose recreates a service when its label changes,
+which it would not do for a changed file alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from tollgate import __version__
+from tollgate.render.litellm import CONNECTIONS, render_litellm
+from tollgate.render.nginx import render_nginx
+from tollgate.render.observability import render_observability
+from tollgate.render.output import Rendered, digest, write
+from tollgate.render.stack import below, render_code, render_compose_env, render_replicas
+from tollgate.site import Site
+from tollgate.stack import publish
+from tollgate.stack.configuration import Configuration
+from tollgate.stack.images import ImageSet
+
+# Which top directories of var/rendered, and whose secrets, make a service what it is.
+PARTS = {
+    "NGINX": (("nginx",), ""),
+    "LITELLM": (("litellm", "code"), "litellm"),
+    "PROMETHEUS": (("prometheus",), ""),
+    "ALERTMANAGER": (("alertmanager",), "alertmanager"),
+    "LOKI": (("loki",), ""),
+    "ALLOY": (("alloy",), ""),
+    "GRAFANA": (("grafana",), "grafana"),
+    "POSTGRES": ((), "postgres"),
+    "REDIS": ((), "redis"),
+    "POSTGRES_EXPORTER": ((), "postgres-exporter"),
+    "REDIS_EXPORTER": ((), "redis-exporter"),
+}
+# Files of the checkout that are mounted as they are, by the service they belong to.
+MOUNTED = {"POSTGRES": "config/postgres/initdb.d", "REDIS": "config/redis"}
+
+
+def rendered_files(site: Site, configuration: Configuration, *, grafana: bool) -> list[Rendered]:
+    """Everything but compose.env, as values; the same configuration gives the same bytes."""
+    settings = configuration.settings
+    webhook = (site.secrets_dir / publish.WEBHOOK).exists()
+    return [
+        *render_litellm(site.root, configuration.catalogue, configuration.gateway.routing, settings.replicas),
+        *render_nginx(site.root, configuration.gateway.edge, settings.replicas, __version__),
+        *render_observability(
+            site.root, settings.replicas, settings.compose_project_name, grafana=grafana, webhook=webhook
+        ),
+        *render_code(site.root),
+        render_replicas(site.root, settings.replicas),
+    ]
+
+
+def render(site: Site, configuration: Configuration, images: ImageSet) -> list[PurePosixPath]:
+    """Write what changed and return it. Nothing is written unless everything rendered."""
+    files = rendered_files(site, configuration, grafana=not images.unavailable)
+    secrets = publish.published(site, configuration.settings)
+    files.append(compose_env(site, configuration, images, files, secrets))
+    files.append(left_out(configuration, images))
+    changed = [Path("secrets") / path for path in _publish(site, secrets, images)]
+    return [*write(site.rendered_dir, files), *map(PurePosixPath, changed)]
+
+
+def compose_env(
+    site: Site,
+    configuration: Configuration,
+    images: ImageSet,
+    files: Sequence[Rendered],
+    secrets: Sequence[publish.Published],
+) -> Rendered:
+    settings = configuration.settings
+    values = {
+        "COMPOSE_PROJECT_NAME": settings.compose_project_name,
+        "TOLLGATE_ROOT": str(site.root),
+        "TOLLGATE_RENDERED": str(site.rendered_dir),
+        "GATEWAY_BIND": settings.gateway_bind,
+        "GATEWAY_PORT": str(settings.gateway_port),
+        "ADMIN_PORT": str(settings.admin_port),
+        "GRAFANA_PORT": str(settings.grafana_port),
+        "PROMETHEUS_PORT": str(settings.prometheus_port),
+        "POSTGRES_MAX_CONNECTIONS": str(CONNECTIONS),
+        # Compose reads this one itself: services of a profile whose images cannot be had are left out.
+        "COMPOSE_PROFILES": "" if images.unavailable else "grafana",
+    }
+    hashes = {}
+    for name, (directories, service) in PARTS.items():
+        mounted = site.root / MOUNTED[name] if name in MOUNTED else None
+        own = [*below(files, *directories), *(_as_rendered(mounted) if mounted else [])]
+        hashes[f"{name}_CONFIG_HASH"] = f"{digest(own)}-{publish.digest(secrets, service)}"
+    return render_compose_env(values, images.images, hashes)
+
+
+def left_out(configuration: Configuration, images: ImageSet) -> Rendered:
+    """What `status` repeats: models without a key, services without an image."""
+    lines = [f"{name} is left out: {reason}" for name, reason in sorted(images.unavailable.items())]
+    lines += [f"model {name} is left out: {reason}" for name, reason in configuration.catalogue.left_out]
+    return Rendered(PurePosixPath("left-out.txt"), "".join(f"{line}\n" for line in lines))
+
+
+def _as_rendered(directory: Path) -> list[Rendered]:
+    paths = sorted(path for path in directory.rglob("*") if path.is_file())
+    return [Rendered(PurePosixPath(path.relative_to(directory)), path.read_text()) for path in paths]
+
+
+def _publish(site: Site, secrets: Sequence[publish.Published], images: ImageSet) -> list[Path]:
+    return publish.write(site.rendered_dir / "secrets", secrets, images.images["TOLLGATE_IMAGE"])

@@ -1,0 +1,30 @@
+"""Reads what the containers logged and fails on what must never be there: crashes and secrets."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+
+from tollgate.stack.compose import Compose
+
+# `[emerg]` and `[alert]` are nginx's, FATAL and PANIC Postgres', the rest Python's, Node's and Go's.
+TROUBLE = re.compile(r"Traceback \(most recent call last\)|\bpanic:|\bPANIC\b|\bFATAL\b|\[emerg\]|\[alert\]|UnhandledPromise")
+
+
+def since(compose: Compose, moment: str) -> list[str]:
+    """Lines logged after `moment` (RFC 3339), each with its container's name in front."""
+    command = compose.argv("logs", "--no-color", "--since", moment)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=120, check=True)
+    return done.stdout.splitlines()
+
+
+def trouble(lines: Iterable[str], allowed: Iterable[str] = ()) -> list[str]:
+    """Lines that tell of a crash; `allowed` are regular expressions for what a test provokes on purpose."""
+    patterns = [re.compile(pattern) for pattern in allowed]
+    return [line for line in lines if TROUBLE.search(line) and not any(pattern.search(line) for pattern in patterns)]
+
+
+def leaks(text: str, secrets: Mapping[str, str]) -> list[str]:
+    """Names of the secrets whose value stands in `text`."""
+    return [name for name, value in secrets.items() if value and value in text]

@@ -1,0 +1,128 @@
+"""The whole stack under test: prepared by `tollgate deploy`, brought up by Testcontainers, taken down whatever happens.
+
+It has its own home, a project name derived from the checkout and ports that Docker chooses, so that it never meets a
+deployment that runs on the same machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from testcontainers.compose import DockerCompose
+
+from tollgate.site import Site
+from tollgate.stack.compose import Compose
+from tollgate.stack.secrets import GENERATED
+
+ROOT = Path(__file__).resolve().parents[2]
+TENANTS = ROOT / "tests" / "fixtures" / "tenants"
+
+
+def project_name(suffix: str = "") -> str:
+    """The same for one checkout, different for two: parallel checkouts do not take each other's containers down."""
+    return f"tollgate-test-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}{suffix}"
+
+
+@dataclass
+class Stack:
+    """A running deployment. `cli` runs the real command; `compose` asks Docker about it."""
+
+    home: Path
+    project: str
+    containers: DockerCompose = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.site = Site.here(self.home)
+        self.compose = Compose.core(self.site, self.project)
+
+    def cli(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `tollgate ARGUMENTS` as a user would; with `check` a failure raises with what it printed."""
+        command = [sys.executable, "-m", "tollgate", "--home", str(self.home), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=1500)
+        if check and done.returncode != 0:
+            raise AssertionError(f"tollgate {' '.join(arguments)} exited {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    @property
+    def url(self) -> str:
+        return "http://{}:{}".format(*self.compose.address("nginx", 4000))
+
+    @property
+    def admin_url(self) -> str:
+        return "http://{}:{}".format(*self.compose.address("nginx", 4001))
+
+    @property
+    def prometheus_url(self) -> str:
+        return "http://{}:{}".format(*self.compose.address("prometheus", 9090))
+
+    def key(self, tenant: str) -> str:
+        return (self.home / "secrets" / "tenants" / tenant).read_text().strip()
+
+    def secret(self, name: str) -> str:
+        return (self.home / "secrets" / name).read_text().strip()
+
+    def secret_values(self) -> dict[str, str]:
+        """Every secret of this deployment by name, tenants' keys included."""
+        values = {spec.name: self.secret(spec.name) for spec in GENERATED}
+        keys = self.home / "secrets" / "tenants"
+        return values | {f"key of {path.name}": path.read_text().strip() for path in sorted(keys.glob("*"))}
+
+    def python(self, service: str, code: str) -> str:
+        """Run Python inside a container; its standard output. For what only the internal network can see."""
+        command = self.compose.argv("exec", "-T", service, "python", "-c", code)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        if done.returncode != 0:
+            raise AssertionError(f"in {service}: {done.stderr.strip()[-1500:]}")
+        return done.stdout
+
+    def provider_requests(self) -> list[dict[str, object]]:
+        """What the embedded provider recorded, oldest first."""
+        code = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8080/_recorded').read().decode())"
+        recorded = json.loads(self.python("provider", code))
+        return list(recorded["requests"] if isinstance(recorded, dict) else recorded)
+
+    def docker(self, *arguments: str) -> str:
+        return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def prepare(home: Path, project: str) -> Stack:
+    """A fresh home with the shipped configuration, the test tenants, and ports of Docker's choosing."""
+    (home / "config").mkdir(parents=True)
+    shutil.copyfile(ROOT / "config" / "gateway.yaml", home / "config" / "gateway.yaml")
+    shutil.copytree(TENANTS, home / "tenants")
+    shutil.copyfile(ROOT / "tenants" / "example.yaml", home / "tenants" / "example.yaml")
+    ports = "".join(f"{name}_PORT=0\n" for name in ("GATEWAY", "ADMIN", "GRAFANA", "PROMETHEUS"))
+    (home / ".env").write_text(f"COMPOSE_PROJECT_NAME={project}\nGATEWAY_BIND=127.0.0.1\n{ports}")
+    (home / ".env").chmod(0o600)
+    return Stack(home, project)
+
+
+def bring_up(stack: Stack) -> None:
+    """Images and rendering by our command; the containers by Testcontainers, so the Compose files stand by themselves."""
+    stack.cli("deploy", "--until", "rendering")
+    stack.containers = DockerCompose(
+        context=ROOT / "compose",
+        compose_file_name=[str(file) for file in stack.compose.files],
+        env_file=str(stack.compose.env_file),
+    )
+    stack.containers.start()
+    stack.cli("deploy")
+
+
+def take_down(stack: Stack, artifacts: Path) -> None:
+    """Keep the logs, then remove containers, networks and volumes, also of a stack that only half came up."""
+    if not stack.compose.rendered:
+        return
+    artifacts.mkdir(parents=True, exist_ok=True)
+    for name, words in {"logs": ("logs", "--no-color", "--timestamps"), "ps": ("ps", "--all")}.items():
+        with (artifacts / f"{name}.txt").open("w") as stream:
+            subprocess.run(stack.compose.argv(*words), stdout=stream, stderr=subprocess.STDOUT, timeout=120, check=False)
+    down = stack.compose.argv("down", "--volumes", "--remove-orphans", "--timeout", "10")
+    subprocess.run(down, capture_output=True, timeout=300, check=True)
