@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from tollgate.errors import StepError, TollgateError
 from tollgate.stack.progress import Progress
@@ -25,7 +26,7 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
 
-    def run(self, progress: Progress, log: Path | None = None) -> str:
+    def run(self, progress: Progress, log: Path | None = None, stdin: IO[bytes] | None = None) -> str:
         """Run to the end and return all output (stdout and stderr as one). Raises StepError with the last lines.
 
         With `log`, the whole output is also in that file, written as it comes, so it survives being killed.
@@ -34,7 +35,7 @@ class Command:
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         sink = log.open("w", encoding="utf-8") if log else None
         try:
-            with self._start() as process:
+            with self._start(stdin) as process:
                 assert process.stdout is not None  # noqa: S101 - asked for with PIPE
                 try:
                     for raw in process.stdout:
@@ -54,14 +55,19 @@ class Command:
                 sink.close()
         if process.returncode:
             cause = f"{self.argv[0]} ended with status {process.returncode}"
-            raise StepError(self.step, cause, self.hint + (f" (whole log: {log})" if log else ""), tail)
+            raise StepError(
+                self.step,
+                cause,
+                (f"{self.hint}; " if self.hint and log else self.hint) + (f"the whole log is {log}" if log else ""),
+                tail,
+            )
         return "\n".join(lines)
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start(self, stdin: IO[bytes] | None) -> subprocess.Popen[str]:
         try:
             return subprocess.Popen(
                 list(self.argv),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin or subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -83,8 +83,8 @@ def detect(os_release: Path = OS_RELEASE) -> Distribution:
         case "ubuntu", version if version >= "22.04":
             return _ubuntu(name, codename)
     raise TollgateError(
-        f"Docker Engine is not running, and {name} is not a distribution we install it on (Debian 12, 13; Ubuntu 22.04+)",
-        "install Docker Engine 20.10 or newer with the compose and buildx plugins yourself, start it, and run this again",
+        f"no Docker engine answers, and {name} is none we install it on (Debian 12 and 13, Ubuntu 22.04 and newer)",
+        "install and start Docker Engine 20.10 or newer with its compose and buildx plugins, and run this again",
     )
 
 
@@ -113,6 +113,20 @@ def archive(codename: str) -> str | None:
         if release == codename and component == "main":
             return uri.rstrip("/")
     return None
+
+
+def debian_sources(suite: str, mirror: str = "") -> list[str]:
+    """Source lines for a Debian `suite`, from `mirror` or the archive this host uses, with its updates.
+
+    Empty on a host that is no Debian and has no mirror set: the bootstrap tool then uses its default archive.
+    """
+    codename = ask("sh", "-c", f'. {OS_RELEASE} && [ "$ID" = debian ] && echo "$VERSION_CODENAME"') or ""
+    main = mirror or (archive(codename) if codename else None)
+    if not main:
+        return []
+    lines = [f"deb {main} {suite} main", f"deb {main} {suite}-updates main"]
+    security = archive(f"{codename}-security")
+    return [*lines, f"deb {security} {suite}-security main"] if security else lines
 
 
 def add_plugin(plugin: str, distribution: Distribution, progress: Progress, mirror: str = "") -> Path:
