@@ -1,0 +1,151 @@
+"""nginx's configuration: the routes a client may reach, what it hides of the answers, and its files.
+
+Everything lands in var/rendered/nginx, which the container sees as /etc/nginx/tollgate. The tables here are the one
+place a route is written, and nginx_errors.py the one for an error; nginx/ says what is done with them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+from tollgate.render import nginx_errors
+from tollgate.render.output import Rendered, fill
+
+PROXY_BACKEND = "LITELLM_MESSAGES"  # what /gateway/health names: clients of the older kit look for it
+LONGEST_STREAM_S = 660  # old workers outlive a reload by at least this
+
+
+class Edge(Protocol):
+    """The limits an operator sets, as config/gateway.yaml has them. Times in seconds, the body in MiB."""
+
+    @property
+    def requests_per_second(self) -> int: ...
+    @property
+    def burst(self) -> int: ...
+    @property
+    def max_body_mb(self) -> int: ...
+    @property
+    def read_timeout_s(self) -> float: ...
+    @property
+    def connect_timeout_s(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Route:
+    """One path of the public listener. `name` is its label in logs; `query` False drops the query string."""
+
+    path: str
+    name: str
+    upstream: str
+    method: str = "POST"
+    query: bool = True
+
+
+# What is not here answers 404 on port 4000. /v1/responses is left out on purpose: it is stateful, stored answers live
+# under the operator's one provider account, and none of the clients this gateway is for needs it.
+ROUTES = (
+    Route("/v1/messages", "messages", "/v1/messages"),
+    # Clients of the older kit call this with "stream": true in the body, which is all LiteLLM looks at.
+    Route("/v1/messages/stream", "messages", "/v1/messages"),
+    Route("/v1/messages/count_tokens", "count_tokens", "/v1/messages/count_tokens"),
+    Route("/v1/chat/completions", "chat_completions", "/v1/chat/completions"),
+    Route("/chat/completions", "chat_completions", "/v1/chat/completions"),
+    Route("/v1/completions", "completions", "/v1/completions"),
+    Route("/completions", "completions", "/v1/completions"),
+    Route("/v1/embeddings", "embeddings", "/v1/embeddings"),
+    Route("/embeddings", "embeddings", "/v1/embeddings"),
+    Route("/v1/models", "models", "/v1/models", method="GET"),
+    Route("/models", "models", "/v1/models", method="GET"),
+    # ?model= would have LiteLLM look at one deployment; the background checks' whole answer is what this is for.
+    Route("/health", "health", "/health", method="GET", query=False),
+)
+
+
+# LiteLLM 1.108.10 adds these to answers (proxy/common_request_processing.py, get_custom_headers, and what providers
+# send, which it passes on as llm_provider-*). The provider names are the ones Anthropic, OpenAI and OpenRouter use.
+_LITELLM = (
+    "adaptive-router-model cache-key callback-duration-ms classifier-cost fastest_response_batch_completion "
+    "key-max-budget key-rpm-limit key-spend key-tpm-limit model-api-base model-id model-name model-region "
+    "overhead-duration-ms response-cost response-cost-cache-creation response-cost-cache-read "
+    "response-cost-discount-amount response-cost-input response-cost-margin-amount response-cost-margin-percent "
+    "response-cost-original response-cost-output response-cost-reasoning response-cost-tool-usage "
+    "response-duration-ms timeout timing-llm-api-ms timing-message-copy-ms timing-post-processing-ms "
+    "timing-pre-processing-ms version applied-guardrails applied-policies policy-sources priority saturation "
+    "rate-limiter-version request-prioritization-used semantic-similarity"
+)
+_PROVIDER = (
+    "anthropic-organization-id anthropic-workspace-id openai-organization openai-project openai-processing-ms "
+    "openai-version set-cookie server via cf-ray cf-cache-status alt-svc strict-transport-security "
+    "x-envoy-upstream-service-time content-security-policy x-robots-tag traceresponse"
+)
+_ANTHROPIC_LIMITS = [
+    f"anthropic-ratelimit-{kind}-{part}"
+    for kind in ("requests", "tokens", "input-tokens", "output-tokens")
+    for part in ("limit", "remaining", "reset")
+]
+HIDDEN_HEADERS = (
+    *(f"x-litellm-{name}" for name in _LITELLM.split()),
+    *(f"llm_provider-{name}" for name in _PROVIDER.split()),
+    *(f"llm_provider-{name}" for name in _ANTHROPIC_LIMITS),
+    *_ANTHROPIC_LIMITS,
+    "anthropic-organization-id",
+    "openai-organization",
+    # Ours go out instead.
+    "request-id",
+    "x-request-id",
+    "x-content-type-options",
+)
+
+
+def _time(seconds: float) -> str:
+    """nginx takes whole seconds or milliseconds, never a fraction."""
+    return f"{seconds:.0f}s" if float(seconds).is_integer() else f"{math.ceil(seconds * 1000)}ms"
+
+
+def _values(edge: Edge, replicas: int, version: str) -> dict[str, Any]:
+    return {
+        "edge": edge,
+        "routes": ROUTES,
+        "post_routes": sorted({route.name for route in ROUTES if route.method == "POST"}),
+        "simple": nginx_errors.simple(edge.max_body_mb, edge.requests_per_second),
+        "unreachable": nginx_errors.UNREACHABLE,
+        "broken_off": nginx_errors.BROKEN_OFF,
+        "silent": nginx_errors.SILENT,
+        "hidden_headers": HIDDEN_HEADERS,
+        "proxy_backend": PROXY_BACKEND,
+        "version": version,
+        "read_timeout": _time(edge.read_timeout_s),
+        "connect_timeout": _time(edge.connect_timeout_s),
+        "shutdown_timeout": _time(max(LONGEST_STREAM_S, edge.read_timeout_s + 60)),
+        # More tries than three would let one poisonous request walk through every replica there is.
+        "tries": min(replicas, 3),
+    }
+
+
+def _with_origin(text: str, source: str) -> str:
+    """Say where a file comes from, below the #! line where there is one."""
+    note = f"# rendered from {source}, do not edit\n"
+    if text.startswith("#!"):
+        first, rest = text.split("\n", 1)
+        return f"{first}\n{note}{rest}"
+    return note + text
+
+
+def render_nginx(root: Path, edge: Edge, replicas: int, version: str) -> list[Rendered]:
+    """Every file under var/rendered/nginx. `root` is the kit's checkout; the same values give the same bytes."""
+    source = root / "nginx"
+    values = _values(edge, replicas, version)
+    files = []
+    for path in sorted([source / "nginx.conf.j2", source / "entrypoint.sh", *(source / "snippets").iterdir()]):
+        relative = path.relative_to(source)
+        text = fill(path, **values) if path.suffix == ".j2" else path.read_text()
+        target = PurePosixPath("nginx") / str(relative).removesuffix(".j2")
+        files.append(
+            Rendered(target, _with_origin(text, f"nginx/{relative}"), 0o755 if path.suffix == ".sh" else 0o644)
+        )
+    names = "".join(f"litellm-{number}\n" for number in range(1, replicas + 1))
+    files.append(Rendered(PurePosixPath("nginx/replicas"), names))
+    return files
