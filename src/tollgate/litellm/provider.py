@@ -55,6 +55,7 @@ class Provider:
             self._client.delete_team(before.id)
         elif isinstance(before, Key):
             self._refuse_unmanaged("key", before.alias, self._client.find_key(before.id))
+            self._client.block_key(before.id)  # a deleted key works on other replicas until their caches expire
             self._client.delete_key(before.id)
 
     def _write_team(self, before: Team | None, after: Team) -> None:

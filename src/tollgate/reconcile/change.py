@@ -44,11 +44,13 @@ class Change:
         return self.subject.id if isinstance(self.subject, Team) else self.subject.alias
 
     @property
-    def order(self) -> tuple[str, int, str]:
-        """By tenant; a team comes before its keys when it is made, after them when it goes (a key needs its team)."""
+    def order(self) -> tuple[bool, str, int, str]:
+        """What is made or changed, then what goes; each by tenant, a team before its keys but going after them.
+
+        A key needs its team, and one that moves to another tenant has to leave before LiteLLM deletes the old team.
+        """
         is_team = isinstance(self.subject, Team)
-        step = (2 if not is_team else 3) if self.action.removes else (0 if is_team else 1)
-        return self.subject.tenant, step, self.name
+        return self.action.removes, self.subject.tenant, is_team if self.action.removes else not is_team, self.name
 
     def differences(self) -> Iterator[tuple[str, Any, Any]]:
         """(field, before, after) of each field that differs; limits one by one."""

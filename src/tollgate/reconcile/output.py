@@ -14,8 +14,7 @@ _REMOVAL = {
     Action.BLOCK: "would be blocked; --allow-delete deletes it",
     Action.DELETE: "would be deleted; its spend stays in the ledger",
 }
-# Said by the object's own line, or the same for every key.
-_UNSAID = frozenset({"id", "team", "alias", "blocked_by"})
+_SAID_IN_THE_HEAD = frozenset({"id", "alias"})
 _NOTHING = "(none)"
 
 
@@ -48,14 +47,11 @@ def describe(change: Change) -> Iterator[str]:
     if change.action is Action.CREATE and change.kind == "key":
         yield "    key: (redacted)"
     for field, before, after in change.differences():
-        if field in _UNSAID:
-            continue
         shown = _show(field, after)
-        yield (
-            f"    {field}: {shown}"
-            if change.action is Action.CREATE
-            else f"    {field}: {_show(field, before)} -> {shown}"
-        )
+        if change.action is Action.UPDATE:
+            yield f"    {field}: {_show(field, before)} -> {shown}"
+        elif field not in _SAID_IN_THE_HEAD and shown != _NOTHING:
+            yield f"    {field}: {shown}"
 
 
 def _show(field: str, value: Any) -> str:
@@ -63,12 +59,12 @@ def _show(field: str, value: Any) -> str:
         return "every model"
     if field == "routes" and value == tuple(sorted(INFERENCE_ROUTES)):
         return "inference only"
-    if value is None or value == ():
+    if value in (None, (), ""):
         return _NOTHING
     if isinstance(value, Budget):
         return f"${value.usd:g}" + (f" per {value.duration}" if value.duration else " in all")
     if isinstance(value, tuple):
         return ", ".join(_show("", item) for item in value)
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return "yes" if value else _NOTHING
     return str(value)
