@@ -10,7 +10,7 @@ deploy: bootstrap ## bring the whole stack up on this machine, or bring it up to
 	@$(TOLLGATE) deploy
 
 basic: bootstrap ## the five-minute set-up: one LiteLLM, the embedded provider, one key, no database
-	@$(TOLLGATE) basic
+	@$(TOLLGATE) basic $(if $(filter yes,$(DOWN)),--down)
 
 status: bootstrap ## what runs, whether it is healthy, and where it is
 	@$(TOLLGATE) status

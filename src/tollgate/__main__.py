@@ -13,7 +13,7 @@ from tollgate.site import Site
 
 
 def main() -> None:
-    """Run the `tollgate` command; exit codes: 0 done, 1 refused or failed, 2 changes pending (plan), 130 interrupted."""
+    """Run the command; exit codes: 0 done, 1 refused or failed, 2 changes pending (plan), 130 interrupted."""
     sys.excepthook = _report_bug
     try:
         app()
@@ -32,7 +32,7 @@ def _report_bug(kind: type[BaseException], error: BaseException, trace: Tracebac
     path = directory / f"crash-{now:%Y%m%dT%H%M%S}.log"
     path.write_text("".join(traceback.format_exception(kind, error, trace)))
     path.chmod(0o600)  # a traceback can quote what it worked on
-    sys.stderr.write(f"error: a bug in Tollgate: {kind.__name__}\nhint:  the details are in {path}; please report them\n")
+    sys.stderr.write(f"error: a bug in Tollgate: {kind.__name__}\nhint:  please report it with {path}\n")
 
 
 if __name__ == "__main__":

@@ -32,9 +32,14 @@ def main(
     context: typer.Context,
     home: Annotated[
         Path | None,
-        typer.Option(help="where .env, config/, tenants/, secrets/ and var/ are; the checkout unless given", envvar="TOLLGATE_HOME"),
+        typer.Option(
+            help="where .env, config/, tenants/, secrets/ and var/ are; the checkout unless given",
+            envvar="TOLLGATE_HOME",
+        ),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
 ) -> None:
     context.obj = Site.here(home)
 

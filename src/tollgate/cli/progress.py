@@ -34,7 +34,9 @@ class StepDisplay:
             self._last_plain = self._began
             yield
             return
-        with Live(self._line(), console=self._console, refresh_per_second=8, transient=True, get_renderable=self._line) as live:
+        with Live(
+            self._line(), console=self._console, refresh_per_second=8, transient=True, get_renderable=self._line
+        ) as live:
             self._live = live
             try:
                 yield
@@ -44,13 +46,17 @@ class StepDisplay:
     def done(self, title: str, seconds: float, result: str) -> None:
         """The line that stays: what the step did and how long it took."""
         if self._console.is_terminal:
-            self._console.print(f"[green]✓[/] {title:<14} [dim]{seconds:6.1f} s[/]  {result}", highlight=False)
+            self._console.print(
+                f"[green]✓[/] {title:<14} [dim]{seconds:6.1f} s[/]  {result}", highlight=False, soft_wrap=True
+            )
         else:
-            self._console.print(f"    {title}: {result} ({seconds:.1f} s)", highlight=False, markup=False)
+            self._console.print(
+                f"    {title}: {result} ({seconds:.1f} s)", highlight=False, markup=False, soft_wrap=True
+            )
 
     def say(self, text: str) -> None:
         with self._guard:
-            self._console.print(f"  {text}", highlight=False, markup=False)
+            self._console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
 
     def detail(self, text: str) -> None:
         with self._guard:
@@ -59,7 +65,9 @@ class StepDisplay:
             # Without a terminal: one line every ten seconds is enough to see that it lives, and keeps CI logs short.
             if self._live is None and now - self._last_plain >= 10:
                 self._last_plain = now
-                self._console.print(f"    [{now - self._began:5.0f} s] {self._detail[:160]}", highlight=False, markup=False)
+                self._console.print(
+                    f"    [{now - self._began:5.0f} s] {self._detail[:160]}", highlight=False, markup=False
+                )
 
     def _line(self) -> Spinner:
         elapsed = time.monotonic() - self._began

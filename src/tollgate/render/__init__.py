@@ -1,1 +1,1 @@
-"""Pure: configuration in, the text of every rendered file out (Jinja, StrictUndefined); writes only under var/rendered."""
+"""Pure: configuration in, the text of every rendered file out (Jinja, StrictUndefined), kept under var/rendered."""

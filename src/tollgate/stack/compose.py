@@ -101,7 +101,7 @@ class Compose:
         return sorted(found, key=lambda container: container.service)
 
     def running(self) -> dict[str, tuple[str, str]]:
-        """Container id and start time of each running service: a restart or a new container shows up as a difference."""
+        """Container id and start time of each running service: a restart shows as a difference, as a new one does."""
         ids = {row.service: row.id for row in self.containers() if row.state == "running"}
         if not ids:
             return {}

@@ -6,12 +6,13 @@ import os
 import shutil
 
 from tollgate.config import env
+from tollgate.config.catalogue import Catalogue
 from tollgate.config.env import Settings
 from tollgate.config.load import Configuration
 from tollgate.config.load import load as load_files
 from tollgate.site import Site
 
-__all__ = ["Configuration", "ensure_env", "load", "project"]
+__all__ = ["Configuration", "ensure_env", "left_out", "load", "project"]
 
 
 def load(site: Site) -> Configuration:
@@ -23,14 +24,22 @@ def load(site: Site) -> Configuration:
     return load_files(site, _overrides())
 
 
+def left_out(catalogue: Catalogue) -> list[str]:
+    """One line for each reason that models are not served."""
+    names: dict[str, list[str]] = {}
+    for name, reason in catalogue.left_out:
+        names.setdefault(reason, []).append(name)
+    return [f"left out: {', '.join(models)}: {reason}" for reason, models in names.items()]
+
+
 def project(site: Site) -> str:
-    """The Compose project of this deployment; for commands that need nothing else of the configuration."""
+    """The Compose project of this deployment, for commands that need no more."""
     settings = env.load(site.env_file, _overrides()) if site.env_file.is_file() else Settings()
     return settings.compose_project_name
 
 
 def ensure_env(site: Site) -> bool:
-    """Write .env from .env.example where there is none (0600: provider keys may be put there); say whether it was made."""
+    """Write .env from .env.example where there is none, 0600 because provider keys go there; say whether it was made."""
     if site.env_file.exists():
         return False
     temporary = site.env_file.with_name(".env.new")

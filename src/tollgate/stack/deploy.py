@@ -15,7 +15,7 @@ from typing import Protocol
 from tollgate.site import Site
 from tollgate.stack import configuration, first_request, preflight, rendering, secrets, tenants
 from tollgate.stack.compose import DATABASES, MIGRATE, Compose
-from tollgate.stack.configuration import Configuration
+from tollgate.stack.configuration import Configuration, left_out
 from tollgate.stack.engine import ensure_engine
 from tollgate.stack.health import wait_ready
 from tollgate.stack.images import ImageSet, present, resolve
@@ -69,8 +69,8 @@ def _settings(run: Deploy) -> str:
 
 def _configuration(run: Deploy) -> str:
     run.configuration = configuration.load(run.site)
-    for name, reason in run.configuration.catalogue.left_out:
-        run.display.say(f"model {name} is left out: {reason}")
+    for line in left_out(run.configuration.catalogue):
+        run.display.say(line)
     return f"{len(run.configuration.catalogue.models)} model(s), {len(run.configuration.tenants)} tenant(s)"
 
 
@@ -113,7 +113,10 @@ def _services(run: Deploy) -> str:
 
 
 def _tenants(run: Deploy) -> str:
-    return run.note(tenants.apply(run.site, run.compose, run.configuration, run.display))
+    done = tenants.apply(run.site, run.compose, run.configuration, run.display)
+    for change in done.left:
+        run.display.say(f"left alone: {change.action} {change.kind} {change.name}; `make plan` shows it")
+    return run.note(done.changes)
 
 
 def _request(run: Deploy) -> str:

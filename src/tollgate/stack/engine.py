@@ -135,7 +135,9 @@ def _wait(alive: Callable[[], bool], progress: Progress) -> None:
         dead = not alive()
         if dead or time.monotonic() > deadline:
             cause = "dockerd stopped" if dead else f"dockerd did not answer within {START_SECONDS} s"
-            raise StepError("start Docker", cause, "the lines above are the daemon's own; fix it and run this again", _log())
+            raise StepError(
+                "start Docker", cause, "the lines above are the daemon's own; fix it and run this again", _log()
+            )
         progress.detail("waiting for the Docker engine to answer")
         time.sleep(0.3)
 

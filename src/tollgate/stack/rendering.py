@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from tollgate import __version__
-from tollgate.render.litellm import CONNECTIONS, render_litellm
+from tollgate.render.litellm import max_connections, render_litellm
 from tollgate.render.nginx import render_nginx
 from tollgate.render.observability import render_observability
 from tollgate.render.output import Rendered, digest, write
@@ -18,6 +18,7 @@ from tollgate.render.stack import below, render_code, render_compose_env, render
 from tollgate.site import Site
 from tollgate.stack import publish
 from tollgate.stack.configuration import Configuration
+from tollgate.stack.configuration import left_out as models_left_out
 from tollgate.stack.images import ImageSet
 
 # Which top directories of var/rendered, and whose secrets, make a service what it is.
@@ -43,7 +44,7 @@ def rendered_files(site: Site, configuration: Configuration, *, grafana: bool) -
     settings = configuration.settings
     webhook = (site.secrets_dir / publish.WEBHOOK).exists()
     return [
-        *render_litellm(site.root, configuration.catalogue, configuration.gateway.routing, settings.replicas),
+        *render_litellm(site.root, configuration.gateway, settings),
         *render_nginx(site.root, configuration.gateway.edge, settings.replicas, __version__),
         *render_observability(
             site.root, settings.replicas, settings.compose_project_name, grafana=grafana, webhook=webhook
@@ -80,7 +81,7 @@ def compose_env(
         "ADMIN_PORT": str(settings.admin_port),
         "GRAFANA_PORT": str(settings.grafana_port),
         "PROMETHEUS_PORT": str(settings.prometheus_port),
-        "POSTGRES_MAX_CONNECTIONS": str(CONNECTIONS),
+        "POSTGRES_MAX_CONNECTIONS": str(max_connections(settings.replicas)),
         # Compose reads this one itself: services of a profile whose images cannot be had are left out.
         "COMPOSE_PROFILES": "" if images.unavailable else "grafana",
     }
@@ -95,7 +96,7 @@ def compose_env(
 def left_out(configuration: Configuration, images: ImageSet) -> Rendered:
     """What `status` repeats: models without a key, services without an image."""
     lines = [f"{name} is left out: {reason}" for name, reason in sorted(images.unavailable.items())]
-    lines += [f"model {name} is left out: {reason}" for name, reason in configuration.catalogue.left_out]
+    lines += models_left_out(configuration.catalogue)
     return Rendered(PurePosixPath("left-out.txt"), "".join(f"{line}\n" for line in lines))
 
 

@@ -38,6 +38,8 @@ GENERATED = (
 )
 
 TENANT_KEYS = "tenants"
+# The one key of `make basic`; made only there.
+BASIC_KEY = "basic_key"
 
 
 def generate(prefix: str = "") -> Secret:
@@ -58,16 +60,26 @@ def ensure(site: Site) -> list[str]:
     return made
 
 
+def ensure_basic(site: Site) -> None:
+    site.secrets_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = site.secrets_dir / BASIC_KEY
+    if not path.exists():
+        store(path, generate("sk-"))
+
+
 def read(site: Site, name: str) -> Secret:
     """The secret in secrets/<name>; a TollgateError that names the file where it is missing, unreadable or empty."""
     path = site.secrets_dir / name
     try:
         value = path.read_text().strip()
     except OSError as error:
-        raise TollgateError(f"{path}: {error.strerror or error}", "run `make deploy`: it creates what is missing") from None
+        raise TollgateError(
+            f"{path}: {error.strerror or error}", "run `make deploy`: it creates what is missing"
+        ) from None
     if not value:
         raise TollgateError(
-            f"{path}: expected a secret, found an empty file", "delete the file and run `make deploy` to have it made anew"
+            f"{path}: expected a secret, found an empty file",
+            "delete the file and run `make deploy` to have it made anew",
         )
     return Secret(value)
 

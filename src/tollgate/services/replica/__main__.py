@@ -19,6 +19,7 @@ SECRETS = Path("/run/secrets")
 def environment(secrets: Path, inherited: Mapping[str, str]) -> dict[str, str]:
     """The environment of the server: `inherited` plus every secret under the name LiteLLM looks for.
 
+    Without POSTGRES_HOST there is neither database nor Redis (`make basic`), and LiteLLM must not look for one.
     Raises OSError when a secret file is missing or cannot be read, ValueError when one is empty.
     """
 
@@ -28,29 +29,27 @@ def environment(secrets: Path, inherited: Mapping[str, str]) -> dict[str, str]:
             raise ValueError(f"secret {name} is empty")
         return value
 
-    host, port, database, user = (inherited[f"POSTGRES_{part}"] for part in ("HOST", "PORT", "DB", "USER"))
-    password = quote(read("postgres_password"), safe="")
     provider_keys: dict[str, str] = json.loads(read("provider_keys.json"))
-    return {
-        **inherited,
-        **provider_keys,
-        "DATABASE_URL": f"postgresql://{user}:{password}@{host}:{port}/{database}",
-        "REDIS_PASSWORD": read("redis_password"),
-        "LITELLM_MASTER_KEY": read("master_key"),
-        "LITELLM_SALT_KEY": read("salt_key"),
-    }
+    environ = {**inherited, **provider_keys, "LITELLM_MASTER_KEY": read("master_key")}
+    if "POSTGRES_HOST" in inherited:
+        host, port, database, user = (inherited[f"POSTGRES_{part}"] for part in ("HOST", "PORT", "DB", "USER"))
+        password = quote(read("postgres_password"), safe="")
+        environ["DATABASE_URL"] = f"postgresql://{user}:{password}@{host}:{port}/{database}"
+        environ["REDIS_PASSWORD"] = read("redis_password")
+        environ["LITELLM_SALT_KEY"] = read("salt_key")
+    return environ
 
 
-def main() -> int:
+def main() -> None:
     try:
         environ = environment(SECRETS, os.environ)
     except (OSError, ValueError, KeyError) as error:
         # The container restarts until the file is there; the message names the file or variable, never a value.
         print(f"error: replica cannot start: {error}", file=sys.stderr)
         print("hint:  run `make deploy`, which writes every secret and setting a replica needs", file=sys.stderr)
-        return 1
+        sys.exit(1)
     os.execvpe("litellm", ["litellm", *sys.argv[1:]], environ)  # noqa: S606  replaces this process; no shell
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

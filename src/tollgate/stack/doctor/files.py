@@ -8,7 +8,7 @@ from tollgate.config import env
 from tollgate.errors import InputError
 from tollgate.site import Site
 from tollgate.stack import secrets
-from tollgate.stack.configuration import Configuration, load
+from tollgate.stack.configuration import Configuration, left_out, load
 from tollgate.stack.doctor.finding import Finding
 from tollgate.stack.first_request import MODEL, may_use
 
@@ -78,8 +78,8 @@ def configuration(site: Site) -> Iterator[tuple[Finding, Configuration | None]]:
         Finding.ok("configuration", f"{len(loaded.catalogue.models)} model(s), {len(loaded.tenants)} tenant(s)"),
         loaded,
     )
-    for name, reason in loaded.catalogue.left_out:
-        yield Finding.skip(f"model {name}", f"left out: {reason}"), None
+    for line in left_out(loaded.catalogue):
+        yield Finding.skip("models", line), None
 
 
 def exposure(configuration: Configuration) -> Iterator[Finding]:

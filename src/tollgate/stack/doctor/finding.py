@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """`level` FAIL means the gateway does not work or is not safe; WARN that it soon may not; SKIP that nobody looked."""
+    """FAIL: the gateway does not work or is not safe. WARN: it soon may not be. SKIP: nobody looked, and why."""
 
     level: Literal["PASS", "WARN", "FAIL", "SKIP"]
     check: str

@@ -60,7 +60,7 @@ def clock(site: Site) -> Iterator[Finding]:
         return
     state = _kernel_clock_state()
     if state == TIME_ERROR:
-        hint = "budgets follow the clock: run a time daemon (systemd-timesyncd, chrony), or check that the host of this VM does"
+        hint = "budgets follow the clock: run a time daemon such as chrony, unless the host of this VM keeps it"
         yield Finding.warn("clock", "no time daemon keeps this machine's clock", hint)
     else:
         yield Finding.ok("clock", f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} UTC")

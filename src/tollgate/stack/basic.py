@@ -1,0 +1,112 @@
+"""`make basic`: the five-minute set-up. One LiteLLM, the embedded provider, one key; same images, same entrypoint."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import httpx
+
+from tollgate.config.secret import Secret
+from tollgate.errors import TollgateError
+from tollgate.render.litellm import render_basic
+from tollgate.render.output import Rendered, digest, write
+from tollgate.render.stack import REPLICA_ENVIRONMENT, render_code
+from tollgate.site import Site
+from tollgate.stack import configuration, preflight, publish, secrets
+from tollgate.stack.compose import Compose
+from tollgate.stack.deploy import Display
+from tollgate.stack.engine import ensure_engine
+from tollgate.stack.first_request import MODEL
+from tollgate.stack.health import wait_ready
+from tollgate.stack.images import resolve
+
+IMAGES = ("LITELLM_IMAGE", "TOLLGATE_IMAGE")
+
+
+@dataclass(frozen=True)
+class Basic:
+    """Where it answers, and the one key."""
+
+    url: str
+    key: Secret
+
+
+def deploy(site: Site, display: Display, *, allow_engine_install: bool) -> Basic:
+    """Bring it up and try it; a TollgateError says which part failed."""
+    configuration.ensure_env(site)
+    secrets.ensure_basic(site)
+    loaded = configuration.load(site)
+    settings = loaded.settings
+    compose = Compose.basic(site, settings.compose_project_name)
+    with display.step("engine"):
+        ensure_engine(display, allow_install=allow_engine_install, mirror=settings.debian_mirror or "")
+    if not compose.rendered or not compose.containers():
+        _check_port(settings.gateway_port)
+    with display.step("images"):
+        images = resolve(
+            settings.image_source,
+            site,
+            display,
+            ca_bundle=settings.ca_bundle,
+            mirror=settings.debian_mirror or "",
+            only=IMAGES,
+        )
+    files = [*render_basic(site.root, loaded.gateway, settings), *render_code(site.root), _environment()]
+    published = publish.published_basic(site, settings)
+    values = {
+        "COMPOSE_PROJECT_NAME": compose.project,
+        "TOLLGATE_RENDERED": str(site.rendered_dir),
+        "GATEWAY_PORT": str(settings.gateway_port),
+        "LITELLM_CONFIG_HASH": f"{digest(files)}-{publish.digest(published, 'basic')}",
+        **{name: images.images[name] for name in IMAGES},
+    }
+    lines = "".join(f"{name}='{value}'\n" for name, value in sorted(values.items()))
+    write(site.rendered_dir, [*files, Rendered(PurePosixPath("basic.env"), lines)])
+    publish.write(site.rendered_dir / "secrets-basic", published, images.images["TOLLGATE_IMAGE"])
+    with display.step("services"):
+        compose.run("services", display, "up", "--detach")
+        wait_ready("services", compose, ["litellm", "provider"], display)
+    host, port = compose.address("litellm", 4000)
+    basic = Basic(f"http://{host}:{port}", secrets.read(site, secrets.BASIC_KEY))
+    with display.step("request"):
+        _try(basic)
+    return basic
+
+
+def down(site: Site, display: Display) -> None:
+    compose = Compose.basic(site, configuration.project(site))
+    if not compose.rendered:
+        raise TollgateError("the basic set-up is not here", "run `make basic`")
+    with display.step("down"):
+        compose.run("down", display, "down", "--remove-orphans")
+
+
+def _environment() -> Rendered:
+    values = {name: value for name, value in REPLICA_ENVIRONMENT.items() if not name.startswith("POSTGRES_")}
+    return Rendered(PurePosixPath("basic-environment"), "".join(f"{k}={v}\n" for k, v in sorted(values.items())))
+
+
+def _check_port(port: int) -> None:
+    if not preflight.is_free(preflight.Port("GATEWAY_PORT", "127.0.0.1", port)):
+        raise TollgateError(
+            f"port {port} is in use, perhaps by the full stack",
+            "`make down` first, or set GATEWAY_PORT in .env to a free one",
+        )
+
+
+def _try(basic: Basic, tries: int = 10) -> None:
+    body = {"model": MODEL, "max_tokens": 32, "messages": [{"role": "user", "content": "Say hello."}]}
+    problem = ""
+    for _ in range(tries):
+        try:
+            headers = {"Authorization": f"Bearer {basic.key.reveal()}"}
+            answer = httpx.post(f"{basic.url}/v1/messages", json=body, headers=headers, timeout=30, trust_env=False)
+            if answer.status_code == 200:
+                return
+            problem = f"HTTP {answer.status_code}: {answer.text[:200]}"
+        except httpx.TransportError as error:
+            problem = f"{type(error).__name__}: {error}"
+        time.sleep(1)
+    raise TollgateError(f"POST {basic.url}/v1/messages: {problem}", "look at `docker logs` of the litellm container")
