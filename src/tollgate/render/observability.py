@@ -38,7 +38,7 @@ def render_observability(
     that the Compose profile of that name runs, `webhook` that secrets/alertmanager_webhook_url holds an address.
     """
     names = replica_names(replicas)
-    values = {
+    values: dict[str, dict[str, Any]] = {
         "alertmanager/alertmanager.yml": {"webhook": webhook, "receiver": "webhook" if webhook else "nowhere"},
         "alloy/config.alloy": {"project": project},
         "grafana/dashboards/tollgate.yaml": {},

@@ -1,0 +1,172 @@
+"""The Grafana dashboards: every file of grafana/dashboards, as text.
+
+They are committed, because Grafana reads them from the checkout; a golden test fails when they and this module
+differ. The metrics they may use, with their labels: tests/fixtures/metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tollgate.render.panels import Panel, Query, bars, choice, dashboard, logs, series, stat
+
+# What a client asks a model for. Scrapes and admin calls are counted by LiteLLM too and are nobody's experience.
+ROUTES = "/(v1/)?(chat/completions|completions|embeddings|responses|messages)"
+# LiteLLM writes None where a request failed without an HTTP status. 4xx are the client's: wrong key, over budget.
+SERVER_ERRORS = "5..|None"
+
+CHOSEN = 'team_alias=~"$team",requested_model=~"$model",replica=~"$replica"'
+REQUESTS = f'litellm_proxy_total_requests_metric_total{{route=~"{ROUTES}",{CHOSEN}}}'
+FAILED = f'litellm_proxy_total_requests_metric_total{{route=~"{ROUTES}",status_code=~"{SERVER_ERRORS}",{CHOSEN}}}'
+SPEND = f"litellm_spend_metric_total{{{CHOSEN}}}"
+
+RED_BELOW_ONE = ((None, "red"), (1, "green"))
+
+
+def dashboards() -> dict[str, str]:
+    """File name below grafana/dashboards -> JSON text."""
+    return {"overview.json": overview()}
+
+
+def overview() -> str:
+    """Is it up, is it fast, who spends what: one page."""
+    return dashboard(
+        "tollgate-overview",
+        "Overview",
+        "Is the gateway up, is it fast, who spends what.",
+        [
+            choice("team", "Team", "label_values(litellm_proxy_total_requests_metric_total, team_alias)"),
+            choice("model", "Model", "label_values(litellm_proxy_total_requests_metric_total, requested_model)"),
+            # Not ".*": Loki refuses a query whose every matcher accepts the empty string.
+            choice("replica", "Replica", 'label_values(up{job="litellm"}, replica)', everything="litellm-.+"),
+        ],
+        [*_now(), *_traffic(), *_speed(), *_money(), _errors()],
+    )
+
+
+def _now() -> Sequence[Panel]:
+    disk = 'fstype!~"tmpfs|ramfs|squashfs"'
+    return (
+        stat(
+            "Replicas up",
+            "LiteLLM processes that answer Prometheus, of those configured.",
+            [Query('sum(up{job="litellm"})', "up"), Query('count(up{job="litellm"})', "configured")],
+            unit="none",
+            steps=((None, "red"), (2, "green")),
+        ),
+        stat(
+            "Services answering",
+            "Whether Postgres, Redis and nginx answer their exporters.",
+            [Query("pg_up", "Postgres"), Query("redis_up", "Redis"), Query("nginx_up", "nginx")],
+            unit="bool_yes_no",
+            steps=RED_BELOW_ONE,
+        ),
+        stat(
+            "Alerts firing",
+            "Alerts that fire now, without the watchdog, which always does. Prometheus lists them.",
+            [Query('count(ALERTS{alertstate="firing",alertname!="Watchdog"}) or vector(0)', "firing")],
+            unit="none",
+            steps=((None, "green"), (1, "red")),
+        ),
+        stat(
+            "Server errors",
+            "Share of model requests that failed on our side or the provider's (5xx, or no status at all).",
+            [Query(f"(sum(rate({FAILED}[$__rate_interval])) or vector(0)) / sum(rate({REQUESTS}[$__rate_interval]))")],
+            unit="percentunit",
+            steps=((None, "green"), (0.01, "orange"), (0.05, "red")),
+        ),
+        stat(
+            "Spend",
+            "US dollars over the time range, from counters that start anew with each replica; the ledger in Postgres "
+            "is the truth.",
+            [Query(f"sum(increase({SPEND}[$__range]))", "spend", instant=True)],
+            unit="currencyUSD",
+        ),
+        stat(
+            "Fullest disk",
+            "Used share of the host file system with the least room. Logs are limited by age, not by size.",
+            [Query(f"max(1 - node_filesystem_avail_bytes{{{disk}}} / node_filesystem_size_bytes{{{disk}}})", "used")],
+            unit="percentunit",
+            steps=((None, "green"), (0.8, "orange"), (0.9, "red")),
+        ),
+    )
+
+
+def _traffic() -> Sequence[Panel]:
+    return (
+        series(
+            "Requests by status",
+            "Model requests a second by HTTP status as LiteLLM counts them; what nginx refused is not among them.",
+            [Query(f"sum by (status_code) (rate({REQUESTS}[$__rate_interval]))", "{{status_code}}")],
+            unit="reqps",
+            stacked=True,
+        ),
+        series(
+            "Requests by replica",
+            "Model requests a second by replica: nginx should keep them close to each other.",
+            [Query(f"sum by (replica) (rate({REQUESTS}[$__rate_interval]))", "{{replica}}")],
+            unit="reqps",
+            stacked=True,
+        ),
+    )
+
+
+def _speed() -> Sequence[Panel]:
+    return (
+        series(
+            "Latency",
+            "Time from request to the end of the answer, streams included: half and 95 % of requests were faster.",
+            _quantiles("litellm_request_total_latency_metric"),
+            unit="s",
+        ),
+        series(
+            "Time to first token",
+            "For streams, time until the provider sent its first piece: half and 95 % of streams were faster.",
+            _quantiles("litellm_llm_api_time_to_first_token_metric"),
+            unit="s",
+        ),
+    )
+
+
+def _quantiles(histogram: str) -> Sequence[Query]:
+    rates = f"sum by (le) (rate({histogram}_bucket{{{CHOSEN}}}[$__rate_interval]))"
+    return [Query(f"histogram_quantile({q}, {rates})", name) for q, name in ((0.5, "p50"), (0.95, "p95"))]
+
+
+def _money() -> Sequence[Panel]:
+    return (
+        bars(
+            "Spend by team",
+            "US dollars over the time range, by team.",
+            [Query(f"sum by (team_alias) (increase({SPEND}[$__range]))", "{{team_alias}}", instant=True)],
+            unit="currencyUSD",
+            width=8,
+        ),
+        series(
+            "Spend an hour by team",
+            "US dollars an hour at the present rate, by team.",
+            [Query(f"sum by (team_alias) (rate({SPEND}[$__rate_interval])) * 3600", "{{team_alias}}")],
+            unit="currencyUSD",
+            width=8,
+            stacked=True,
+        ),
+        series(
+            "Tokens",
+            "Tokens a second, in and out.",
+            [
+                Query(f"sum(rate(litellm_input_tokens_metric_total{{{CHOSEN}}}[$__rate_interval]))", "input"),
+                Query(f"sum(rate(litellm_output_tokens_metric_total{{{CHOSEN}}}[$__rate_interval]))", "output"),
+            ],
+            unit="cps",
+            width=8,
+        ),
+    )
+
+
+def _errors() -> Panel:
+    return logs(
+        "Errors in the replicas' logs",
+        "Lines of level error and above, credentials taken out. Needs Loki.",
+        [Query('{service_name=~"$replica"} | detected_level=~"error|critical|fatal"')],
+        height=10,
+    )

@@ -1,0 +1,50 @@
+"""The rendered files and the committed dashboards, to the letter.
+
+After a change that is meant: TOLLGATE_UPDATE_GOLDEN=1 pytest tests/golden/test_observability_render.py, then read the
+difference before committing it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tollgate.render.dashboards import dashboards
+from tollgate.render.observability import render_observability
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = Path(__file__).parent / "observability"
+UPDATE = os.environ.get("TOLLGATE_UPDATE_GOLDEN") == "1"
+
+VARIANTS: dict[str, dict[str, str]] = {
+    name: {str(file.path): file.text for file in files}
+    for name, files in {
+        "three-replicas": render_observability(ROOT, 3, "tollgate"),
+        "one-replica-grafana-webhook": render_observability(ROOT, 1, "acme", grafana=True, webhook=True),
+    }.items()
+}
+
+
+def compare(directory: Path, files: dict[str, str]) -> None:
+    if UPDATE:
+        for path, text in files.items():
+            (directory / path).parent.mkdir(parents=True, exist_ok=True)
+            (directory / path).write_text(text)
+    there = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+    assert there == files.keys()
+    for path, text in files.items():
+        assert (directory / path).read_text() == text, f"{directory / path} is stale; see the top of this file"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_rendered_files(variant: str) -> None:
+    """The second variant keeps only the files that differ from the first."""
+    files, first = VARIANTS[variant], VARIANTS["three-replicas"]
+    compare(GOLDEN / variant, {p: text for p, text in files.items() if files is first or text != first[p]})
+
+
+def test_committed_dashboards() -> None:
+    """Grafana reads grafana/dashboards from the checkout, so a changed generator must be committed with its output."""
+    compare(ROOT / "grafana" / "dashboards", dashboards())
