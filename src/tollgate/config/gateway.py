@@ -118,11 +118,12 @@ def load(file: Path) -> Gateway:
 def parse(text: str, file: Path) -> Gateway:
     """Raises InputError with every problem of the file at once."""
     document: Document = parse_yaml(text, file)
-    problems = list(gateway_checks.literal_variables(document))
+    problems = list(gateway_checks.literal_variables(document, "name a key of .env as env:NAME_API_KEY"))
     try:
         gateway = validate(Gateway, document)
     except InputError as error:
-        raise InputError([*problems, *error.problems]) from None
+        places = {problem.path for problem in problems}
+        raise InputError([*problems, *(other for other in error.problems if other.path not in places)]) from None
     problems += gateway_checks.cross_checks(gateway, document)
     if problems:
         raise InputError(problems)

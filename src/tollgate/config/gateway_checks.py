@@ -31,12 +31,11 @@ def key_reference(value: str) -> str:
     return value
 
 
-def literal_variables(document: Document) -> Iterator[Problem]:
+def literal_variables(document: Document, hint: str) -> Iterator[Problem]:
     """`${VAR}` reaches LiteLLM as those very characters: once, that made "${LITELLM_MASTER_KEY}" the admin password."""
     for loc, text in document.strings():
         if "${" in text or "os.environ/" in text:
-            place = document.problem(loc, "variables are not expanded: LiteLLM would take this text literally", "")
-            yield Problem(place.file, place.line, place.path, place.message, "name a key of .env as env:NAME_API_KEY")
+            yield document.problem(loc, "variables are not expanded: this very text would reach LiteLLM", hint)
 
 
 def cross_checks(gateway: Gateway, document: Document) -> Iterator[Problem]:
@@ -93,7 +92,7 @@ def _aliases(gateway: Gateway, document: Document) -> Iterator[Problem]:
         if alias in gateway.models:
             line = document.line(("models", alias))
             yield document.problem(("aliases", alias), f"is a model already, on line {line}", "rename one of the two")
-        if model in gateway.aliases:
+        elif model in gateway.aliases and model not in gateway.models:
             final = gateway.aliases[model]
             yield document.problem(("aliases", alias), f"{model} is itself an alias", f"name the model: {final}")
         elif model not in gateway.models:

@@ -24,8 +24,8 @@ class KeyOrigin:
 
 def _parse(value: Any) -> Any:
     """Messages never repeat the value: it may be a key."""
-    if isinstance(value, KeyOrigin) or not isinstance(value, str):
-        return value
+    if not isinstance(value, str):
+        raise ValueError("expected text, found ***\nenv:NAME, file:PATH or a key that starts with sk-")
     scheme, colon, rest = value.partition(":")
     if colon and scheme == "env":
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", rest):

@@ -100,6 +100,8 @@ class _Reader:
         if len(loc) > MAX_DEPTH:
             self._problem(node, loc[:3], f"nested deeper than {MAX_DEPTH} levels")
             return None
+        if not isinstance(node, ScalarNode) and node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
+            self._foreign_tag(node, loc)
         if isinstance(node, MappingNode):
             return self._mapping(node, loc)
         if isinstance(node, SequenceNode):
@@ -160,8 +162,12 @@ class _Reader:
         except ValueError:
             self._problem(node, loc, "not a number this file can hold")
             return None
-        self._problem(node, loc, f"unexpected tag {tag.removeprefix(_TAG)}", "write the value without !tags")
+        self._foreign_tag(node, loc)
         return None
+
+    def _foreign_tag(self, node: Node, loc: Loc) -> None:
+        tag = str(node.tag).removeprefix(_TAG)[:60]
+        self._problem(node, loc, f"unexpected tag {tag}", "write the value without !tags")
 
     def _problem(self, node: Node, loc: Loc, message: str, hint: str = "") -> None:
         self.problems.append(Problem(self.file, node.start_mark.line + 1, dotted(loc), message, hint))
@@ -180,7 +186,9 @@ def _finite(text: str) -> float:
 
 
 def _syntax_problem(error: MarkedYAMLError, text: str, file: Path) -> Problem:
-    mark = error.problem_mark or error.context_mark
+    # For a quote that never ends, the end of the file is no help: the context is where it began.
+    ended = "end of stream" in str(error.problem)
+    mark = (error.context_mark if ended else error.problem_mark) or error.problem_mark or error.context_mark
     line = mark.line + 1 if mark is not None else 0
     lines = text.splitlines()
     content = lines[line - 1] if 0 < line <= len(lines) else ""

@@ -125,11 +125,12 @@ def files(directory: Path) -> list[Path]:
 def parse(text: str, file: Path) -> Tenant:
     """One file by itself: everything but what depends on other files or on the gateway."""
     document = parse_yaml(text, file)
-    problems = list(literal_variables(document))
+    problems = list(literal_variables(document, "a key can be env:NAME or file:PATH; nothing else is looked up"))
     try:
         tenant = validate(Tenant, document)
     except InputError as error:
-        raise InputError([*problems, *error.problems]) from None
+        places = {problem.path for problem in problems}
+        raise InputError([*problems, *(other for other in error.problems if other.path not in places)]) from None
     tenant._document = document
     problems += _own_checks(tenant)
     if problems:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from tollgate.config.secret import Secret
@@ -39,7 +40,10 @@ def validate(model: type[Model], document: Document) -> Model:
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        details = error.errors(include_url=False)
+        # pydantic calls a list too short when its items are wrong; those have their own problems.
+        details = [
+            found for found in error.errors(include_url=False) if found["type"] != "too_short" or not found["input"]
+        ]
         raise InputError(_problem(detail, model, document) for detail in details) from None
 
 
@@ -65,8 +69,11 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], document: Document) -
         return document.problem(loc, message, hint)
     expected = _EXPECTED.get(code, detail["msg"])
     shown = "***" if _is_secret(model, loc) else _show(found)
-    message = f"expected {expected.format(**context)}, found {shown}"
+    bounds = {name: f"{value:.12g}" if isinstance(value, float) else value for name, value in context.items()}
+    message = f"expected {expected.format(**bounds)}, found {shown}"
     hint = _description(model, loc)
+    if code == "string_pattern_mismatch" and hint:
+        return document.problem(loc, f"expected {hint}, found {shown}")
     if code == "literal_error" and isinstance(found, str):
         words = [word.strip(" '") for word in str(context["expected"]).replace(" or ", ",").split(",")]
         closest = did_you_mean(found, words)
@@ -117,10 +124,10 @@ def _place(loc: tuple[int | str, ...], document: Document) -> Loc:
 
 def _show(value: object) -> str:
     if isinstance(value, str):
-        return repr(value if len(value) <= 60 else value[:57] + "...")
+        return ascii(value if len(value) <= 60 else value[:57] + "...")
     if isinstance(value, (bool, int, float)):
         return str(value).lower() if isinstance(value, bool) else f"{value:.12g}"[:40]
-    return kind(value)
+    return kind(value) if value else "none"
 
 
 def _owner(annotation: Any, loc: Loc) -> type[BaseModel] | None:
@@ -163,7 +170,10 @@ def _field_names(model: type[BaseModel] | None) -> list[str]:
 def _description(model: type[BaseModel], loc: Loc) -> str:
     """A field's description doubles as the hint for a wrong value."""
     field = _field(model, loc)
-    return str(field.description or "") if field is not None else ""
+    if field is None:
+        return ""
+    inner = (meta for argument in get_args(field.annotation) for meta in get_args(argument)[1:])
+    return str(field.description or next((meta.description for meta in inner if isinstance(meta, FieldInfo)), "") or "")
 
 
 def _is_secret(model: type[BaseModel], loc: Loc) -> bool:

@@ -95,12 +95,13 @@ def _params(target: Target, model: Model) -> dict[str, object]:
 def _price(price: object) -> dict[str, object]:
     """USD per token. A cache price that is missing is the input price: LiteLLM would bill those tokens at nothing."""
     if price == "free":
-        return {"input_cost_per_token": Decimal(0), "output_cost_per_token": Decimal(0)}
+        price = Price(input_per_million=0, output_per_million=0)
     if not isinstance(price, Price):
-        return {}
+        return {}  # `litellm`: its own list
+    listed = price
 
     def per_token(usd: float | None) -> Decimal:
-        return Decimal(str(price.input_per_million if usd is None else usd)) / 1_000_000
+        return Decimal(str(listed.input_per_million if usd is None else usd)) / 1_000_000
 
     write = per_token(price.cache_write_per_million)
     hour = price.cache_write_1h_per_million
