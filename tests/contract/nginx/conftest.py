@@ -1,0 +1,71 @@
+"""One shared edge for the tests that leave it as it was, and a way to start another for those that do not."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.contract.nginx.edge import Edge, Images, running_edge
+from tollgate.site import Site
+from tollgate.stack import images as stack_images
+from tollgate.stack.progress import PlainProgress
+
+StartEdge = Callable[..., AbstractContextManager[Edge]]
+
+
+@pytest.fixture(scope="session")
+def edge_images() -> Images:
+    """The images a deployment would run; NGINX_IMAGE and TOLLGATE_IMAGE in the environment override that."""
+    names = {"NGINX_IMAGE", "TOLLGATE_IMAGE"}
+    given = {name: os.environ[name] for name in names if os.environ.get(name)}
+    missing = names - set(given)
+    found = stack_images.resolve("auto", Site.here(), PlainProgress(), only=missing).images if missing else {}
+    every = {**found, **given}
+    return Images(nginx=every["NGINX_IMAGE"], python=every["TOLLGATE_IMAGE"])
+
+
+@pytest.fixture(scope="session")
+def start_edge(edge_images: Images) -> StartEdge:
+    """`with start_edge(replicas=…, limits=…, edits=…) as edge:` an edge of the test's own."""
+
+    def start(**options: Any) -> AbstractContextManager[Edge]:
+        # Not tmp_path: its parents are closed to the container's user.
+        directory = Path(tempfile.mkdtemp(prefix="tollgate-edge-"))
+        return running_edge(edge_images, directory, **options)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def edge(start_edge: StartEdge) -> Iterator[Edge]:
+    """Two replicas behind nginx, shared: a test must leave it as it found it."""
+    with start_edge() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def careless_edge(start_edge: StartEdge) -> Iterator[Edge]:
+    """The twin: the same edge with its rules taken out. What passes on `edge` must fail here."""
+    edits = {
+        "nginx.conf": ("location / {\n            return 404;", "location / {\n            proxy_pass http://litellm;"),
+        "snippets/transport.conf": ("proxy_buffering off", "proxy_buffering on"),
+        "snippets/hidden-headers.conf": ("proxy_hide_header x-litellm", "proxy_hide_header x-other"),
+        "snippets/request-headers.conf": ('proxy_set_header X-Litellm-Api-Key ""', 'proxy_set_header X-Other ""'),
+        "snippets/maps.conf": ('    "" $http_x_api_key;', ""),
+        "snippets/log.conf": ('"uri":"$log_uri"', '"uri":"$request_uri"'),
+    }
+    with start_edge(replicas=1, edits=edits) as running:
+        yield running
+
+
+@pytest.fixture
+def client(edge: Edge) -> Iterator[httpx.Client]:
+    with edge.client(headers={"Authorization": "Bearer sk-test-key-0001"}) as client:
+        yield client

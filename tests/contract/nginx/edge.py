@@ -1,0 +1,201 @@
+"""A real nginx, as the stack runs it, in front of stand-in replicas on a private Docker network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from testcontainers.core.config import testcontainers_config
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.network import Network
+
+from tests.support.eventually import eventually
+from tollgate.render.nginx import render_nginx
+from tollgate.render.output import write
+
+ROOT = Path(__file__).resolve().parents[3]
+REPLICA = Path(__file__).with_name("replica.py")
+VERSION = "9.8.7"
+PUBLIC, ADMIN, INTERNAL = 4000, 4001, 8081
+# Its reaper is an image of its own, which a machine without a registry cannot have; `edge` cleans up itself.
+testcontainers_config.ryuk_disabled = True
+
+
+@dataclass(frozen=True)
+class Images:
+    nginx: str
+    python: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """config/gateway.yaml's `edge`, with times that suit a test."""
+
+    requests_per_second: int = 500
+    burst: int = 500
+    max_body_mb: int = 1
+    read_timeout_s: float = 60
+    connect_timeout_s: float = 2
+
+
+@dataclass
+class Edge:
+    """`replicas` maps each name to its container. `url` is the public listener, `admin_url` the other one."""
+
+    images: Images
+    directory: Path
+    network: Network
+    cleanup: ExitStack
+    replicas: dict[str, DockerContainer] = field(default_factory=dict)
+    nginx: DockerContainer = field(init=False)
+
+    @property
+    def url(self) -> str:
+        return address(self.nginx, PUBLIC)
+
+    @property
+    def admin_url(self) -> str:
+        return address(self.nginx, ADMIN)
+
+    def client(self, **options: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=30, follow_redirects=False, **options)
+
+    def run(self, *command: str) -> str:
+        """Run a command in nginx's container; its output, or AssertionError with it."""
+        status, output = self.nginx.get_wrapped_container().exec_run(list(command))
+        assert status == 0, f"{command}: {output.decode()}"
+        return str(output.decode())
+
+    def log(self) -> str:
+        """Everything nginx's container wrote: access lines, error lines and the entrypoint's."""
+        return b"\n".join(self.nginx.get_logs()).decode()
+
+    def access_log(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+
+    def start_nginx(self) -> None:
+        """As compose.yaml runs it: uid 101, read-only, no capabilities, two small tmpfs."""
+        container = (
+            DockerContainer(self.images.nginx)
+            .with_network(self.network)
+            .with_network_aliases("nginx")
+            .with_volume_mapping(str(self.directory / "nginx"), "/etc/nginx/tollgate", "ro")
+            .with_exposed_ports(PUBLIC, ADMIN)
+            .with_tmpfs_mount("/run/nginx", "uid=101,gid=101,mode=0755")
+            .with_tmpfs_mount("/tmp", "uid=101,gid=101,mode=0700")  # noqa: S108
+            .with_kwargs(
+                entrypoint=["/bin/sh", "/etc/nginx/tollgate/entrypoint.sh"],
+                user="101:101",
+                read_only=True,
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges:true"],
+                stop_signal="SIGQUIT",
+            )
+        )
+        self.nginx = self._started(container)
+
+    def start_replica(self, name: str) -> None:
+        container = (
+            DockerContainer(self.images.python)
+            .with_network(self.network)
+            .with_network_aliases(name)
+            .with_volume_mapping(str(REPLICA), "/srv/replica.py", "ro")
+            .with_exposed_ports(PUBLIC)
+            .with_env("REPLICA", name)
+            .with_env("PYTHONDONTWRITEBYTECODE", "1")
+            .with_kwargs(entrypoint=["python3", "/srv/replica.py"], init=True)
+        )
+        self.replicas[name] = self._started(container)
+
+    def remove_replica(self, name: str) -> None:
+        self.replicas.pop(name).get_wrapped_container().remove(force=True)
+
+    def kill_replica(self, name: str) -> None:
+        self.replicas[name].get_wrapped_container().kill()
+
+    def ip(self, name: str) -> str:
+        container = self.replicas[name].get_wrapped_container()
+        container.reload()
+        return str(container.attrs["NetworkSettings"]["Networks"][self.network.name]["IPAddress"])
+
+    def tell(self, name: str, order: str) -> None:
+        """POST /_release or /_hold straight to one replica."""
+        httpx.post(f"{address(self.replicas[name], PUBLIC)}/_{order}", timeout=10).raise_for_status()
+
+    def seen(self, name: str) -> dict[str, Any]:
+        return dict(httpx.get(f"{address(self.replicas[name], PUBLIC)}/_seen", timeout=10).json())
+
+    def in_rotation(self) -> set[str]:
+        """Addresses nginx balances over now, as the watcher wrote them, without those marked down."""
+        lines = self.run("cat", "/run/nginx/upstreams.conf").splitlines()
+        return {line.split()[1] for line in lines if line.startswith("server") and " down;" not in line}
+
+    def wait_for(self, *names: str) -> None:
+        """Until nginx balances over exactly these replicas and each of them answers."""
+        wanted = {f"{self.ip(name)}:4000" for name in names}
+        eventually(lambda: self.in_rotation() == wanted, within=60)
+        for name in names:
+            eventually(lambda name=name: self._alive(name), within=60)
+
+    def _alive(self, name: str) -> bool:
+        try:
+            return httpx.get(f"{address(self.replicas[name], PUBLIC)}/_seen", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+    def _started(self, container: DockerContainer) -> DockerContainer:
+        container.start()
+        self.cleanup.callback(remove, container)
+        return container
+
+
+def address(container: DockerContainer, port: int) -> str:
+    return f"http://{container.get_container_host_ip()}:{container.get_exposed_port(port)}"
+
+
+def remove(container: DockerContainer) -> None:
+    """Also when the test has removed it already."""
+    wrapped = container.get_wrapped_container()
+    if wrapped.client.containers.list(all=True, filters={"id": wrapped.id}):
+        container.stop()
+
+
+def render(directory: Path, limits: Limits, replicas: int, edits: Mapping[str, tuple[str, str]]) -> None:
+    """What a deploy renders, then `edits`: file name to (old, new), for twins that take one rule out.
+
+    Docker mounts the directory for uid 101, so it must be open to others.
+    """
+    write(directory, render_nginx(ROOT, limits, replicas, VERSION))
+    for name, (old, new) in edits.items():
+        file = directory / "nginx" / name
+        text = file.read_text()
+        assert old in text, f"{name} no longer has {old!r}: the twin would prove nothing"
+        file.write_text(text.replace(old, new))
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(0o755)
+
+
+@contextmanager
+def running_edge(
+    images: Images,
+    directory: Path,
+    *,
+    replicas: int = 2,
+    limits: Limits | None = None,
+    edits: Mapping[str, tuple[str, str]] | None = None,
+) -> Iterator[Edge]:
+    """nginx and its replicas, ready for requests; every container and the network are gone afterwards."""
+    render(directory, limits or Limits(), replicas, edits or {})
+    with ExitStack() as cleanup:
+        edge = Edge(images, directory, cleanup.enter_context(Network()), cleanup)
+        names = [f"litellm-{number}" for number in range(1, replicas + 1)]
+        for name in names:
+            edge.start_replica(name)
+        edge.start_nginx()
+        edge.wait_for(*names)
+        yield edge

@@ -1,0 +1,189 @@
+"""Replicas that stop, die, come back elsewhere or are drained: what clients notice, and that the watcher follows."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from tests.contract.nginx.conftest import StartEdge
+from tests.contract.nginx.edge import Edge
+from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.docker
+
+NO_WATCHER = {"entrypoint.sh": ('[ -n "$stopping" ] || refresh', ":")}
+
+
+def answered_by(client: httpx.Client, requests: int = 6) -> set[str]:
+    """The replicas that answered; any failed request is an error here."""
+    answers = [client.post("/v1/messages", json={}).raise_for_status() for _ in range(requests)]
+    return {answer.json()["replica"] for answer in answers}
+
+
+def test_requests_are_spread_over_the_replicas(edge: Edge, client: httpx.Client) -> None:
+    assert answered_by(client) == {"litellm-1", "litellm-2"}
+
+
+def test_a_killed_replica_fails_no_request_and_comes_back(start_edge: StartEdge) -> None:
+    with start_edge() as edge, edge.client() as client:
+        edge.kill_replica("litellm-1")
+        assert answered_by(client, 20) == {"litellm-2"}
+        edge.remove_replica("litellm-1")
+        edge.start_replica("litellm-1")
+        edge.wait_for("litellm-1", "litellm-2")
+        eventually(lambda: answered_by(client) == {"litellm-1", "litellm-2"}, within=30)
+
+
+def kill_under_a_request(edge: Edge) -> list[httpx.Response]:
+    """Two requests at once, one on each replica; litellm-1 holds its one and is killed over it. Both answers."""
+    edge.tell("litellm-1", "hold")
+    with edge.client(headers={"X-Test": "hold"}) as client, ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(client.post, "/v1/messages", json={"n": number}) for number in range(2)]
+        eventually(lambda: len(edge.seen("litellm-1")["seen"]) == 1, within=30)
+        edge.kill_replica("litellm-1")
+        return [answer.result() for answer in answers]
+
+
+def test_a_request_whose_replica_dies_before_answering_is_answered_by_another(start_edge: StartEdge) -> None:
+    with start_edge() as edge:
+        answers = kill_under_a_request(edge)
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert {answer.json()["replica"] for answer in answers} == {"litellm-2"}
+        retried = [line for line in edge.access_log() if "," in line["upstream_addr"]]
+        assert [line["upstream_status"] for line in retried] == ["502, 200"]
+
+
+def test_twin_without_the_retry_that_request_fails(start_edge: StartEdge) -> None:
+    with start_edge(edits={"snippets/transport.conf": (" non_idempotent;", ";")}) as edge:
+        assert sorted(answer.status_code for answer in kill_under_a_request(edge)) == [200, 529]
+
+
+def test_a_stream_that_has_begun_is_not_begun_again(start_edge: StartEdge) -> None:
+    with start_edge() as edge, edge.client(headers={"X-Test": "stream"}) as client:
+        with client.stream("POST", "/v1/messages", json={}) as answer, pytest.raises(httpx.RemoteProtocolError):
+            lines = answer.iter_lines()
+            next(lines)
+            [busy] = [name for name in edge.replicas if edge.seen(name)["seen"]]
+            edge.kill_replica(busy)
+            list(lines)
+        [other] = [name for name in edge.replicas if name != busy]
+        assert edge.seen(other)["seen"] == []
+
+
+def test_with_no_replica_left_each_route_says_so_in_its_own_shape(start_edge: StartEdge) -> None:
+    with start_edge() as edge, edge.client() as client:
+        for name in tuple(edge.replicas):
+            edge.kill_replica(name)
+        anthropic = client.post("/v1/messages", json={})
+        assert anthropic.status_code == 529
+        assert anthropic.json()["type"] == "error"
+        assert anthropic.json()["error"]["type"] == "overloaded_error"
+        assert anthropic.json()["request_id"] == anthropic.headers["request-id"]
+        assert anthropic.headers["x-should-retry"] == "true"
+        openai = client.post("/v1/chat/completions", json={})
+        assert openai.status_code == 503
+        assert openai.json()["error"]["code"] == "gateway_unavailable"
+        assert int(openai.headers["retry-after"]) >= 1
+        health = client.get("/gateway/health")
+        assert health.status_code == 503
+        assert set(health.json()) == {"status", "proxy_backend", "version"}
+        assert health.json()["status"] == "unavailable"
+        # Once the watcher believes it, nginx asks no dead address any more and starts again by itself later on.
+        eventually(lambda: edge.in_rotation() == set(), within=60)
+        assert client.post("/v1/messages", json={}).status_code == 529
+        edge.remove_replica("litellm-2")
+        edge.start_replica("litellm-2")
+        edge.wait_for("litellm-2")
+        assert answered_by(client) == {"litellm-2"}
+
+
+def move(edge: Edge, name: str) -> None:
+    """Recreate a replica at another address."""
+    before = edge.ip(name)
+    edge.remove_replica(name)
+    edge.start_replica("placeholder")  # takes the free address if Docker would hand it out again
+    edge.start_replica(name)
+    assert edge.ip(name) != before
+
+
+def test_a_replica_recreated_at_another_address_is_found(start_edge: StartEdge) -> None:
+    with start_edge(replicas=1) as edge, edge.client() as client:
+        move(edge, "litellm-1")
+        edge.wait_for("litellm-1")
+        eventually(lambda: answered_by(client) == {"litellm-1"}, within=30)
+
+
+def test_twin_without_the_watcher_it_is_not(start_edge: StartEdge) -> None:
+    with start_edge(replicas=1, edits=NO_WATCHER) as edge:
+        move(edge, "litellm-1")
+        with pytest.raises(AssertionError):
+            eventually(lambda: edge.in_rotation() == {f"{edge.ip('litellm-1')}:4000"}, within=6)
+
+
+def test_nginx_starts_before_any_replica_and_finds_them_later(start_edge: StartEdge) -> None:
+    with start_edge(replicas=1) as edge, edge.client() as client:
+        edge.remove_replica("litellm-1")
+        edge.nginx.get_wrapped_container().remove(force=True)
+        edge.start_nginx()
+        with edge.client() as early:
+            eventually(lambda: early.post("/v1/messages", json={}).status_code == 529, within=30)
+        edge.start_replica("litellm-1")
+        edge.wait_for("litellm-1")
+        with edge.client() as client:
+            eventually(lambda: answered_by(client) == {"litellm-1"}, within=30)
+
+
+def test_a_drain_file_takes_a_replica_out_without_failing_a_request(start_edge: StartEdge) -> None:
+    with start_edge() as edge, edge.client() as client:
+        edge.run("touch", "/run/nginx/drain/litellm-1")
+        edge.wait_for("litellm-2")
+        eventually(lambda: answered_by(client) == {"litellm-2"}, within=30)
+        edge.run("rm", "/run/nginx/drain/litellm-1")
+        edge.wait_for("litellm-1", "litellm-2")
+        eventually(lambda: answered_by(client) == {"litellm-1", "litellm-2"}, within=30)
+
+
+def test_a_stream_outlives_a_reload(start_edge: StartEdge) -> None:
+    with start_edge() as edge, edge.client(headers={"X-Test": "stream"}) as client:
+        with client.stream("POST", "/v1/messages", json={}) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            [busy] = [name for name in edge.replicas if edge.seen(name)["seen"]]
+            edge.run("touch", f"/run/nginx/drain/{busy}")
+            eventually(lambda: "reloaded; replicas:" in edge.log(), within=30)
+            edge.tell(busy, "release")
+            assert "event: message_stop" in list(lines)
+
+
+def test_a_graceful_stop_lets_a_stream_end(start_edge: StartEdge) -> None:
+    with start_edge(replicas=1) as edge, edge.client(headers={"X-Test": "stream"}) as client:
+        with client.stream("POST", "/v1/messages", json={}) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            nginx = edge.nginx.get_wrapped_container()
+            nginx.kill(signal="SIGQUIT")
+            eventually(lambda: "finishing the running requests" in edge.log(), within=30)
+            with pytest.raises(httpx.TransportError):
+                httpx.get(f"{edge.url}/gateway/health", timeout=5)
+            edge.tell("litellm-1", "release")
+            assert "event: message_stop" in list(lines)
+        assert nginx.wait(timeout=60)["StatusCode"] == 0
+
+
+def test_the_container_ends_when_nginx_does(start_edge: StartEdge) -> None:
+    with start_edge(replicas=1) as edge:
+        edge.run("sh", "-c", "kill -9 $(cat /run/nginx/nginx.pid)")
+        assert edge.nginx.get_wrapped_container().wait(timeout=60)["StatusCode"] != 0
+        assert "nginx ended by itself" in edge.log()
+
+
+def test_a_configuration_nginx_refuses_leaves_the_old_one_at_work(start_edge: StartEdge) -> None:
+    with start_edge(replicas=1) as edge, edge.client() as client:
+        file = edge.directory / "nginx" / "nginx.conf"
+        file.write_text(file.read_text().replace("least_conn;", "least_cnn;"))
+        edge.nginx.get_wrapped_container().kill(signal="SIGHUP")
+        eventually(lambda: "kept the old configuration" in edge.log(), within=30)
+        assert "least_cnn" in edge.log()
+        assert answered_by(client) == {"litellm-1"}
