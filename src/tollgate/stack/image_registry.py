@@ -42,18 +42,14 @@ class Registries:
         mirror settings; others from the same registry wait for its outcome.
         """
         with self._asking[image.registry]:
-            known = self._answers.get(image.registry)
-            if known is None:
-                process, line = self._start(image)
-                known = self._answers[image.registry] = self._unreachable(image.registry, process, line)
-                if not known:
-                    process_here = (process, line)
+            if image.registry in self._answers:
+                begun = None
             else:
-                process_here = None
-        if known:
-            return known
-        process, line = process_here or self._start(image)
-        return _finish(process, line, progress)
+                begun = self._start(image)
+                self._answers[image.registry] = self._unreachable(image.registry, *begun)
+        if reason := self._answers[image.registry]:
+            return reason
+        return _finish(*(begun or self._start(image)), progress)
 
     def _start(self, image: RegistryImage) -> tuple[subprocess.Popen[str], str]:
         """Begin the pull and return it with its first line of output; '' where none came in time."""
@@ -74,7 +70,7 @@ class Registries:
     def _unreachable(self, registry: str, process: subprocess.Popen[str], line: str) -> str:
         """Why the registry cannot be reached; '' where it answered, were it with a refusal."""
         if not line:
-            process.wait()
+            process.communicate()
             return f"registry {registry} did not answer within {self._first_answer_seconds:g} s"
         if _failed(line) and any(mark.lower() in line.lower() for mark in NO_CONNECTION):
             process.communicate()

@@ -111,7 +111,9 @@ class Catalogue:
         versions = image_versions.load(site.root / "images" / "versions.env")
 
         def build(recipe: Recipe, base: str) -> Build:
-            return image_recipes.prepare(recipe, site.root, versions.pins, base, {"DEBIAN_MIRROR": mirror})
+            return image_recipes.prepare(
+                recipe, site.root, versions.pins, base, {"DEBIAN_MIRROR": mirror} if mirror else {}
+            )
 
         base = image_recipes.prepare(BASE_RECIPE, site.root, versions.pins, "", {})
         ways: dict[str, list[Pull | Make]] = {}

@@ -1,0 +1,89 @@
+"""images/versions.env: what ships is sound, and each kind of mistake in it is reported with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tollgate.errors import InputError
+from tollgate.site import Site
+from tollgate.stack.image_versions import load
+
+SHIPPED = Site.here().root / "images" / "versions.env"
+
+
+def test_the_shipped_file_pins_every_image_the_compose_files_name() -> None:
+    versions = load(SHIPPED)
+    state_and_edge = {"LITELLM", "POSTGRES", "REDIS", "NGINX"}
+    monitoring = {"PROMETHEUS", "ALERTMANAGER", "GRAFANA", "LOKI", "ALLOY", "SOCKET_PROXY"}
+    exporters = {"POSTGRES_EXPORTER", "REDIS_EXPORTER", "NGINX_EXPORTER", "NODE_EXPORTER"}
+        "LITELLM",
+        "POSTGRES",
+        "REDIS",
+        "NGINX",
+        "PROMETHEUS",
+        "ALERTMANAGER",
+        "POSTGRES_EXPORTER",
+        "REDIS_EXPORTER",
+        "NGINX_EXPORTER",
+        "NODE_EXPORTER",
+        "GRAFANA",
+        "LOKI",
+        "ALLOY",
+        "SOCKET_PROXY",
+    ]
+    assert {f"{name}_IMAGE" for name in state_and_edge | monitoring | exporters} <= set(versions.registry)
+    assert versions.registry["LITELLM_IMAGE"].reference == "ghcr.io/berriai/litellm-non_root:v1.108.10"
+    assert versions.pins["LITELLM_VERSION"] == "1.108.10"
+
+
+def test_no_shipped_image_moves() -> None:
+    assert "latest" not in SHIPPED.read_text()
+    for name, image in load(SHIPPED).registry.items():
+        fixed = any(character.isdigit() for character in image.tag) or name == "DEBIAN_IMAGE"
+        assert fixed, f"{name}: {image.tag}"
+
+
+def test_a_digest_makes_the_reference_exact(tmp_path: Path) -> None:
+    digest = "sha256:" + "a" * 64
+    (tmp_path / "v").write_text(f"REDIS_IMAGE=docker.io/library/redis:8.10.2\nREDIS_DIGEST={digest}\n")
+    image = load(tmp_path / "v").registry["REDIS_IMAGE"]
+    assert image.reference == f"docker.io/library/redis:8.10.2@{digest}"
+    assert image.listed_as == f"redis@{digest}"
+
+
+def test_docker_hub_is_listed_without_its_host(tmp_path: Path) -> None:
+    (tmp_path / "v").write_text(
+        "A_IMAGE=docker.io/library/redis:8\nB_IMAGE=docker.io/prom/x:1\nC_IMAGE=quay.io/y/z:2\n"
+    )
+    listed = [image.listed_as for image in load(tmp_path / "v").registry.values()]
+    assert listed == ["redis:8", "prom/x:1", "quay.io/y/z:2"]
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("REDIS_IMAGE=docker.io/library/redis:latest", "'latest' moves"),
+        ("REDIS_IMAGE=redis:8", "expected registry/repository:tag"),
+        ("REDIS_IMAGE=docker.io/library/redis", "expected registry/repository:tag"),
+        ("redis=8", "expected NAME=value"),
+        ("just words", "expected NAME=value"),
+        ("GHOST_DIGEST=", "is the digest of no image"),
+    ],
+)
+def test_a_mistake_is_reported_with_its_line(tmp_path: Path, line: str, complaint: str) -> None:
+    (tmp_path / "v").write_text(f"# first\n{line}\n")
+    with pytest.raises(InputError) as error:
+        load(tmp_path / "v")
+    [problem] = error.value.problems
+    assert problem.line == 2
+    assert complaint in problem.message
+
+
+def test_all_mistakes_come_at_once(tmp_path: Path) -> None:
+    text = "A_IMAGE=docker.io/a/b:1\nA_DIGEST=sha256:short\nA_IMAGE=docker.io/a/b:2\nB_IMAGE=docker.io/a/b:edge\n"
+    (tmp_path / "v").write_text(text)
+    with pytest.raises(InputError) as error:
+        load(tmp_path / "v")
+    assert [problem.line for problem in error.value.problems] == [2, 3, 4]
