@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from . import tokens
+from .api_errors import ApiError
+from .checks import loads
 from .dials import Dials
 from .prompt import JsonObject, Prompt, Tool
-from .schema_values import value_for
+from .schema_values import SchemaError, value_for
 
 Stop = Literal["end", "length", "stop_sequence", "tool"]
 QUOTE_CHARACTERS = 200
@@ -170,7 +172,7 @@ def _limited(whole: Answer, limit: int | None) -> Answer:
 
 def _json_answer(prompt: Prompt, schema: JsonObject) -> object:
     words = quote(prompt.user_text) or "example"
-    return value_for(schema, fill=words) if schema else {"answer": words}
+    return _made(schema, words, "answer format") if schema else {"answer": words}
 
 
 def _calls(prompt: Prompt) -> Iterator[ToolCall]:
@@ -189,8 +191,15 @@ def _calls(prompt: Prompt) -> Iterator[ToolCall]:
 
 
 def _input(tool: Tool) -> object:
-    made = value_for({"type": "object", **tool.schema})
+    made = _made({"type": "object", **tool.schema}, "example", f"tool {tool.name}")
     return made if isinstance(made, dict) else {}
+
+
+def _made(schema: JsonObject, fill: str, where: str) -> object:
+    try:
+        return value_for(schema, fill=fill)
+    except SchemaError as error:
+        raise ApiError(400, f"{where}: JSON schema is invalid: {error}") from error
 
 
 def _asked_for(text: str, offered: dict[str, Tool]) -> Iterator[tuple[Tool, JsonObject | None]]:
@@ -202,9 +211,10 @@ def _asked_for(text: str, offered: dict[str, Tool]) -> Iterator[tuple[Tool, Json
 
 def _object_at(text: str, place: int) -> JsonObject | None:
     try:
-        value, _ = json.JSONDecoder().raw_decode(text[place:].lstrip())
-        tokens.compact(value).encode()  # half a surrogate pair cannot be sent
-    except (json.JSONDecodeError, UnicodeEncodeError, RecursionError):
+        text = text[place:].lstrip()
+        _, end = json.JSONDecoder().raw_decode(text)
+        value = loads(text[:end].encode())
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

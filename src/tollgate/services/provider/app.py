@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import time
 
 from starlette.applications import Starlette
@@ -75,7 +76,8 @@ def create_app(recorder: Recorder | None = None, reply_ids: ReplyIds | None = No
         if not limit.isdecimal():
             return JSONResponse({"error": f"limit: expected a whole number, got {limit!r}"}, status_code=400)
         found = records.latest(int(limit), request.query_params.get("path"))
-        return JSONResponse({"seen": records.seen, "requests": found})
+        # Unlike Starlette's own JSON this writes half a surrogate pair, which a broken body may hold, as an escape.
+        return Response(json.dumps({"seen": records.seen, "requests": found}), media_type="application/json")
 
     return Starlette(
         routes=[

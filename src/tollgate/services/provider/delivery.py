@@ -31,7 +31,7 @@ class Line:
     """The connection while one answer is sent over it."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, entry: Entry) -> None:
-        self._reset: Callable[[], None] = scope["state"]["reset"]
+        self._reset: Callable[[], None] = scope["state"]["reset"]  # server.py puts it there
         self._receive = receive
         self._send = send
         self._gone = asyncio.Event()

@@ -155,7 +155,7 @@ def parse(*places: Iterable[str]) -> Dials:
                 except BadDialError as error:
                     problems.append(f"{item!r}: {error}")
     if "retry_after" in values and "status" not in values:
-        problems.append("'retry-after': goes with status only")
+        problems.append(f"'retry-after={values['retry_after']}': goes with status only")
     if problems:
         raise ApiError(400, f"bad dial {'; '.join(problems)} (known dials: {', '.join(KNOWN)})", code="bad_dial")
     return Dials(**values)  # type: ignore[arg-type]  # each reader returns what its field holds

@@ -7,13 +7,14 @@ still tell which key reached the provider. Query strings are kept the same way.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
+
+from .checks import loads
 
 MAX_ENTRIES = 1000
 MAX_BYTES = 32 * 2**20
@@ -76,15 +77,15 @@ class Recorder:
         if len(raw) > self.max_body or entry.number not in self._sizes:
             return
         try:
-            entry.body = json.loads(raw) if raw else None
-        except (ValueError, RecursionError):
+            entry.body = loads(raw) if raw else None
+        except ValueError:
             entry.body = raw.decode("utf-8", "replace")
         self._grow(entry, len(raw))
 
     def latest(self, limit: int, path: str | None = None) -> list[dict[str, Any]]:
         """The newest entries, oldest of them first."""
         chosen = [entry for entry in self._kept if path is None or entry.path == path]
-        return [asdict(entry) for entry in chosen[-limit:]] if limit else []
+        return [{**vars(entry)} for entry in chosen[-limit:]] if limit else []
 
     def clear(self) -> int:
         number = len(self._kept)

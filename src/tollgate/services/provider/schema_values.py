@@ -3,7 +3,7 @@
 It reads the keywords tools use (draft 2020-12): type, enum, const, default, examples, properties, required, items,
 prefixItems, the size and range limits, multipleOf, pattern, format, anyOf, oneOf, allOf, $ref to $defs. Limits: a
 `pattern` is met from a list of common shapes or the schema's own default and examples, not solved; `not`, `if` and
-`contains` are not looked at.
+`contains` are not looked at; no value has more than MAX_SIZE parts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 JsonObject = dict[str, Any]
 
+MAX_SIZE = 10_000  # values and characters together
 MAX_DEPTH = 24  # a schema that requires itself has no finite value
 FORMATS = {
     "date": "2026-01-01",
@@ -29,22 +30,41 @@ FORMATS = {
     "url": "https://example.test/",
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
+LENGTHS = (("minLength", 0), ("maxLength", MAX_SIZE))
+# A repeat of a repeat, as in (a+)+, can take for ever to match: such patterns are not tried.
+_NESTED_REPEAT = re.compile(r"[*+}][^()]*\)[*+{]")
 # Tried in order against a pattern.
 SHAPES = ("example", "Example", "EXAMPLE", "a", "A", "0", "1", "/example", "./example", "a1", "A1", "#a1b2c3", "1.0.0")
 
 
+class SchemaError(ValueError):
+    """The schema is not one: a keyword holds what it cannot hold."""
+
+
 def value_for(schema: object, *, fill: str = "example") -> Any:
-    """A value for `schema`; free strings hold `fill`, cut or padded to the allowed length."""
+    """A value for `schema`; free strings hold `fill`, cut or padded to the allowed length. Raises SchemaError."""
     root = schema if isinstance(schema, dict) else {}
-    return _Filler(root, fill).value(schema, 0)
+    try:
+        return _Filler(root, fill).value(schema, 0)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Only the schema's own content can do that: every keyword is read as what the specification says it is.
+        raise SchemaError(str(error)) from error
 
 
 class _Filler:
     def __init__(self, root: JsonObject, fill: str) -> None:
         self.root = root
         self.fill = fill
+        self.made = 0
+
+    def grows(self, size: int) -> None:
+        """Small schemas can describe enormous values."""
+        self.made += size
+        if self.made > MAX_SIZE:
+            raise ValueError(f"a value would need more than {MAX_SIZE} parts")
 
     def value(self, schema: object, depth: int) -> Any:
+        self.grows(1)
         if not isinstance(schema, dict) or depth > MAX_DEPTH:
             return None if depth > MAX_DEPTH else self.fill
         schema = self.resolved(schema)
@@ -109,7 +129,7 @@ class _Filler:
         return {name: self.value(properties.get(name, other), depth + 1) for name in names}
 
     def array_value(self, schema: JsonObject, depth: int) -> list[Any]:
-        least = int(schema.get("minItems", 0))
+        least = min(int(schema.get("minItems", 0)), MAX_SIZE)
         first = [self.value(item, depth + 1) for item in schema.get("prefixItems", [])]
         items = [self.value(schema.get("items", {}), depth + 1) for _ in range(least - len(first))]
         if schema.get("uniqueItems") and len(items) > 1:
@@ -117,11 +137,16 @@ class _Filler:
         return first + items
 
     def string_value(self, schema: JsonObject) -> str:
-        least, most = int(schema.get("minLength", 0)), int(schema.get("maxLength", 10**6))
+        text = self.fitting_string(schema)
+        self.grows(len(text))
+        return text
+
+    def fitting_string(self, schema: JsonObject) -> str:
+        least, most = (min(int(schema.get(key, size)), MAX_SIZE) for key, size in LENGTHS)
         if (shape := FORMATS.get(schema.get("format", ""))) is not None:
             return shape
         pattern = schema.get("pattern")
-        if not isinstance(pattern, str):
+        if not isinstance(pattern, str) or _NESTED_REPEAT.search(pattern):
             return _fitted(self.fill, least, most)
         candidates = chain((self.fill,), SHAPES, FORMATS.values())
         lengths = chain.from_iterable(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from tollgate.services.provider import dials, tokens
+from tollgate.services.provider.anthropic.content import Counter, bad, blocks, text_of
 from tollgate.services.provider.api_errors import ApiError
 from tollgate.services.provider.checks import is_number, is_whole
 from tollgate.services.provider.prompt import JsonObject, Prompt, Tool, ToolChoice, ToolResult
-
-from .content import Counter, bad, blocks, text_of
 
 
 def read(body: JsonObject, *, counting: bool = False) -> Prompt:

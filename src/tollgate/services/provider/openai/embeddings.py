@@ -16,7 +16,7 @@ from tollgate.services.provider import tokens
 from tollgate.services.provider.checks import is_whole
 from tollgate.services.provider.prompt import JsonObject
 
-from .request import missing, wrong
+from .content import missing, wrong
 
 DIMENSIONS = 256
 MAX_DIMENSIONS = 4096

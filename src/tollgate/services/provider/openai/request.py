@@ -6,18 +6,11 @@ from typing import Any
 
 from tollgate.services.provider import dials, tokens
 from tollgate.services.provider.api_errors import ApiError
-from tollgate.services.provider.checks import IMAGE_TYPES, is_base64, is_number, is_whole
+from tollgate.services.provider.checks import is_number, is_whole
+from tollgate.services.provider.openai.content import count, missing, text_of, wrong
 from tollgate.services.provider.prompt import InputUsage, JsonObject, Prompt, Tool, ToolChoice, ToolResult
 
 ROLES = ("system", "assistant", "user", "function", "tool", "developer")
-
-
-def missing(place: str) -> ApiError:
-    return ApiError(400, f"Missing required parameter: '{place}'.", param=place, code="missing_required_parameter")
-
-
-def wrong(place: str, expected: str, code: str = "invalid_type") -> ApiError:
-    return ApiError(400, f"Invalid value for '{place}': expected {expected}.", param=place, code=code)
 
 
 def model_of(body: JsonObject) -> str:
@@ -33,7 +26,7 @@ def read(body: JsonObject) -> Prompt:
     messages = _messages(body)
     total = images = 0
     for place, message in enumerate(messages):
-        counted, seen = _count(message, f"messages[{place}]")
+        counted, seen = count(message, f"messages[{place}]")
         total, images = total + counted, images + seen
     tools = _tools(body)
     total += sum(tokens.count_json(tool) for tool in body.get("tools") or [])
@@ -140,57 +133,6 @@ def _unanswered(where: str, calls: set[str]) -> ApiError:
     )
 
 
-def _count(message: JsonObject, where: str) -> tuple[int, int]:
-    """Tokens and images of one message."""
-    content = message.get("content")
-    total = images = 0
-    calls = message.get("tool_calls") or []
-    if content is None and not calls:
-        raise missing(f"{where}.content")
-    if isinstance(content, str):
-        total = tokens.count(content)
-    elif content is not None and not isinstance(content, list):
-        raise wrong(f"{where}.content", "a string or an array of objects")
-    for place, part in enumerate(content if isinstance(content, list) else []):
-        counted, is_image = _count_part(part, f"{where}.content[{place}]")
-        total, images = total + counted, images + is_image
-    for call in calls:
-        total += tokens.count(call["function"]["name"]) + tokens.count(call["function"]["arguments"])
-    return total, images
-
-
-def _count_part(part: Any, where: str) -> tuple[int, bool]:
-    kind = part.get("type") if isinstance(part, dict) else None
-    if kind in ("text", "refusal"):
-        if not isinstance(part.get(kind), str):
-            raise missing(f"{where}.{kind}")
-        return tokens.count(part[kind]), False
-    if kind == "image_url":
-        image = part.get("image_url")
-        _check_image(image.get("url") if isinstance(image, dict) else None, f"{where}.image_url.url")
-        return tokens.IMAGE_TOKENS, True
-    if kind in ("file", "input_audio"):
-        return tokens.DOCUMENT_TOKENS, False
-    words = f"Invalid value: '{kind}'. Supported values are: 'text', 'image_url', 'input_audio', 'refusal', 'file'."
-    raise ApiError(400, words, param=f"{where}.type", code="invalid_value")
-
-
-def _check_image(url: object, where: str) -> None:
-    """A data URL must decode; an http URL is accepted and never fetched."""
-    if not isinstance(url, str):
-        raise missing(where)
-    if url.startswith(("https://", "http://")):
-        return
-    kind, _, data = url.removeprefix("data:").partition(";base64,")
-    if not url.startswith("data:") or kind not in IMAGE_TYPES or not is_base64(data):
-        raise ApiError(
-            400,
-            "Invalid image: expected an http(s) URL or a base64 data URL of a png, jpeg, gif or webp image.",
-            param=where,
-            code="invalid_image_url",
-        )
-
-
 def _tools(body: JsonObject) -> tuple[Tool, ...]:
     offered = body.get("tools") or []
     if not isinstance(offered, list):
@@ -236,16 +178,9 @@ def _json_schema(wanted: Any) -> JsonObject | None:
     raise wrong("response_format", "type 'text', 'json_object' or 'json_schema' with a name")
 
 
-def _text_of(content: object) -> str:
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    return "\n".join(part["text"] for part in parts if part.get("type") == "text")
-
-
 def _last_user_text(messages: list[JsonObject]) -> str:
     """The text of the last user message that has any."""
-    texts = (_text_of(message.get("content")) for message in reversed(messages) if message["role"] == "user")
+    texts = (text_of(message.get("content")) for message in reversed(messages) if message["role"] == "user")
     return next((text for text in texts if text.strip()), "")
 
 
@@ -256,5 +191,5 @@ def _tool_results(messages: list[JsonObject]) -> tuple[ToolResult, ...]:
     for message in reversed(messages):
         if message["role"] != "tool":
             break
-        ending.append(ToolResult(names[message["tool_call_id"]], _text_of(message.get("content"))))
+        ending.append(ToolResult(names[message["tool_call_id"]], text_of(message.get("content"))))
     return tuple(reversed(ending))
