@@ -7,13 +7,14 @@ can build anything but text, numbers, booleans, lists and mappings. Raises Input
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from tollgate.config.text import check_text
@@ -60,7 +61,9 @@ def parse(text: str, file: Path) -> Document:
     """Raises InputError with everything wrong: encoding-level faults, bad YAML, duplicate keys, foreign tags."""
     check_text(text, file)
     try:
-        root = YAML(typ="safe", pure=True).compose(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # legal: the later anchor counts
+            root = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         raise InputError([_syntax_problem(error, text, file)]) from None
     except (YAMLError, ValueError, AssertionError, IndexError) as error:  # what its scanner lets out on broken input
@@ -90,6 +93,7 @@ class _Reader:
         self.problems: list[Problem] = []
         self.lines: dict[Loc, int] = {}
         self._count = 0
+        self._open: set[int] = set()
 
     def value(self, node: Node, loc: Loc) -> Any:
         self._count += 1
@@ -102,11 +106,18 @@ class _Reader:
             return None
         if not isinstance(node, ScalarNode) and node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
             self._foreign_tag(node, loc)
-        if isinstance(node, MappingNode):
-            return self._mapping(node, loc)
-        if isinstance(node, SequenceNode):
-            return [self._placed(item, item, (*loc, index)) for index, item in enumerate(node.value)]
-        return self._scalar(node, loc)
+        if isinstance(node, ScalarNode):
+            return self._scalar(node, loc)
+        if id(node) in self._open:
+            self._problem(node, loc, "an alias may not contain itself")
+            return None
+        self._open.add(id(node))
+        value = self._mapping(node, loc) if isinstance(node, MappingNode) else self._sequence(node, loc)
+        self._open.remove(id(node))
+        return value
+
+    def _sequence(self, node: Node, loc: Loc) -> list[Any]:
+        return [self._placed(item, item, (*loc, index)) for index, item in enumerate(node.value)]
 
     def _placed(self, where: Node, node: Node, loc: Loc) -> Any:
         self.lines[loc] = where.start_mark.line + 1

@@ -22,10 +22,11 @@ from tollgate.config.validate import Input, did_you_mean, validate
 from tollgate.errors import InputError, Problem
 
 _ID = r"^[a-z0-9][a-z0-9_-]{0,62}$"
-_NO_ZERO = "zero means no limit to LiteLLM: leave the limit out for none, or take the tenant's file away"
+# LiteLLM 1.108 refuses a team when spend is above max_budget and reserves nothing for a budget of 0: one call passes.
+_NO_ZERO = "LiteLLM does not hold a budget of zero; leave it out for no limit, or take the tenant's file away"
 
 Usd = Annotated[float, Field(gt=0, le=1e9, description=_NO_ZERO)]
-Count = Annotated[int, Field(gt=0, le=2**31 - 1, description=_NO_ZERO)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1, description="a whole number; leave it out for no limit")]
 
 
 def _not_empty(models: tuple[str, ...]) -> tuple[str, ...]:

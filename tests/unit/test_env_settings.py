@@ -1,0 +1,90 @@
+"""`.env` as Settings, and the example file that is copied to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tollgate.config import env
+from tollgate.errors import InputError
+
+FILE = Path(".env")
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+
+
+def test_an_empty_file_means_the_defaults_and_so_does_the_example() -> None:
+    defaults = env.parse("", FILE)
+    assert env.load(EXAMPLE) == defaults
+    assert (defaults.compose_project_name, defaults.gateway_port, defaults.replicas) == ("tollgate", 4000, 3)
+    assert defaults.provider_keys == {}
+
+
+def test_the_example_names_every_setting_and_every_known_key_once() -> None:
+    names = [line.partition("=")[0] for line in EXAMPLE.read_text().splitlines() if line and not line.startswith("#")]
+    fields = [name.upper() for name in env.Settings.model_fields]
+    assert sorted(names) == sorted([*fields, *env.KNOWN_KEYS])
+
+
+def test_values_are_typed() -> None:
+    settings = env.parse("GATEWAY_PORT=0\nREPLICAS=5\nCA_BUNDLE=/etc/ca.pem\nexport IMAGE_SOURCE='local'\n", FILE)
+    assert settings.gateway_port == 0
+    assert settings.replicas == 5
+    assert settings.ca_bundle == Path("/etc/ca.pem")
+    assert settings.image_source == "local"
+
+
+def test_empty_means_unset_for_keys_paths_and_mirrors() -> None:
+    settings = env.parse("ANTHROPIC_API_KEY=\nCA_BUNDLE=\nDEBIAN_MIRROR=\n", FILE)
+    assert settings.provider_keys == {}
+    assert settings.ca_bundle is None
+    assert settings.debian_mirror is None
+
+
+def test_any_providers_key_is_taken_and_none_is_shown() -> None:
+    settings = env.parse("GROQ_API_KEY=gsk-1234\nOPENAI_API_KEY=sk-proj-5678\n", FILE)
+    assert {name: key.reveal() for name, key in settings.provider_keys.items()} == {
+        "GROQ_API_KEY": "gsk-1234",
+        "OPENAI_API_KEY": "sk-proj-5678",
+    }
+    shown = f"{settings!r} {settings} {dict(settings.provider_keys)} {settings.model_dump()}"
+    assert "1234" not in shown
+    assert "5678" not in shown
+
+
+def test_a_refusal_never_shows_a_key() -> None:
+    with pytest.raises(InputError) as caught:
+        env.parse("OPENAI_API_KEY='sk-proj 5678'\nANTROPIC_API_KEY=sk-ant-1234\nREPLICAS=x\n", FILE)
+    assert len(caught.value.problems) == 3
+    assert "1234" not in str(caught.value)
+    assert "5678" not in str(caught.value)
+
+
+def test_nothing_is_read_from_the_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPLICAS", "7")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-from-the-shell")
+    settings = env.parse("DEBIAN_MIRROR=\n", FILE)
+    assert settings.replicas == 3
+    assert settings.provider_keys == {}
+
+
+def test_overrides_win_and_foreign_names_in_them_are_ignored() -> None:
+    overrides = {"REPLICAS": "1", "HOME": "/root", "OPENAI_API_KEY": "sk-proj-1"}
+    settings = env.parse("REPLICAS=5\n", FILE, overrides)
+    assert settings.replicas == 1
+    assert list(settings.provider_keys) == ["OPENAI_API_KEY"]
+
+
+def test_two_ports_left_to_docker_do_not_collide() -> None:
+    assert env.parse("GATEWAY_PORT=0\nADMIN_PORT=0\n", FILE).admin_port == 0
+
+
+@pytest.mark.parametrize("name", ["GROQ_API_KEY", "XAI_API_KEY", "GEMINI_API_KEY", "ACME_API_KEY", "OPENPIPE_API_KEY"])
+def test_another_providers_key_is_not_taken_for_a_slip(name: str) -> None:
+    assert list(env.parse(f"{name}=x\n", FILE).provider_keys) == [name]
+
+
+def test_missing_keys_are_named_in_the_examples_order() -> None:
+    example = "# a\nB=1\nA=2\nC=\n"
+    assert env.missing_keys("A=5\n", example) == ["B", "C"]
+    assert env.missing_keys(example, example) == []
