@@ -18,7 +18,8 @@ export function createPool(database, report) {
   // The pool's own timeout is the wait for a free connection; a connection attempt has a shorter one.
   class Client extends pg.Client {
     constructor(config) {
-      super({ ...config, connectionTimeoutMillis: database.connectTimeout })
+      // the pool hides the password from enumeration, so the spread alone would lose it
+      super({ ...config, password: database.password, connectionTimeoutMillis: database.connectTimeout })
     }
   }
   const pool = new pg.Pool({
