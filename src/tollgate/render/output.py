@@ -39,7 +39,7 @@ def fill(template: Path, **values: Any) -> str:
 
 
 def digest(files: Iterable[Rendered]) -> str:
-    """12 hex digits that change when any of the files does: as a Compose label they make a change recreate a service."""
+    """12 hex digits that change when any of the files does; Compose labels carry it, so that a change recreates."""
     sha = hashlib.sha256()
     for file in sorted(files, key=lambda file: file.path):
         sha.update(f"{file.path}\0{file.mode:o}\0{file.text}\0".encode())

@@ -35,7 +35,7 @@ class Container:
 
     @property
     def failed(self) -> bool:
-        return self.state in ("exited", "dead") or self.health == "unhealthy"
+        return self.state in ("exited", "dead", "restarting") or self.health == "unhealthy"
 
 
 @dataclass(frozen=True)

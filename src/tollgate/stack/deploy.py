@@ -87,8 +87,8 @@ def _images(run: Deploy) -> str:
     before = present()
     mirror = settings.debian_mirror or ""
     run.images = resolve(settings.image_source, run.site, run.display, ca_bundle=settings.ca_bundle, mirror=mirror)
-    for name, reason in sorted(run.images.unavailable.items()):
-        run.display.say(f"{name} is left out: {reason}")
+    for line in rendering.images_left_out(run.images):
+        run.display.say(line)
     return run.note([f"image {image}" for image in sorted(set(run.images.images.values()) - set(before))])
 
 

@@ -12,7 +12,8 @@ from tollgate.stack.progress import Progress
 
 # A replica imports LiteLLM (8 to 13 s of one core); three of them share two cores on the smallest machine.
 START_SECONDS = 240.0
-# Docker restarts a container that exits; this many restarts mean it will not come up by waiting longer.
+# Docker restarts a container that exits, and once may be bad luck; one that fails again this long after its first
+# failure will not come up by waiting longer.
 PATIENCE_SECONDS = 20.0
 
 
@@ -26,11 +27,11 @@ def wait_ready(
 ) -> None:
     """Return once every service in `services` is running and healthy.
 
-    Raises StepError with the container's last log lines when one stays down for `PATIENCE_SECONDS`, is unhealthy,
-    or when `within` seconds have passed.
+    Raises StepError with the container's last log lines when one is down or unhealthy `PATIENCE_SECONDS` after it
+    first was, or when `within` seconds have passed.
     """
     began = clock()
-    down_since: dict[str, float] = {}
+    first_failed: dict[str, float] = {}
     while True:
         seen = {container.service: container for container in compose.containers()}
         waiting = [name for name in sorted(services) if name not in seen or not seen[name].ready]
@@ -39,13 +40,8 @@ def wait_ready(
         progress.detail("waiting for " + ", ".join(_state(name, seen.get(name)) for name in waiting))
         now = clock()
         for name in waiting:
-            if name in seen and seen[name].failed:
-                down_since.setdefault(name, now)
-        for name in list(down_since):
-            if name not in waiting:
-                del down_since[name]
-            elif now - down_since[name] > PATIENCE_SECONDS:
-                raise _not_ready(step, compose, name, seen.get(name))
+            if name in seen and seen[name].failed and now - first_failed.setdefault(name, now) > PATIENCE_SECONDS:
+                raise _not_ready(step, compose, name, seen[name])
         if now - began > within:
             raise _not_ready(step, compose, waiting[0], seen.get(waiting[0]))
         time.sleep(0.5)

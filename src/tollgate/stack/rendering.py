@@ -90,14 +90,24 @@ def compose_env(
         mounted = site.root / MOUNTED[name] if name in MOUNTED else None
         own = [*below(files, *directories), *(_as_rendered(mounted) if mounted else [])]
         hashes[f"{name}_CONFIG_HASH"] = f"{digest(own)}-{publish.digest(secrets, service)}"
-    return render_compose_env(values, images.images, hashes)
+    # Compose wants every variable filled, also those of services whose profile is off.
+    references = {**dict.fromkeys(images.unavailable, "unavailable"), **images.images}
+    return render_compose_env(values, references, hashes)
 
 
 def left_out(configuration: Configuration, images: ImageSet) -> Rendered:
     """What `status` repeats: models without a key, services without an image."""
-    lines = [f"{name} is left out: {reason}" for name, reason in sorted(images.unavailable.items())]
+    lines = images_left_out(images)
     lines += models_left_out(configuration.catalogue)
     return Rendered(PurePosixPath("left-out.txt"), "".join(f"{line}\n" for line in lines))
+
+
+def images_left_out(images: ImageSet) -> list[str]:
+    """One line for each reason; Grafana, Loki and Alloy come together or not at all."""
+    names: dict[str, list[str]] = {}
+    for name, reason in sorted(images.unavailable.items()):
+        names.setdefault(reason, []).append(name.removesuffix("_IMAGE").lower().replace("_", "-"))
+    return [f"left out: {', '.join(services)}: {reason}" for reason, services in names.items()]
 
 
 def _as_rendered(directory: Path) -> list[Rendered]:

@@ -1,0 +1,96 @@
+"""What may not be seen or reached: ports, secrets, privileges."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.support import logs
+from tests.support.stack import Stack
+
+LOOPBACK_ONLY = {"prometheus", "grafana"}
+
+
+def inspected(stack: Stack) -> dict[str, dict[str, object]]:
+    rows = {row.service: row.id for row in stack.compose.containers()}
+    found = json.loads(stack.docker("inspect", *rows.values()))
+    return dict(zip(rows, found, strict=True))
+
+
+def test_only_nginx_is_published_to_others(stack: Stack) -> None:
+    for service, container in inspected(stack).items():
+        for port, bindings in (container["NetworkSettings"]["Ports"] or {}).items():
+            for binding in bindings or []:
+                public = service == "nginx" and port == "4000/tcp"
+                assert public or service in LOOPBACK_ONLY or (service == "nginx" and port == "4001/tcp"), (
+                    service,
+                    port,
+                )
+                if not public:
+                    assert binding["HostIp"] == "127.0.0.1", f"{service} {port} is published on {binding['HostIp']}"
+
+
+def test_docker_inspect_shows_no_secret(stack: Stack) -> None:
+    for service, container in inspected(stack).items():
+        assert not logs.leaks(json.dumps(container), stack.secret_values()), f"docker inspect {service} shows a secret"
+
+
+def test_no_process_has_a_secret_in_its_arguments(stack: Stack) -> None:
+    for row in stack.compose.containers():
+        if row.state == "running":
+            arguments = stack.docker("top", row.name, "-eo", "pid,args")
+            assert not logs.leaks(arguments, stack.secret_values()), f"ps in {row.service} shows a secret"
+
+
+def test_no_log_since_the_start_shows_a_secret_or_a_crash(stack: Stack) -> None:
+    lines = logs.since(stack.compose, "1970-01-01T00:00:00Z")
+    assert len(lines) > 50, "the logs could not be read"
+    assert not logs.leaks("\n".join(lines), stack.secret_values())
+
+
+def test_the_leak_check_sees_a_leak(stack: Stack) -> None:
+    """The twin: a line with a real key in it is found."""
+    assert logs.leaks(f"Authorization: Bearer {stack.key('example')}", stack.secret_values()) == ["key of example"]
+
+
+def test_rendered_files_hold_no_secret_unless_nobody_else_can_read_them(stack: Stack) -> None:
+    seen = 0
+    for path in stack.site.rendered_dir.rglob("*"):
+        if path.is_file() and logs.leaks(path.read_text(errors="replace"), stack.secret_values()):
+            seen += 1
+            assert path.stat().st_mode & 0o077 == 0, f"{path} holds a secret and others can read it"
+    assert seen >= 10, "expected the containers' secret files among the rendered ones"
+
+
+def test_secrets_are_readable_by_their_owner_only(stack: Stack) -> None:
+    for path in [stack.site.secrets_dir, *stack.site.secrets_dir.rglob("*")]:
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_every_container_is_confined(stack: Stack) -> None:
+    for service, container in inspected(stack).items():
+        host = container["HostConfig"]
+        assert host["ReadonlyRootfs"], service
+        assert host["CapDrop"] == ["ALL"], service
+        assert "no-new-privileges:true" in host["SecurityOpt"], service
+        assert host["Memory"] > 0, service
+        assert host["PidsLimit"] > 0, service
+        assert container["Config"]["User"].split(":")[0] not in ("", "0", "root"), f"{service} runs as root"
+        assert host["LogConfig"]["Config"].get("max-size"), service
+
+
+@pytest.mark.parametrize("service", ["provider", "litellm-1"])
+def test_a_confined_container_cannot_write_where_it_should_not(stack: Stack, service: str) -> None:
+    code = (
+        "import pathlib\ntry:\n    pathlib.Path('/usr/x').write_text('x')\nexcept OSError as e:\n    print(e.strerror)"
+    )
+    assert re.search("Read-only file system|Permission denied", stack.python(service, code))
+
+
+def test_the_provider_has_no_way_out(stack: Stack) -> None:
+    """`app` is internal: nothing on it but replicas reaches beyond this host."""
+    code = "import pathlib\nprint(pathlib.Path('/proc/net/route').read_text())"
+    routes = stack.python("provider", code).splitlines()[1:]
+    assert not [row for row in routes if row.split()[1] == "00000000"], "the provider has a default route"
