@@ -16,7 +16,8 @@ def read(body: JsonObject, *, counting: bool = False) -> Prompt:
     if not isinstance(body.get("model"), str) or not body["model"]:
         raise bad("model", "Field required" if "model" not in body else "Input should be a valid string")
     if not counting:
-        _check_limits(body)
+        _check_max_tokens(body)
+    _check_limits(body)
     messages = _messages(body)
     counter = Counter()
     tools = _tools(body, counter)
@@ -49,13 +50,16 @@ def read(body: JsonObject, *, counting: bool = False) -> Prompt:
     )
 
 
-def _check_limits(body: JsonObject) -> None:
+def _check_max_tokens(body: JsonObject) -> None:
     if "max_tokens" not in body:
         raise bad("max_tokens")
     if not is_whole(body["max_tokens"]):
         raise bad("max_tokens", "Input should be a valid integer")
     if body["max_tokens"] < 1:
         raise bad("max_tokens", "Input should be greater than or equal to 1")
+
+
+def _check_limits(body: JsonObject) -> None:
     for name in ("temperature", "top_p"):
         if (value := body.get(name)) is not None and not (is_number(value) and 0 <= value <= 1):
             raise bad(name, "Input should be a number from 0 to 1")
@@ -130,7 +134,7 @@ def _choice(choice: Any, tools: tuple[Tool, ...]) -> ToolChoice:
         raise bad("tool_choice", "Input tag found using 'type' does not match any of the expected tags")
     if kind in ("any", "tool") and not tools:
         raise bad("", "tool_choice may only be specified while providing tools")
-    if kind == "tool" and choice.get("name") not in {tool.name for tool in tools}:
+    if kind == "tool" and choice.get("name") not in [tool.name for tool in tools]:
         raise bad("", f"Tool '{choice.get('name')}' not found in provided tools")
     parallel = choice.get("disable_parallel_tool_use") is not True
     return ToolChoice("one" if kind == "tool" else kind, choice.get("name") or "", parallel)

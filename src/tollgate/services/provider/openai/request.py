@@ -105,7 +105,7 @@ def _messages(body: JsonObject) -> list[JsonObject]:
 def _paired(message: JsonObject, where: str, open_calls: set[str]) -> set[str]:
     """The calls still to be answered after this message. Every call needs its result before anybody else speaks."""
     if message["role"] == "tool":
-        if message.get("tool_call_id") not in open_calls:
+        if message.get("tool_call_id") not in list(open_calls):  # a list, for an id that cannot be hashed
             words = (
                 f"Invalid parameter: messages with role 'tool' must be a response to a preceeding message with "
                 f"'tool_calls' ({message.get('tool_call_id')!r} is not open)."
@@ -114,7 +114,10 @@ def _paired(message: JsonObject, where: str, open_calls: set[str]) -> set[str]:
         return open_calls - {message["tool_call_id"]}
     if open_calls:
         raise _unanswered(where, open_calls)
-    for place, call in enumerate(message.get("tool_calls") or []):
+    calls = message.get("tool_calls") or []
+    if not isinstance(calls, list):
+        raise wrong(f"{where}.tool_calls", "an array of objects")
+    for place, call in enumerate(calls):
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(call.get("id"), str):
             raise missing(f"{where}.tool_calls[{place}].function")
