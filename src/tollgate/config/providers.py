@@ -1,6 +1,6 @@
 """The upstreams a target may name, and what each needs. The left column is LiteLLM's own prefix, but for `embedded`.
 
-Facts: LiteLLM 1.108.10, docs/decisions and tests/contract hold the ones we rest on.
+Facts: LiteLLM 1.108.10, its provider list and llms/anthropic/pass_through/messages/handler.py.
 """
 
 from __future__ import annotations
