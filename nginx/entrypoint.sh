@@ -117,9 +117,10 @@ prepare() {
     servers >"$upstreams"
 }
 
-# nginx's error lines quote the request line. Query strings and anything that looks like a key go no further.
+# nginx's error lines quote the request line. Query strings and anything that looks like a key go no further. We hold
+# the pipe open ourselves (3), so that the filter can be started again and ends when we let go of it.
 start_log_filter() {
-    sed -u -e 's/?[^ ",]*/?[removed]/g' -e 's/sk-[A-Za-z0-9_-]\{4,\}/sk-[removed]/g' <"$run/errors" >&2 &
+    sed -u -e 's/?[^ ",]*/?[removed]/g' -e 's/sk-[A-Za-z0-9_-]\{4,\}/sk-[removed]/g' <"$run/errors" 3>&- >&2 &
     log_filter=$!
 }
 
@@ -143,8 +144,9 @@ main() {
     say "replicas: $(replicas_in_use)"
     rm -f "$run/errors"
     mkfifo -m 600 "$run/errors"
+    exec 3<>"$run/errors"
     start_log_filter
-    nginx -c "$conf/nginx.conf" -g 'daemon off;' 2>"$run/errors" &
+    nginx -c "$conf/nginx.conf" -g 'daemon off;' 2>&3 3>&- &
     nginx=$!
     trap finish TERM QUIT
     trap stop_now INT
@@ -159,8 +161,13 @@ main() {
     done
     status=0
     wait "$nginx" || status=$?
+    if [ -z "$stopping" ]; then
+        # Its workers may live on and keep the pipe; they end with this container.
+        say "nginx ended by itself with status $status"
+        exit 1
+    fi
+    exec 3>&-
     wait "$log_filter" || true
-    [ -n "$stopping" ] || say "nginx ended by itself with status $status"
     exit "$status"
 }
 

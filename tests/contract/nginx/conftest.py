@@ -55,7 +55,10 @@ def careless_edge(start_edge: StartEdge) -> Iterator[Edge]:
     """The twin: the same edge with its rules taken out. What passes on `edge` must fail here."""
     edits = {
         "nginx.conf": ("location / {\n            return 404;", "location / {\n            proxy_pass http://litellm;"),
-        "snippets/transport.conf": ("proxy_buffering off", "proxy_buffering on"),
+        "snippets/transport.conf": (
+            "proxy_http_version 1.1;\nproxy_buffering off;",
+            "proxy_http_version 1.0;\nproxy_buffering on;",
+        ),
         "snippets/hidden-headers.conf": ("proxy_hide_header x-litellm", "proxy_hide_header x-other"),
         "snippets/request-headers.conf": ('proxy_set_header X-Litellm-Api-Key ""', 'proxy_set_header X-Other ""'),
         "snippets/maps.conf": ('    "" $http_x_api_key;', ""),

@@ -47,7 +47,8 @@ def test_a_client_that_leaves_takes_its_upstream_request_with_it(start_edge: Sta
             edge.client(headers={"X-Test": "stream"}) as client,
             client.stream("POST", "/v1/messages", json={}) as answer,
         ):
-            next(answer.iter_lines())
+            lines = answer.iter_lines()
+            next(lines)
             assert edge.seen("litellm-1")["left"] == 0
         eventually(lambda: edge.seen("litellm-1")["left"] == 1, within=30)
 
