@@ -11,6 +11,9 @@ case ${1-} in
 postgres) ;;
 *) exec "$@" ;;
 esac
+case " $* " in
+*" --version "* | *" -V "* | *" --help "*) exec "$@" ;;
+esac
 
 fail() {
 	echo "postgres: $*" >&2
@@ -28,7 +31,9 @@ create_cluster() {
 	# shellcheck disable=SC2086  # POSTGRES_INITDB_ARGS is a list of options
 	initdb --pgdata="$work/data" --username="$user" --pwfile="$POSTGRES_PASSWORD_FILE" --encoding=UTF8 \
 		--locale=C.UTF-8 --data-checksums --auth-local=trust --auth-host=scram-sha-256 ${POSTGRES_INITDB_ARGS:-}
+	# Reachable from other containers, as in the official image; a password is asked for there.
 	printf 'host all all all scram-sha-256\n' >>"$work/data/pg_hba.conf"
+	printf "listen_addresses = '*'\n" >>"$work/data/postgresql.conf"
 }
 
 run_init_scripts() {
@@ -45,7 +50,7 @@ run_init_scripts() {
 		case $script in
 		*.sh)
 			echo "postgres: running $script"
-			sh -eu "$script"
+			if [ -x "$script" ]; then "$script"; else sh -eu "$script"; fi
 			;;
 		*.sql)
 			echo "postgres: running $script"
@@ -64,7 +69,9 @@ move_into_place() {
 	mv "$work/data/PG_VERSION" "$PGDATA/PG_VERSION"
 }
 
-[ -d "$PGDATA" ] && [ -w "$PGDATA" ] || fail "PGDATA=$PGDATA is not a directory uid $(id -u) may write to"
+if [ ! -d "$PGDATA" ] || [ ! -w "$PGDATA" ]; then
+	fail "PGDATA=$PGDATA is not a directory uid $(id -u) may write to"
+fi
 
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
 	if [ -d "$work" ]; then

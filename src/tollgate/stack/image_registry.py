@@ -74,7 +74,7 @@ class Registries:
             return f"registry {registry} did not answer within {self._first_answer_seconds:g} s"
         if _failed(line) and any(mark.lower() in line.lower() for mark in NO_CONNECTION):
             process.communicate()
-            return f"registry {registry} cannot be reached: {_reason(line)}"
+            return f"registry {registry} cannot be reached: {line.rpartition(': ')[2]}"
         return ""
 
 

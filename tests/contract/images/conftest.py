@@ -1,0 +1,107 @@
+"""Our images as a deployment would use them, run by the docker client with everything taken away that Compose takes."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.eventually import eventually
+from tollgate.site import Site
+from tollgate.stack.images import resolve
+from tollgate.stack.progress import PlainProgress
+
+HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "200")
+
+
+def docker(*arguments: str, check: bool = True) -> str:
+    """Output of a docker command, stdout and stderr together; AssertionError with it where the command fails."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=300)
+    text = (done.stdout + done.stderr).strip()
+    assert not check or done.returncode == 0, f"docker {' '.join(arguments[:3])} ...: {text}"
+    return text
+
+
+@dataclass(frozen=True)
+class Container:
+    name: str
+
+    def run(self, *command: str, check: bool = True) -> str:
+        return docker("exec", self.name, *command, check=check)
+
+    def logs(self) -> str:
+        return docker("logs", self.name)
+
+    def until(self, *command: str, within: float = 60) -> str:
+        """Repeat a command in the container until it succeeds with some output."""
+
+        def succeeds() -> str:
+            return self.run(*command)
+
+        try:
+            return eventually(succeeds, within=within)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.logs()}") from None
+
+
+@pytest.fixture(scope="session")
+def image() -> Callable[[str], str]:
+    """The image of a variable: POSTGRES_IMAGE and so on."""
+
+    def named(variable: str) -> str:
+        return resolve("auto", Site.here(), PlainProgress(), only={variable}).images[variable]
+
+    return named
+
+
+@pytest.fixture
+def once(image: Callable[[str], str]) -> Callable[..., str]:
+    """Run one command in a hardened container of an image and return its output."""
+
+    def run(variable: str, *command: str, options: Sequence[str] = ()) -> str:
+        return docker("run", "--rm", *HARDENED, *options, image(variable), *command)
+
+    return run
+
+
+@pytest.fixture
+def started(image: Callable[[str], str]) -> Callable[..., AbstractContextManager[Container]]:
+    """A hardened container that runs until the `with` block ends."""
+
+    @contextmanager
+    def start(variable: str, *command: str, options: Sequence[str] = ()) -> Iterator[Container]:
+        name = f"tollgate-test-{secrets.token_hex(4)}"
+        docker("run", "-d", "--name", name, *HARDENED, *options, image(variable), *command)
+        try:
+            yield Container(name)
+        finally:
+            docker("rm", "-f", "-v", name)
+
+    return start
+
+
+@pytest.fixture
+def volume() -> Iterator[str]:
+    name = f"tollgate-test-{secrets.token_hex(4)}"
+    docker("volume", "create", name)
+    yield name
+    docker("volume", "rm", "-f", name)
+
+
+@pytest.fixture
+def secret_file(tmp_path: Path) -> Callable[[str, str], Path]:
+    """A file as Compose would mount it into a container: readable there, whatever its uid."""
+
+    def write(name: str, text: str) -> Path:
+        file = tmp_path / name
+        file.write_text(text)
+        file.chmod(0o444)
+        return file
+
+    tmp_path.chmod(0o755)
+    return write
