@@ -69,5 +69,5 @@ export function connectionError(cause, { host, port, connectionLimit, poolTimeou
   if (CLOSED.has(code) || CONNECTION_LOST.test(message)) {
     return userFacing('P1017', 'Server has closed the connection (connection closed).') // LiteLLM looks for the phrase
   }
-  return { is_panic: false, message: `Error in the database connection: ${code ?? cause?.name ?? 'unknown'}`, meta: {} }
+  return { is_panic: false, message: `Error in the database connection: ${message || code || "unknown"}`, meta: {} }
 }
