@@ -1,7 +1,7 @@
 """config/gateway.yaml: which models the gateway serves, at what price, and how requests are routed.
 
-Money is USD per million tokens, times are seconds, sizes MB as nginx counts them (2^20 bytes). `parse` checks the file as a whole:
-names that lead nowhere, circles, missing prices, all at once.
+Money is USD per million tokens, times are seconds, sizes MB as nginx counts them (2^20 bytes). `parse` checks the
+file as a whole: names that lead nowhere, circles, missing prices, all at once.
 """
 
 from __future__ import annotations
