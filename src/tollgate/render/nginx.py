@@ -117,6 +117,7 @@ def _values(edge: Edge, replicas: int, version: str) -> dict[str, Any]:
         "hidden_headers": HIDDEN_HEADERS,
         "proxy_backend": PROXY_BACKEND,
         "version": version,
+        "burst": f" burst={edge.burst} nodelay" if edge.burst else "",  # nginx refuses burst=0
         "read_timeout": _time(edge.read_timeout_s),
         "connect_timeout": _time(edge.connect_timeout_s),
         "shutdown_timeout": _time(max(LONGEST_STREAM_S, edge.read_timeout_s + 60)),

@@ -1,0 +1,185 @@
+#!/bin/sh
+# rendered from nginx/entrypoint.sh, do not edit
+# Runs nginx and keeps its list of replicas equal to what Docker's DNS says; why, in docs/decisions/0005.
+#   entrypoint.sh        run: first list, nginx, then look again each second and reload on a change
+#   entrypoint.sh test   write the list once and check the whole configuration
+# SIGTERM or SIGQUIT: finish the running requests (a second one: stop at once). SIGINT: stop at once. SIGHUP: reload.
+# A file /run/nginx/drain/<replica> takes that replica out of rotation; removing it brings it back.
+set -eu
+
+conf=/etc/nginx/tollgate
+run=/run/nginx
+upstreams=$run/upstreams.conf
+# How long every name must have been unknown before we believe that all replicas are gone and not just the DNS.
+patience=10
+silent_rounds=0
+reload_wanted=''
+stopping=''
+
+say() {
+    printf '%s entrypoint: %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >&2
+}
+
+names() {
+    cat "$conf/replicas"
+}
+
+# One answer a replica in $run/lookup: the status of the lookup (124: no answer in time) and the address. All at once,
+# so that one slow name delays no other. The dot at the end keeps search domains out: under a wildcard DNS entry the
+# name of a stopped replica would else resolve to a stranger, who would be sent requests with keys in them.
+look_up() {
+    lookups=''
+    for name in $(names); do
+        {
+            status=0
+            answer=$(timeout 2 getent ahostsv4 "$name." 2>/dev/null) || status=$?
+            printf '%s %s\n' "$status" "${answer%% *}" >"$run/lookup/$name"
+        } &
+        lookups="$lookups $!"
+    done
+    for lookup in $lookups; do
+        wait "$lookup" || true
+    done
+}
+
+# Bring $run/known up to date: a new address is taken, an unknown name is dropped, a lookup without an answer changes
+# nothing. While no name at all resolves, nothing is dropped until patience runs out.
+learn() {
+    found=''
+    for name in $(names); do
+        read -r status address <"$run/lookup/$name" || continue
+        [ "$status" = 0 ] && found=yes
+    done
+    if [ -n "$found" ]; then
+        silent_rounds=0
+    else
+        silent_rounds=$((silent_rounds + 1))
+        [ "$silent_rounds" -ge "$patience" ] || return 0
+    fi
+    for name in $(names); do
+        read -r status address <"$run/lookup/$name" || continue
+        case $status in
+            0) printf '%s\n' "$address" >"$run/known/$name" ;;
+            124) ;;
+            *) rm -f "$run/known/$name" ;;
+        esac
+    done
+}
+
+servers() {
+    printf '# written by entrypoint.sh\n'
+    empty=yes
+    for name in $(names); do
+        [ -f "$run/known/$name" ] || continue
+        read -r address <"$run/known/$name"
+        down=''
+        [ -e "$run/drain/$name" ] && down=' down'
+        # Two failures within 5 s: a replica that is starting or gone is left alone for as long, but one odd request
+        # that breaks a connection on each replica does not leave the gateway without any.
+        printf 'server %s:4000 max_fails=2 fail_timeout=5s%s; # %s\n' "$address" "$down" "$name"
+        empty=''
+    done
+    # nginx does not start with an empty list; nothing listens here, so clients get our "unavailable" at once.
+    [ -z "$empty" ] || printf 'server 127.0.0.1:1 down;\n'
+}
+
+check() {
+    nginx -t -q -c "$conf/nginx.conf"
+}
+
+# Write the list if it differs and reload if nginx takes it; otherwise keep the list that worked.
+refresh() {
+    look_up
+    learn
+    servers >"$upstreams.new"
+    if [ "$(cat "$upstreams.new")" = "$(cat "$upstreams")" ] && [ -z "$reload_wanted" ]; then
+        return 0
+    fi
+    reload_wanted=''
+    cp "$upstreams" "$upstreams.before"
+    mv "$upstreams.new" "$upstreams"
+    if problem=$(check 2>&1); then
+        kill -HUP "$nginx"
+        say "reloaded; replicas: $(replicas_in_use)"
+    else
+        mv "$upstreams.before" "$upstreams"
+        say "kept the old configuration: $problem"
+    fi
+}
+
+replicas_in_use() {
+    sed -n 's/^server \([^ ]*\) .*fail_timeout=5s\(.*\); # \(.*\)$/\3=\1\2/p' "$upstreams" | tr '\n' ' '
+}
+
+prepare() {
+    mkdir -p "$run/lookup" "$run/known" "$run/drain"
+    look_up
+    learn
+    servers >"$upstreams"
+}
+
+# nginx's error lines quote the request line. Query strings and anything that looks like a key go no further. We hold
+# the pipe open ourselves (3), so that the filter can be started again and ends when we let go of it.
+start_log_filter() {
+    sed -u -e 's/?[^ ",]*/?[removed]/g' -e 's/sk-[A-Za-z0-9_-]\{4,\}/sk-[removed]/g' <"$run/errors" 3>&- >&2 &
+    log_filter=$!
+}
+
+finish() {
+    if [ -n "$stopping" ]; then
+        kill -TERM "$nginx" 2>/dev/null || true
+    else
+        stopping=yes
+        say "finishing the running requests"
+        kill -QUIT "$nginx" 2>/dev/null || true
+    fi
+}
+
+stop_now() {
+    stopping=yes
+    kill -TERM "$nginx" 2>/dev/null || true
+}
+
+main() {
+    prepare
+    say "replicas: $(replicas_in_use)"
+    rm -f "$run/errors"
+    mkfifo -m 600 "$run/errors"
+    exec 3<>"$run/errors"
+    start_log_filter
+    nginx -c "$conf/nginx.conf" -g 'daemon off;' 2>&3 3>&- &
+    nginx=$!
+    trap finish TERM QUIT
+    trap stop_now INT
+    trap 'reload_wanted=yes' HUP
+
+    while kill -0 "$nginx" 2>/dev/null; do
+        # A signal ends `wait`, not `sleep`: traps run at once.
+        sleep 1 &
+        wait $! || true
+        [ -n "$stopping" ] || refresh
+        kill -0 "$log_filter" 2>/dev/null || start_log_filter
+    done
+    status=0
+    wait "$nginx" || status=$?
+    if [ -z "$stopping" ]; then
+        # Its workers may live on and keep the pipe; they end with this container.
+        say "nginx ended by itself with status $status"
+        exit 1
+    fi
+    exec 3>&-
+    wait "$log_filter" || true
+    exit "$status"
+}
+
+case ${1:-run} in
+    run) main ;;
+    test)
+        prepare
+        check
+        ;;
+    *)
+        say "expected run or test, found $1"
+        exit 2
+        ;;
+esac

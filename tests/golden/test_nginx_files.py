@@ -1,0 +1,116 @@
+"""nginx's rendered files against the copies in tests/golden/nginx; `UPDATE_GOLDEN=1` writes them anew, to be reviewed.
+
+And, with Docker: nginx itself accepts what is rendered, for each number of replicas and at the edges of each setting.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tollgate.render.nginx import render_nginx
+from tollgate.render.output import write
+from tollgate.site import Site
+from tollgate.stack import images as stack_images
+from tollgate.stack.progress import PlainProgress
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = Path(__file__).with_name("nginx")
+
+
+@dataclass(frozen=True)
+class Limits:
+    requests_per_second: int = 50
+    burst: int = 100
+    max_body_mb: int = 100
+    read_timeout_s: float = 600.0
+    connect_timeout_s: float = 5.0
+
+
+FILES = {str(file.path).removeprefix("nginx/"): file.text for file in render_nginx(ROOT, Limits(), 3, "1.2.3")}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_rendered_file_is_the_reviewed_one(name: str) -> None:
+    golden = GOLDEN / name
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.parent.mkdir(parents=True, exist_ok=True)
+        golden.write_text(FILES[name])
+    assert FILES[name] == golden.read_text(), f"{name} changed: review it, then UPDATE_GOLDEN=1 pytest {__file__}"
+
+
+def test_no_reviewed_file_is_left_over() -> None:
+    assert {str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*") if path.is_file()} == set(FILES)
+
+
+@pytest.fixture(scope="session")
+def nginx_image() -> str:
+    given = os.environ.get("NGINX_IMAGE")
+    return (
+        given or stack_images.resolve("auto", Site.here(), PlainProgress(), only={"NGINX_IMAGE"}).images["NGINX_IMAGE"]
+    )
+
+
+def accepts(image: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    """`entrypoint.sh test` in the container as the stack runs it: nginx -t with a first list of replicas."""
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(0o755)
+    hardening = [
+        "--user=101:101",
+        "--read-only",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+        "--network=none",
+    ]
+    writable = ["--tmpfs=/run/nginx:uid=101,mode=0755", "--tmpfs=/tmp:uid=101,mode=0700"]
+    mount = f"--volume={directory / 'nginx'}:/etc/nginx/tollgate:ro"
+    command = ["/etc/nginx/tollgate/entrypoint.sh", "test"]
+    return subprocess.run(
+        [
+            "docker",
+            "run",
+            "--rm",
+            "--network=none",
+            *hardening,
+            *writable,
+            mount,
+            "--entrypoint=/bin/sh",
+            image,
+            *command,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    ("limits", "replicas"),
+    [
+        (Limits(), 1),
+        (Limits(), 3),
+        (Limits(), 12),
+        (Limits(requests_per_second=1, burst=0, max_body_mb=1, read_timeout_s=0.5, connect_timeout_s=0.1), 2),
+        (Limits(requests_per_second=10_000, burst=100_000, max_body_mb=2000, read_timeout_s=86_400), 2),
+    ],
+    ids=["one replica", "three", "twelve", "smallest", "largest"],
+)
+def test_nginx_accepts_what_is_rendered(nginx_image: str, tmp_path: Path, limits: Limits, replicas: int) -> None:
+    write(tmp_path, render_nginx(ROOT, limits, replicas, "1.2.3"))
+    done = accepts(nginx_image, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.docker
+def test_twin_nginx_refuses_a_broken_one(nginx_image: str, tmp_path: Path) -> None:
+    write(tmp_path, render_nginx(ROOT, replace(Limits(), connect_timeout_s=5), 3, "1.2.3"))
+    conf = tmp_path / "nginx" / "nginx.conf"
+    conf.write_text(conf.read_text().replace("zone=per_key burst", "zone=nobody burst"))
+    done = accepts(nginx_image, tmp_path)
+    assert done.returncode != 0
+    assert "nobody" in done.stderr
