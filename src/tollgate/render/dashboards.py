@@ -44,34 +44,48 @@ def overview() -> str:
     )
 
 
+def _now_only(expr: str, legend: str) -> Query:
+    """One point. Over a range a panel would go on showing the last value of something that has gone silent."""
+    return Query(expr, legend, instant=True)
+
+
 def _now() -> Sequence[Panel]:
     disk = 'fstype!~"tmpfs|ramfs|squashfs"'
     return (
         stat(
             "Replicas up",
             "LiteLLM processes that answer Prometheus, of those configured.",
-            [Query('sum(up{job="litellm"})', "up"), Query('count(up{job="litellm"})', "configured")],
+            [_now_only('sum(up{job="litellm"})', "up"), _now_only('count(up{job="litellm"})', "configured")],
             unit="none",
             steps=((None, "red"), (2, "green")),
         ),
         stat(
             "Services answering",
-            "Whether Postgres, Redis and nginx answer their exporters.",
-            [Query("pg_up", "Postgres"), Query("redis_up", "Redis"), Query("nginx_up", "nginx")],
+            "Whether Postgres, Redis and nginx answer their exporters, and those answer Prometheus.",
+            [
+                _now_only('pg_up or up{job="postgres"}', "Postgres"),
+                _now_only('redis_up or up{job="redis"}', "Redis"),
+                _now_only('nginx_up or up{job="nginx"}', "nginx"),
+            ],
             unit="bool_yes_no",
             steps=RED_BELOW_ONE,
         ),
         stat(
             "Alerts firing",
             "Alerts that fire now, without the watchdog, which always does. Prometheus lists them.",
-            [Query('count(ALERTS{alertstate="firing",alertname!="Watchdog"}) or vector(0)', "firing")],
+            [_now_only('count(ALERTS{alertstate="firing",alertname!="Watchdog"}) or vector(0)', "firing")],
             unit="none",
             steps=((None, "green"), (1, "red")),
         ),
         stat(
             "Server errors",
             "Share of model requests that failed on our side or the provider's (5xx, or no status at all).",
-            [Query(f"(sum(rate({FAILED}[$__rate_interval])) or vector(0)) / sum(rate({REQUESTS}[$__rate_interval]))")],
+            [
+                _now_only(
+                    f"(sum(rate({FAILED}[$__rate_interval])) or vector(0)) / sum(rate({REQUESTS}[$__rate_interval]))",
+                    "failed",
+                )
+            ],
             unit="percentunit",
             steps=((None, "green"), (0.01, "orange"), (0.05, "red")),
         ),
@@ -79,13 +93,17 @@ def _now() -> Sequence[Panel]:
             "Spend",
             "US dollars over the time range, from counters that start anew with each replica; the ledger in Postgres "
             "is the truth.",
-            [Query(f"sum(increase({SPEND}[$__range]))", "spend", instant=True)],
+            [_now_only(f"sum(increase({SPEND}[$__range]))", "spend")],
             unit="currencyUSD",
         ),
         stat(
             "Fullest disk",
             "Used share of the host file system with the least room. Logs are limited by age, not by size.",
-            [Query(f"max(1 - node_filesystem_avail_bytes{{{disk}}} / node_filesystem_size_bytes{{{disk}}})", "used")],
+            [
+                _now_only(
+                    f"max(1 - node_filesystem_avail_bytes{{{disk}}} / node_filesystem_size_bytes{{{disk}}})", "used"
+                )
+            ],
             unit="percentunit",
             steps=((None, "green"), (0.8, "orange"), (0.9, "red")),
         ),
@@ -138,7 +156,7 @@ def _money() -> Sequence[Panel]:
         bars(
             "Spend by team",
             "US dollars over the time range, by team.",
-            [Query(f"sum by (team_alias) (increase({SPEND}[$__range]))", "{{team_alias}}", instant=True)],
+            [_now_only(f"sum by (team_alias) (increase({SPEND}[$__range]))", "{{team_alias}}")],
             unit="currencyUSD",
             width=8,
         ),

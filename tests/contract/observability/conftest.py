@@ -1,0 +1,77 @@
+"""The checkers of Prometheus and Alertmanager, from the images that the stack runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tollgate.render.observability import render_observability
+from tollgate.render.output import write
+from tollgate.site import Site
+from tollgate.stack.images import resolve
+from tollgate.stack.progress import PlainProgress
+
+ROOT = Path(__file__).resolve().parents[3]
+WATCHERS = tuple(f"{name}_IMAGE" for name in ("PROMETHEUS", "ALERTMANAGER", "NODE_EXPORTER", "LOKI", "ALLOY"))
+ALERTS = Path(__file__).parent / "alerts"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A command of an image. `run` gives it `directory` as /work and returns what it did."""
+
+    image: str
+    program: str
+
+    def run(self, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["docker", "run", "--rm", "--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL"]
+        # The tests' own directories are readable by us alone.
+        command += [f"--user={os.getuid()}:{os.getgid()}", f"--volume={directory}:/work:ro", "--workdir=/work"]
+        command += [f"--entrypoint={self.program}", self.image, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def available(names: Collection[str]) -> dict[str, str]:
+    """Image by variable. The environment may name one (PROMETHEUS_IMAGE=...), to try another version."""
+    given = {name: os.environ[name] for name in names if name in os.environ}
+    rest = [name for name in names if name not in given]
+    return {**resolve("auto", Site.here(), PlainProgress(), only=rest).images, **given}
+
+
+@pytest.fixture(scope="session")
+def images() -> Mapping[str, str]:
+    """The watchers' images; what exists in registries only may be missing."""
+    return available(WATCHERS)
+
+
+@pytest.fixture(scope="session")
+def promtool(images: Mapping[str, str]) -> Tool:
+    return Tool(images["PROMETHEUS_IMAGE"], "/bin/promtool")
+
+
+@pytest.fixture(scope="session")
+def amtool(images: Mapping[str, str]) -> Tool:
+    return Tool(images["ALERTMANAGER_IMAGE"], "/bin/amtool")
+
+
+@pytest.fixture(params=["three replicas", "one replica, Grafana, webhook"])
+def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """var/rendered of a deployment, in the two shapes that differ most."""
+    full = request.param != "three replicas"
+    write(tmp_path, render_observability(ROOT, 1 if full else 3, "tollgate", grafana=full, webhook=full))
+    return tmp_path
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Path:
+    """The Prometheus directory of a deployment of three replicas, with the alert tests beside the rules."""
+    write(tmp_path, render_observability(ROOT, 3, "tollgate"))
+    for file in ALERTS.glob("*.yml"):
+        shutil.copy(file, tmp_path / "prometheus" / file.name)
+    return tmp_path / "prometheus"

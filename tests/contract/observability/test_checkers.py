@@ -1,0 +1,144 @@
+"""What we render, as Prometheus, Alertmanager, Loki and Alloy judge it themselves."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.contract.observability.conftest import ALERTS, ROOT, Tool
+from tollgate.render.dashboards import dashboards
+from tollgate.render.observability import render_observability
+from tollgate.render.output import write
+
+pytestmark = pytest.mark.docker
+
+ALERT_TESTS = sorted(file.name for file in ALERTS.glob("*.yml"))
+
+
+def test_prometheus_accepts_its_configuration(promtool: Tool, rendered: Path) -> None:
+    done = promtool.run(rendered / "prometheus", "check", "config", "prometheus.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 rule files found" in done.stdout
+
+
+def test_prometheus_refuses_a_misspelt_setting(promtool: Tool, rendered: Path) -> None:
+    file = rendered / "prometheus" / "prometheus.yml"
+    file.write_text(file.read_text().replace("metrics_path:", "metric_path:"))
+    assert promtool.run(rendered / "prometheus", "check", "config", "prometheus.yml").returncode != 0
+
+
+def test_the_rules_pass_every_lint(promtool: Tool, rendered: Path) -> None:
+    rules = sorted(f"rules/{file.name}" for file in (rendered / "prometheus" / "rules").iterdir())
+    done = promtool.run(rendered / "prometheus", "check", "rules", "--lint=all", "--lint-fatal", *rules)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("tests", ALERT_TESTS)
+def test_alerts_fire_and_stay_silent_as_written(promtool: Tool, three: Path, tests: str) -> None:
+    done = promtool.run(three, "test", "rules", tests)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("rules", "change"),
+    [
+        ("replicas", ('up{job="litellm"} == 0', 'up{job="litellm"} == 2')),  # never fires
+        ("replicas", (" or vector(0)", "")),  # silent where no replica is known at all
+        ("replicas", ("< 2", "< 3")),  # pages while two still serve
+        ("services", ('(pg_up or up{job="postgres"}) == 0', 'up{job="postgres"} == 1')),  # always fires
+        ("services", ('(redis_up or up{job="redis"}) == 0', "redis_up == 0")),  # silent while Redis hangs
+        ("services", ('job!~"litellm|', 'job!~"')),  # counts replicas as exporters
+        ("services", ("expr: vector(1)", "expr: vector(1) == 0")),  # a watchdog that sleeps
+    ],
+)
+def test_a_broken_alert_fails_its_tests(promtool: Tool, three: Path, rules: str, change: tuple[str, str]) -> None:
+    file = three / "rules" / f"{rules}.yml"
+    broken = file.read_text().replace(*change)
+    assert broken != file.read_text()
+    file.write_text(broken)
+    done = promtool.run(three, "test", "rules", f"{rules}.test.yml")
+    assert done.returncode != 0
+    assert "exp:" in done.stderr, "it failed for another reason than an alert that is not as expected"
+
+
+def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_must_not(three: Path) -> None:
+    """The watchdog alone is never silent."""
+    alerts = set(re.findall(r"alert: (\w+)", "".join(file.read_text() for file in (three / "rules").iterdir())))
+    tests = "".join((ALERTS / name).read_text() for name in ALERT_TESTS)
+    fires = set(re.findall(r"alertname: (\w+)\n\s+exp_alerts:\n\s+- ", tests))
+    silent = set(re.findall(r"alertname: (\w+), exp_alerts: \[\]", tests))
+    assert fires == alerts
+    assert silent == alerts - {"Watchdog"}
+
+
+def as_rules(expressions: list[str]) -> str:
+    """Recording rules, because `check rules` parses and type-checks them; Grafana's variables filled in."""
+    filled = [re.sub(r"\$__\w+", "5m", expression) for expression in expressions]
+    filled = [re.sub(r"\$\w+", ".*", expression) for expression in filled]
+    rules = [{"record": f"panel:number:{number}", "expr": expression} for number, expression in enumerate(filled)]
+    return json.dumps({"groups": [{"name": "panels", "rules": rules}]})
+
+
+def test_every_panel_asks_in_valid_promql(promtool: Tool, tmp_path: Path) -> None:
+    models = [json.loads(text) for text in dashboards().values()]
+    targets = [target for model in models for panel in model["panels"] for target in panel["targets"]]
+    asked = [target["expr"] for target in targets if target["datasource"]["uid"] == "prometheus"]
+    assert asked
+    (tmp_path / "panels.yml").write_text(as_rules(asked))
+    done = promtool.run(tmp_path, "check", "rules", "panels.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_rate_without_a_range_is_refused(promtool: Tool, tmp_path: Path) -> None:
+    (tmp_path / "panels.yml").write_text(as_rules(["sum(rate(up))"]))
+    assert promtool.run(tmp_path, "check", "rules", "panels.yml").returncode != 0
+
+
+def test_alertmanager_accepts_its_configuration(amtool: Tool, rendered: Path) -> None:
+    done = amtool.run(rendered / "alertmanager", "check-config", "alertmanager.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_alertmanager_refuses_a_route_to_a_receiver_that_does_not_exist(amtool: Tool, rendered: Path) -> None:
+    file = rendered / "alertmanager" / "alertmanager.yml"
+    file.write_text(file.read_text().replace("receiver: nowhere", "receiver: somewhere"))
+    assert amtool.run(rendered / "alertmanager", "check-config", "alertmanager.yml").returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "webhook", "receiver"),
+    [
+        (("alertname=RedisDown", "severity=page"), True, "webhook"),
+        (("alertname=ReplicaDown", "severity=ticket"), True, "webhook"),
+        (("alertname=Watchdog", "severity=none"), True, "nowhere"),
+        (("alertname=RedisDown", "severity=page"), False, "nowhere"),
+    ],
+)
+def test_alerts_reach_the_receiver_they_should(
+    amtool: Tool, tmp_path: Path, labels: tuple[str, ...], webhook: bool, receiver: str
+) -> None:
+    write(tmp_path, render_observability(ROOT, 3, "tollgate", webhook=webhook))
+    arguments = ("config", "routes", "test", "--config.file=alertmanager.yml", *labels)
+    done = amtool.run(tmp_path / "alertmanager", *arguments)
+    assert done.stdout.strip() == receiver, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("service", "program", "arguments"),
+    [
+        ("loki", "/usr/bin/loki", ("-config.file=loki.yaml", "-verify-config")),
+        ("alloy", "/bin/alloy", ("validate", "config.alloy")),
+    ],
+)
+def test_loki_and_alloy_accept_their_configuration(
+    images: Mapping[str, str], rendered: Path, service: str, program: str, arguments: tuple[str, ...]
+) -> None:
+    image = images.get(f"{service.upper()}_IMAGE")
+    if image is None:
+        pytest.skip(f"{service}'s image exists in registries only, and none answers here")
+    done = Tool(image, program).run(rendered / service, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
