@@ -155,7 +155,7 @@ def test_the_plan_as_text() -> None:
     key: (redacted)
     team: acme
     models: all-team-models
-    routes: inference only
+    routes: what nginx lets through
 Plan: 1 to add, 1 to change, 0 to block, 0 to delete."""
     )
 

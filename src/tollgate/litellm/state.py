@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-# What a tenant's key may call: the inference routes nginx lets through, and nothing that shows other tenants' data or
-# the deployment's insides (litellm.md section 11). LiteLLM answers 403 on every other route.
-INFERENCE_ROUTES = (
+# What a tenant's key may call: the routes nginx lets through (render/nginx.py; a test compares the two), and
+# nothing that shows other tenants' data or the deployment's insides (litellm.md section 11). The rest is a 403.
+TENANT_ROUTES = (
     "/v1/messages",
     "/v1/messages/count_tokens",
     "/v1/chat/completions",
     "/chat/completions",
     "/v1/completions",
     "/completions",
-    "/v1/responses",
-    "/responses",
     "/v1/embeddings",
     "/embeddings",
     "/v1/models",
+    "/v1/models/*",
     "/models",
+    "/health",
 )
 DAY, MONTH = "1d", "1mo"
 
@@ -73,7 +73,7 @@ class Key:
     team: str
     alias: str
     models: tuple[str, ...] = ("all-team-models",)
-    routes: tuple[str, ...] = tuple(sorted(INFERENCE_ROUTES))
+    routes: tuple[str, ...] = tuple(sorted(TENANT_ROUTES))
     limits: Limits = Limits()
     blocked: bool = False
 

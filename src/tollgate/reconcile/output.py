@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tollgate.litellm.state import INFERENCE_ROUTES, Budget
+from tollgate.litellm.state import TENANT_ROUTES, Budget
 from tollgate.reconcile.change import Action, Change
 from tollgate.reconcile.plan import Plan
 
@@ -57,8 +57,8 @@ def describe(change: Change) -> Iterator[str]:
 def _show(field: str, value: Any) -> str:
     if field == "models" and value == ():
         return "every model"
-    if field == "routes" and value == tuple(sorted(INFERENCE_ROUTES)):
-        return "inference only"
+    if field == "routes" and value == tuple(sorted(TENANT_ROUTES)):
+        return "what nginx lets through"
     if value in (None, (), ""):
         return _NOTHING
     if isinstance(value, Budget):

@@ -82,7 +82,7 @@ def connect(target: Target, *, wait_s: float) -> Connection:
         try:
             return _connect_once(target)
         except psycopg.OperationalError as error:
-            reason = str(error).strip().splitlines()[-1]
+            reason = " ".join(str(error).split())  # libpq writes several lines, the telling one anywhere
             if "password authentication failed" in reason:
                 raise Refused(
                     f"{target}: Postgres refused the password",

@@ -1,0 +1,384 @@
+"""The management client, the rules that make LiteLLM's rows comparable, and the provider over a small fake of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from tollgate.config.secret import Secret
+from tollgate.errors import TollgateError
+from tollgate.litellm import client as client_module
+from tollgate.litellm import normalize
+from tollgate.litellm.client import ATTEMPTS, Client
+from tollgate.litellm.fields import difference, key_fields, team_fields
+from tollgate.litellm.provider import Provider
+from tollgate.litellm.state import Budget, Key, Limits, Team
+from tollgate.reconcile.desired import key_hash
+from tollgate.render.nginx import ROUTES
+
+MASTER = Secret("sk-master-0123456789abcdef0123456789")
+TENANT = Secret("sk-tenant-0123456789abcdef0123456789")
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    taken: list[float] = []
+    monkeypatch.setattr(client_module.time, "sleep", taken.append)
+    return taken
+
+
+def client(handler: Handler) -> Client:
+    return Client("http://127.0.0.1:4001", MASTER, httpx.MockTransport(handler))
+
+
+# ---- client
+
+
+def test_the_master_key_is_in_the_header_and_a_key_is_never_in_a_url() -> None:
+    seen: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"info": {}})
+
+    litellm = client(handler)
+    litellm.create_key(TENANT, {})
+    litellm.find_key(key_hash(TENANT))
+
+    assert [request.headers["authorization"] for request in seen] == [f"Bearer {MASTER.reveal()}"] * 2
+    assert all("sk-" not in str(request.url) for request in seen)
+    assert json.loads(seen[0].content)["key"] == TENANT.reveal()
+
+
+def test_what_is_not_there_is_none() -> None:
+    litellm = client(lambda request: httpx.Response(404, json={"error": {"message": "Team not found"}}))
+
+    assert litellm.find_team("acme") is None
+    assert litellm.find_key("0" * 64) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"error": {"message": "Key with alias 'x' exists", "code": "400"}}, "Key with alias 'x' exists"),
+        ({"detail": {"error": "no"}}, "no"),
+        ({"detail": "plain"}, "plain"),
+        ({"error": {"message": f"Received {TENANT.reveal()}"}}, "Received sk-***"),
+    ],
+)
+def test_a_refusal_names_the_call_the_status_and_litellms_words(body: Any, words: str) -> None:
+    litellm = client(lambda request: httpx.Response(400, json=body))
+
+    with pytest.raises(TollgateError) as refused:
+        litellm.update_team("acme", {"rpm_limit": 1})
+
+    assert refused.value.message == f"LiteLLM: POST /team/update: 400: {words}"
+    assert refused.value.hint
+
+
+def test_an_answer_that_is_not_json_is_shown_as_it_is() -> None:
+    litellm = client(lambda request: httpx.Response(500, text="<html>oops</html>"))
+
+    with pytest.raises(TollgateError, match="500: <html>oops</html>"):
+        litellm.update_team("acme", {})
+
+
+def test_a_busy_gateway_is_asked_again_a_bounded_number_of_times(pauses: list[float]) -> None:
+    calls: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        calls.append(request.url.path)
+        return httpx.Response(503, json={"error": {"message": "no_db_connection"}})
+
+    with pytest.raises(TollgateError, match="503"):
+        client(handler).update_team("acme", {})
+
+    assert len(calls) == ATTEMPTS
+    assert pauses == sorted(pauses) and len(pauses) == ATTEMPTS - 1
+
+
+def test_creating_a_team_is_repeated_only_while_it_cannot_have_arrived() -> None:
+    answers: list[Any] = [httpx.ConnectError("refused"), httpx.Response(503, json={})]
+    with pytest.raises(TollgateError, match="/team/new: 503"):
+        client(play(answers)).create_team({"team_id": "acme"})
+    assert answers == []
+
+    answers = [httpx.ReadError("reset"), httpx.Response(200, json={})]
+    with pytest.raises(TollgateError, match="/team/new: no answer: reset"):
+        client(play(answers)).create_team({"team_id": "acme"})
+    assert len(answers) == 1
+
+
+def test_a_lost_connection_is_no_failure_of_a_call_that_can_be_repeated() -> None:
+    answers: list[Any] = [httpx.ReadError("reset"), httpx.Response(502, text=""), httpx.Response(200, json={})]
+
+    client(play(answers)).update_team("acme", {})
+
+    assert answers == []
+
+
+def play(answers: list[Any]) -> Handler:
+    def handler(request: httpx.Request) -> httpx.Response:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        assert isinstance(answer, httpx.Response)
+        return answer
+
+    return handler
+
+
+def test_lists_are_read_to_the_last_page() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        page = int(request.url.params["page"])
+        return httpx.Response(200, json={"teams": [{"team_id": f"t{page}"}], "total_pages": 3})
+
+    assert [row["team_id"] for row in client(handler).list_teams()] == ["t1", "t2", "t3"]
+
+
+def test_an_empty_list_is_one_call() -> None:
+    litellm = client(play([httpx.Response(200, json={"keys": [], "total_pages": 0})]))
+
+    assert list(litellm.list_keys()) == []
+
+
+@pytest.mark.parametrize(("status", "answers"), [(200, True), (503, False)])
+def test_health(status: int, answers: bool) -> None:
+    litellm = client(lambda request: httpx.Response(status, json={}))
+
+    assert (litellm.alive(), litellm.ready()) == (answers, answers)
+
+
+# ---- normalize, one rule a test
+
+ROW: dict[str, Any] = {"team_id": "acme", "team_alias": "Acme", "metadata": {"managed_by": "tollgate"}}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "managed"),
+    [
+        ({"managed_by": "tollgate", "more": 1}, True),
+        ('{"managed_by": "tollgate"}', True),
+        ({"managed_by": "terraform"}, False),
+        ({}, False),
+        (None, False),
+    ],
+)
+def test_only_our_mark_makes_an_object_ours(metadata: Any, managed: bool) -> None:
+    assert normalize.is_managed({"metadata": metadata}) is managed
+
+
+def test_no_value_is_no_limit_and_not_blocked() -> None:
+    row = {**ROW, "models": None, "blocked": None, "max_budget": None, "budget_limits": None, "rpm_limit": None}
+
+    assert normalize.team(row) == normalize.team(ROW) == Team("acme", "Acme")
+
+
+def test_the_order_of_a_list_means_nothing() -> None:
+    assert normalize.team({**ROW, "models": ["b", "a"]}) == normalize.team({**ROW, "models": ["a", "b"]})
+
+
+def test_a_cleared_budget_leaves_its_duration_behind() -> None:
+    assert normalize.team({**ROW, "max_budget": None, "budget_duration": "1mo"}).limits == Limits()
+
+
+@pytest.mark.parametrize("form", [list, json.dumps])
+def test_windows_come_as_a_list_or_as_text_and_their_reset_is_not_ours(form: Callable[[Any], Any]) -> None:
+    windows = [{"budget_duration": "24h", "max_budget": 5, "reset_at": "2026-11-22T00:00:00+00:00"}]
+
+    assert normalize.team({**ROW, "budget_limits": form(windows)}).limits.windows == (Budget(5.0, "1d"),)
+
+
+def test_thirty_days_are_not_a_month() -> None:
+    assert normalize.team({**ROW, "max_budget": 1, "budget_duration": "30d"}).limits.budget == Budget(1.0, "30d")
+
+
+def test_a_keys_spend_and_times_are_not_compared() -> None:
+    row = {"token": "h", "team_id": "acme", "key_alias": "a", "models": [], "allowed_routes": []}
+
+    assert normalize.key({**row, "spend": 3.2, "updated_at": "x", "last_active": "y"}) == normalize.key(row)
+
+
+# ---- fields
+
+
+def test_only_what_differs_is_sent() -> None:
+    before = Team("acme", "Acme", limits=Limits(Budget(100, "1mo"), (Budget(5, "1d"),), requests_per_minute=60))
+    after = replace(before, limits=replace(before.limits, budget=Budget(200, "1mo")))
+
+    assert difference(team_fields(before), team_fields(after)) == {"max_budget": 200}
+
+
+def test_a_limit_taken_away_is_sent_as_none() -> None:
+    before = Team("acme", "Acme", limits=Limits(Budget(100, "1mo"), (Budget(5, "1d"),), requests_per_minute=60))
+
+    assert difference(team_fields(before), team_fields(replace(before, limits=Limits()))) == {
+        "max_budget": None,
+        "budget_duration": None,
+        "budget_limits": [],
+        "rpm_limit": None,
+    }
+
+
+# ---- provider
+
+
+class Fake:
+    """As much of the management API as the provider uses. `drops` are fields it ignores in silence, as LiteLLM does."""
+
+    def __init__(self, drops: frozenset[str] = frozenset()) -> None:
+        self.drops = drops
+        self.teams: dict[str, dict[str, Any]] = {}
+        self.keys: dict[str, dict[str, Any]] = {}
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        path, query = request.url.path, request.url.params
+        if request.method == "GET":
+            return self._read(path, dict(query))
+        body = json.loads(request.content)
+        self.calls.append((path, body))
+        fields = {name: value for name, value in body.items() if name not in self.drops}
+        match path:
+            case "/team/new":
+                self.teams[body["team_id"]] = fields
+            case "/team/update":
+                self.teams[body["team_id"]] |= fields
+            case "/team/delete":
+                for name in body["team_ids"]:
+                    del self.teams[name]
+            case "/key/generate":
+                token = key_hash(Secret(body["key"]))
+                self.keys.setdefault(token, {**fields, "token": token})
+            case "/key/update":
+                self.keys[body["key"]] |= {name: value for name, value in fields.items() if name != "key"}
+            case "/key/block":
+                self.keys[body["key"]]["blocked"] = True
+            case "/key/delete":
+                for name in body["keys"]:
+                    del self.keys[name]
+        return httpx.Response(200, json={})
+
+    def _read(self, path: str, query: dict[str, str]) -> httpx.Response:
+        match path:
+            case "/v2/team/list":
+                return httpx.Response(200, json={"teams": list(self.teams.values()), "total_pages": 1})
+            case "/key/list":
+                return httpx.Response(200, json={"keys": list(self.keys.values()), "total_pages": 1})
+            case "/team/info":
+                row, name = self.teams.get(query["team_id"]), "team_info"
+            case _:
+                row, name = self.keys.get(query["key"]), "info"
+        return httpx.Response(200, json={name: row}) if row else httpx.Response(404, json={})
+
+
+ACME = Team("acme", "Acme", ("test-model",), Limits(windows=(Budget(1, "1d"),), requests_per_minute=60))
+KEY = Key(key_hash(TENANT), "acme", "acme/default/01234567")
+
+
+def provider(fake: Fake) -> Provider:
+    return Provider(client(fake), {key_hash(TENANT): TENANT})
+
+
+def test_what_was_written_is_what_is_observed() -> None:
+    fake = Fake()
+    provider(fake).apply_change(None, ACME)
+    provider(fake).apply_change(None, KEY)
+
+    state = provider(fake).observe()
+
+    assert (state.teams, state.keys) == ({"acme": ACME}, {KEY.id: KEY})
+    assert [call[1]["metadata"] for call in fake.calls] == [{"managed_by": "tollgate"}] * 2
+
+
+def test_objects_without_our_mark_are_only_counted() -> None:
+    fake = Fake()
+    fake.teams["theirs"] = {"team_id": "theirs", "metadata": None}
+    fake.keys["h"] = {"token": "h", "team_id": "theirs", "metadata": {}}
+
+    state = provider(fake).observe()
+
+    assert (dict(state.teams), dict(state.keys)) == ({}, {})
+    assert (state.unmanaged_teams, state.unmanaged_keys) == (frozenset({"theirs"}), frozenset({"h"}))
+
+
+@pytest.mark.parametrize("field", ["rpm_limit", "budget_limits", "models"])
+def test_a_field_that_litellm_drops_is_an_error_and_not_a_success(field: str) -> None:
+    with pytest.raises(TollgateError, match="team acme: LiteLLM accepted the change and did not make it"):
+        provider(Fake(frozenset({field}))).apply_change(None, ACME)
+
+
+def test_a_write_that_leaves_nothing_is_an_error() -> None:
+    fake = Fake()
+    fake.keys = type("Forgetful", (dict,), {"setdefault": lambda *_: None})()
+
+    with pytest.raises(TollgateError, match="said it was written, and does not have it"):
+        provider(fake).apply_change(None, KEY)
+
+
+def test_an_update_sends_only_what_changes() -> None:
+    fake = Fake()
+    provider(fake).apply_change(None, ACME)
+
+    provider(fake).apply_change(ACME, replace(ACME, limits=replace(ACME.limits, requests_per_minute=30)))
+
+    assert fake.calls[-1] == ("/team/update", {"team_id": "acme", "rpm_limit": 30})
+
+
+def test_a_key_that_litellm_has_already_is_not_created_over() -> None:
+    fake = Fake()
+    fake.keys[KEY.id] = {"token": KEY.id, "team_id": "theirs", "metadata": {}}
+
+    with pytest.raises(TollgateError, match="LiteLLM has this key already, of team theirs"):
+        provider(fake).apply_change(None, KEY)
+    assert fake.calls == []
+
+
+def test_a_key_whose_text_is_not_at_hand_is_not_created() -> None:
+    with pytest.raises(TollgateError, match="its plain text is not at hand"):
+        Provider(client(Fake()), {}).apply_change(None, KEY)
+
+
+def test_a_key_is_blocked_by_the_call_that_reaches_every_replica() -> None:
+    fake = Fake()
+    provider(fake).apply_change(None, KEY)
+
+    provider(fake).apply_change(KEY, replace(KEY, blocked=True))
+
+    assert fake.calls[-1] == ("/key/block", {"key": KEY.id})
+
+
+def test_a_key_is_blocked_before_it_is_deleted() -> None:
+    fake = Fake()
+    provider(fake).apply_change(None, KEY)
+
+    provider(fake).apply_change(KEY, None)
+
+    assert [path for path, _ in fake.calls[-2:]] == ["/key/block", "/key/delete"]
+    assert fake.keys == {}
+
+
+@pytest.mark.parametrize("subject", [ACME, KEY])
+def test_what_lost_our_mark_meanwhile_is_not_deleted(subject: Team | Key) -> None:
+    fake = Fake()
+    provider(fake).apply_change(None, subject)
+    for row in (*fake.teams.values(), *fake.keys.values()):
+        row["metadata"] = {}
+
+    with pytest.raises(TollgateError, match="has lost Tollgate's mark"):
+        provider(fake).apply_change(subject, None)
+    assert fake.teams or fake.keys
+
+
+def test_a_key_may_call_what_nginx_lets_through_and_nothing_else() -> None:
+    let_through = {route.path for route in ROUTES} | {route.upstream for route in ROUTES}
+
+    assert key_fields(KEY)["models"] == ["all-team-models"]
+    # nginx rewrites the path that clients of another gateway use; one model by its name is a pattern in nginx.conf.j2.
+    assert set(key_fields(KEY)["allowed_routes"]) == let_through - {"/v1/messages/stream"} | {"/v1/models/*"}
