@@ -72,7 +72,7 @@ def test_it_ends_when_its_parent_is_killed(machine: EngineMachine) -> None:
 def test_a_signal_lets_what_is_under_way_finish(machine: EngineMachine, signal: str) -> None:
     name = f"late-{signal}"
     with machine.engine() as engine, machine.postgres.connect() as observer:
-        slow = f"WITH pause AS (SELECT pg_sleep(2)) INSERT INTO \\\"Counter\\\" (name) SELECT '{name}' FROM pause"
+        slow = f"WITH pause AS (SELECT pg_sleep(2)) INSERT INTO \\\"Counter\\\" (name) SELECT '{name}' FROM pause"  # noqa: S608  our own constant
         with ThreadPoolExecutor(1) as caller:
             query = f'mutation {{ result: executeRaw(query: "{slow}", parameters: "[]") }}'
             answer = caller.submit(engine.ask, query)

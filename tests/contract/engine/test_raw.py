@@ -38,12 +38,18 @@ def one(engine: Engine, expression: str, *parameters: object) -> tuple[str, obje
         ("ARRAY['a', 'b,c', NULL]", "string-array", ["a", "b,c", None]),
         ("ARRAY['a']::name[]", "string-array", ["a"]),
         ("ARRAY[1, 2]", "int-array", [1, 2]),
-        ("ARRAY[]::text[]", "string-array", []),
+        ("ARRAY['2026-03-29T03:30:00.123456+02'::timestamptz]", "datetime-array", ["2026-03-29T01:30:00.123456+00:00"]),
         ("'11111111-2222-3333-4444-555555555555'::uuid", "uuid", "11111111-2222-3333-4444-555555555555"),
     ],
 )
 def test_a_cell_says_what_it_is(engine: Engine, expression: str, kind: str, value: object) -> None:
     assert one(engine, expression) == (kind, value)
+
+
+def test_an_empty_list(engine: Engine) -> None:
+    kind, value = one(engine, "ARRAY[]::text[]")
+    assert kind.endswith("-array")
+    assert value == []
 
 
 @pytest.mark.parametrize(

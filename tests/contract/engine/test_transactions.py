@@ -48,7 +48,7 @@ def test_an_ended_transaction_is_p2028(engine: Engine) -> None:
 
 
 def test_an_unknown_transaction_is_p2028(engine: Engine) -> None:
-    assert engine.refusal(FIND, "never-started")["error_code"] == "P2028"
+    assert engine.refusal(FIND, "never-started-and-long-enough")["error_code"] == "P2028"
 
 
 def test_a_transaction_over_its_time_is_rolled_back(engine: Engine) -> None:

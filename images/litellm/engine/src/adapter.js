@@ -5,13 +5,23 @@ import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
 import { parse as parseArray } from 'postgres-array'
 
-const OID = { char: 18, name: 19, text: 25, nameArray: 1003, textArray: 1009, timestampArray: 1115, timestamptzArray: 1185 }
-const SAME_AS = new Map([[OID.char, OID.text], [OID.name, OID.text], [OID.nameArray, OID.textArray]])
-SAME_AS.set(OID.timestamptzArray, OID.timestampArray)
-const CELL = new Map([
-  [OID.nameArray, (text) => (typeof text === 'string' ? parseArray(text, String) : text)],
-  [OID.timestamptzArray, (dates) => dates.map((date) => date && date.toISOString().replace('T', ' ').slice(0, -1))],
+const OID = { char: 18, name: 19, text: 25, jsonArray: 199, nameArray: 1003, textArray: 1009 }
+Object.assign(OID, { timestampArray: 1115, timestamptzArray: 1185, jsonbArray: 3807 })
+
+// Types that the adapter's table lacks, and the one that it knows and that reads the same.
+const READS_AS = new Map([
+  [OID.char, OID.text],
+  [OID.name, OID.text],
+  [OID.nameArray, OID.textArray],
+  [OID.timestamptzArray, OID.timestampArray],
 ])
+// Their cells, and those of Json lists, which pg would parse where the engine wants each item's text.
+const items = (convert) => (text) => parseArray(text, convert)
+pg.types.setTypeParser(OID.nameArray, items(String))
+pg.types.setTypeParser(OID.jsonArray, items(String))
+pg.types.setTypeParser(OID.jsonbArray, items(String))
+pg.types.setTypeParser(OID.timestamptzArray, items((text) => text.split('+')[0])) // the session is in UTC
+
 const IDLE_CONNECTION_LIFETIME = 300_000
 
 export function createPool(database, report) {
@@ -53,11 +63,7 @@ class Queryable extends PgQueryable {
 }
 
 function withKnownTypes(result) {
-  result.fields.forEach((field, column) => {
-    const convert = CELL.get(field.dataTypeID)
-    if (convert) for (const row of result.rows) row[column] = row[column] && convert(row[column])
-    field.dataTypeID = SAME_AS.get(field.dataTypeID) ?? field.dataTypeID
-  })
+  for (const field of result.fields) field.dataTypeID = READS_AS.get(field.dataTypeID) ?? field.dataTypeID
   return result
 }
 

@@ -7,6 +7,7 @@ import { connectionError, Failures, nameErrors, queryFailure, userFacing } from 
 import { Translator, UnsupportedQuery } from './graphql.js'
 
 const NO_TRACE = '{}'
+const SHORTEST_ID = 24 // the engine's own ids are longer, and it panics on a shorter one
 const START_DEADLINE = 60_000 // for BEGIN itself; the wait for a connection is limited before that
 const require = createRequire(import.meta.url)
 
@@ -74,6 +75,7 @@ class Engine {
 
   async #ask(request, transactionId) {
     const { wasm, failures, database } = this.#parts
+    if (transactionId !== undefined && transactionId.length < SHORTEST_ID) return queryFailure(noSuchTransaction())
     return nameErrors(JSON.parse(await wasm.query(JSON.stringify(request), NO_TRACE, transactionId)), failures, database)
   }
 
@@ -94,14 +96,18 @@ class Engine {
     return nameErrors(JSON.parse(await wasm.startTransaction(JSON.stringify(input), NO_TRACE)), failures, database)
   }
 
-  async commit(id) {
-    const { wasm, failures, database } = this.#parts
-    return nameErrors(JSON.parse(await wasm.commitTransaction(id, NO_TRACE)), failures, database)
+  commit(id) {
+    return this.#endTransaction(id, 'commitTransaction')
   }
 
-  async rollback(id) {
+  rollback(id) {
+    return this.#endTransaction(id, 'rollbackTransaction')
+  }
+
+  async #endTransaction(id, how) {
     const { wasm, failures, database } = this.#parts
-    return nameErrors(JSON.parse(await wasm.rollbackTransaction(id, NO_TRACE)), failures, database)
+    if (id.length < SHORTEST_ID) return noSuchTransaction()
+    return nameErrors(JSON.parse(await wasm[how](id, NO_TRACE)), failures, database)
   }
 
   connections() {
@@ -113,6 +119,11 @@ class Engine {
   async close() {
     await this.#parts.pool.end()
   }
+}
+
+function noSuchTransaction() {
+  const error = 'Transaction not found. Transaction ID is invalid or refers to an old closed transaction.'
+  return userFacing('P2028', `Transaction API error: ${error}`, { error })
 }
 
 /** Postgres answered and refused the connection (starting up, too many clients, wrong password). */

@@ -27,7 +27,12 @@ async function main() {
   const schema = parseSchema(readSchemaText())
   const database = databaseSettings(databaseUrl(schema.datasource))
   const engine = await createEngine({ schema, database, rawQueries: options.rawQueries, report: reporter() })
-  const server = new Server(engine, { metrics: options.metrics, onPanic: () => process.exit(EXIT_PANIC) })
+  const server = new Server(engine, { metrics: options.metrics })
+  process.on('uncaughtException', (error) => {
+    // A WebAssembly trap surfaces here: the engine's memory cannot be trusted, and its callers must not wait for ever.
+    log(`ended by ${error.name}: ${error instanceof WebAssembly.RuntimeError ? 'panic' : error.message}`)
+    process.exit(EXIT_PANIC)
+  })
 
   let ending = false
   const end = async () => {

@@ -15,8 +15,7 @@ export class Server {
   #draining = false
   #idle = () => {}
 
-  /** `onPanic` is called once the WebAssembly engine has trapped: its memory cannot be trusted afterwards. */
-  constructor(engine, { metrics, onPanic }) {
+  constructor(engine, { metrics }) {
     this.#engine = engine
     this.#metrics = new Metrics()
     this.#withMetrics = metrics
@@ -28,12 +27,10 @@ export class Server {
         const headers = { 'content-type': type, ...(this.#draining ? { connection: 'close' } : {}) }
         response.writeHead(status, headers).end(text)
       } catch (error) {
-        const panic = error instanceof WebAssembly.RuntimeError
-        const message = panic ? 'the query engine panicked' : `the query engine failed: ${error.name}`
+        if (error instanceof WebAssembly.RuntimeError) throw error
+        process.stderr.write(`query engine: ${error.name} at ${request.method} ${request.url.split('?')[0]}\n`)
         response.writeHead(500, { 'content-type': 'application/json', connection: 'close' })
-        response.end(JSON.stringify({ is_panic: panic, message, meta: {} }))
-        if (panic) response.on('close', onPanic)
-        else process.stderr.write(`query engine: ${error.stack}\n`)
+        response.end(JSON.stringify({ is_panic: false, message: `the query engine failed: ${error.name}`, meta: {} }))
       } finally {
         this.#running -= 1
         if (!this.#running) this.#idle()
