@@ -74,7 +74,6 @@ def accepts(image: str, directory: Path) -> subprocess.CompletedProcess[str]:
             "docker",
             "run",
             "--rm",
-            "--network=none",
             *hardening,
             *writable,
             mount,
