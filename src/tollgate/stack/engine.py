@@ -70,10 +70,11 @@ def plugin_version(plugin: str) -> str | None:
 
 def _refuse_unless_ours_to_start(allow_install: bool) -> None:
     """Stop where installing or starting an engine would be wrong: remote, forbidden to us, or not wanted."""
-    if remote := os.environ.get("DOCKER_HOST"):
+    asked = os.environ.get("DOCKER_HOST") or ask("docker", "context", "inspect", "-f", "{{.Endpoints.docker.Host}}")
+    if asked and not asked.endswith("/run/docker.sock"):
         raise TollgateError(
-            f"the Docker engine at DOCKER_HOST={remote} does not answer",
-            "start it, or unset DOCKER_HOST to use an engine on this machine",
+            f"the Docker engine this user's client is set to ({asked}) does not answer",
+            "start it; or, to use an engine on this machine, unset DOCKER_HOST and run: docker context use default",
         )
     if _answers_root_only():
         raise TollgateError(

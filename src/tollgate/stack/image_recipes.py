@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LEFT_OUT = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", "node_modules", ".venv"}
+LEFT_OUT |= {"README.md", "lock.sh", "requirements.in", "overrides.txt"}
+"""What is beside an image's files and not in it: caches, and what only people or `make lock` read."""
 BASE = "base"
 
 
