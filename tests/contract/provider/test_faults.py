@@ -1,4 +1,8 @@
-"""Each dial as the official SDKs feel it: the right exception, a broken stream, a time-out."""
+"""Each dial as the official SDKs feel it: the right exception, a broken stream, a time-out.
+
+A gateway in between may word an error anew and turn a broken connection into an error of its own; it may not lose it.
+What only the provider itself can promise (envelopes, exact exceptions) asks for `direct`.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +21,12 @@ Ask = Callable[..., list[str]]
 
 
 @pytest.fixture
-def ask_claude(claude: anthropic.Anthropic, direct: Target) -> Ask:
+def ask_claude(claude: anthropic.Anthropic, dialled: Target) -> Ask:
     """Ask with dials in the words; the pieces of text that came."""
 
     def ask(dials: str, stream: bool, into: list[str] | None = None, **options: Any) -> list[str]:
         pieces = [] if into is None else into
-        request = {"model": direct.model, "max_tokens": 500, "messages": [{"role": "user", "content": f"hi {dials}"}]}
+        request = {"model": dialled.model, "max_tokens": 500, "messages": [{"role": "user", "content": f"hi {dials}"}]}
         if not stream:
             pieces += [block.text for block in claude.messages.create(**request, **options).content]
             return pieces
@@ -36,12 +40,12 @@ def ask_claude(claude: anthropic.Anthropic, direct: Target) -> Ask:
 
 
 @pytest.fixture
-def ask_gpt(gpt: openai.OpenAI, direct: Target) -> Ask:
+def ask_gpt(gpt: openai.OpenAI, dialled: Target) -> Ask:
     """Ask with dials in the words; the pieces of text that came."""
 
     def ask(dials: str, stream: bool, into: list[str] | None = None, **options: Any) -> list[str]:
         pieces = [] if into is None else into
-        request = {"model": direct.model, "messages": [{"role": "user", "content": f"hi {dials}"}]}
+        request = {"model": dialled.model, "messages": [{"role": "user", "content": f"hi {dials}"}]}
         if not stream:
             pieces.append(gpt.chat.completions.create(**request, **options).choices[0].message.content or "")
             return pieces
@@ -61,7 +65,6 @@ CLAUDE_ERRORS = [
     (429, anthropic.RateLimitError, "rate_limit_error"),
     (500, anthropic.InternalServerError, "api_error"),
     (503, anthropic.ServiceUnavailableError, "overloaded_error"),
-    (504, anthropic.DeadlineExceededError, "timeout_error"),
     (529, anthropic.OverloadedError, "overloaded_error"),
 ]
 GPT_ERRORS = [
@@ -77,32 +80,47 @@ GPT_ERRORS = [
 
 
 @both_ways
-@pytest.mark.parametrize(("status", "error", "kind"), CLAUDE_ERRORS, ids=str)
+@pytest.mark.parametrize(("status", "error", "kind"), CLAUDE_ERRORS)
 def test_a_dialled_status_is_the_anthropic_error(
-    ask_claude: Ask, stream: bool, status: int, error: type[anthropic.APIStatusError], kind: str
+    ask_claude: Ask, target: Target, stream: bool, status: int, error: type[anthropic.APIStatusError], kind: str
 ) -> None:
     with pytest.raises(error) as caught:
         ask_claude(f"[[status={status} retry-after=7]]", stream)
     assert type(caught.value) is error
     body = caught.value.body
     assert body["type"] == "error"
-    assert body["error"]["type"] == kind
     assert body["error"]["message"]
-    assert body["request_id"] == caught.value.request_id
-    assert caught.value.response.headers["retry-after"] == "7"
+    if target.direct:
+        assert body["error"]["type"] == kind
+        assert body["request_id"] == caught.value.request_id
+        assert caught.value.response.headers["retry-after"] == "7"
 
 
 @both_ways
-@pytest.mark.parametrize(("status", "error", "kind"), GPT_ERRORS, ids=str)
+@pytest.mark.parametrize(("status", "error", "kind"), GPT_ERRORS)
 def test_a_dialled_status_is_the_openai_error(
-    ask_gpt: Ask, stream: bool, status: int, error: type[openai.APIStatusError], kind: str
+    ask_gpt: Ask, target: Target, stream: bool, status: int, error: type[openai.APIStatusError], kind: str
 ) -> None:
     with pytest.raises(error) as caught:
         ask_gpt(f"[[status={status}]]", stream)
     assert type(caught.value) is error
-    assert caught.value.type == kind
-    assert caught.value.request_id
-    assert "retry-after" not in caught.value.response.headers
+    if target.direct:
+        assert caught.value.type == kind
+        assert caught.value.request_id
+        assert "retry-after" not in caught.value.response.headers
+
+
+@both_ways
+def test_an_upstream_time_out_is_an_error_a_client_retries(
+    ask_claude: Ask, ask_gpt: Ask, target: Target, stream: bool
+) -> None:
+    """LiteLLM answers 408 for an upstream's 504."""
+    with pytest.raises(anthropic.APIStatusError) as claude:
+        ask_claude("[[status=504]]", stream)
+    with pytest.raises(openai.APIStatusError) as gpt:
+        ask_gpt("[[status=504]]", stream)
+    for caught in (claude, gpt):
+        assert caught.value.status_code in ((504,) if target.direct else (408, 504))
 
 
 @both_ways
@@ -117,26 +135,28 @@ def test_no_key_is_an_authentication_error(direct: Target, stream: bool) -> None
 
 # httpx2's errors reach the caller of a broken anthropic stream as they are; openai wraps them.
 @pytest.mark.parametrize("at", [1, 10])
-def test_a_drop_breaks_the_anthropic_stream(ask_claude: Ask, at: int) -> None:
+def test_a_drop_breaks_the_anthropic_stream(ask_claude: Ask, target: Target, at: int) -> None:
     came: list[str] = []
-    with pytest.raises(httpx2.TransportError):
-        ask_claude(f"[[drop=after:{at}]]", True, came)
+    with pytest.raises(httpx2.TransportError if target.direct else (httpx2.TransportError, anthropic.APIError)):
+        ask_claude(f"[[drop=after:{at} tps=20]]", True, came)
     assert len(came) == at
 
 
 @pytest.mark.parametrize("at", [1, 10])
-def test_a_drop_breaks_the_openai_stream(ask_gpt: Ask, at: int) -> None:
+def test_a_drop_breaks_the_openai_stream(ask_gpt: Ask, target: Target, at: int) -> None:
     came: list[str] = []
-    with pytest.raises(openai.APIConnectionError):
-        ask_gpt(f"[[drop=after:{at}]]", True, came)
+    with pytest.raises(openai.APIConnectionError if target.direct else openai.APIError):
+        ask_gpt(f"[[drop=after:{at} tps=20]]", True, came)
     assert len(came) == at
 
 
 @both_ways
-def test_a_drop_before_the_first_byte_is_a_connection_error(ask_claude: Ask, ask_gpt: Ask, stream: bool) -> None:
-    with pytest.raises(anthropic.APIConnectionError):
+def test_a_drop_before_the_first_byte_is_a_connection_error(
+    ask_claude: Ask, ask_gpt: Ask, target: Target, stream: bool
+) -> None:
+    with pytest.raises(anthropic.APIConnectionError if target.direct else anthropic.APIError):
         ask_claude("[[drop]]", stream)
-    with pytest.raises(openai.APIConnectionError):
+    with pytest.raises(openai.APIConnectionError if target.direct else openai.APIError):
         ask_gpt("[[drop=after:0]]", stream)
 
 

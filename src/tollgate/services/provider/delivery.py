@@ -156,17 +156,17 @@ class Stream(Delivery):
         due = time.monotonic()
         gap = self.dials.gap
         for number, frame in enumerate(self.frames):
-            if self._content_is_due(frame):
-                if gap and self._reached(gap.after):
-                    await line.pause(gap.seconds)
-                    due, gap = time.monotonic(), None
-                if await self._ended_early(line):
-                    return
+            if gap and self._content_is_due(frame) and self._reached(gap.after):
+                await line.pause(gap.seconds)
+                due, gap = time.monotonic(), None
             if self.dials.tps and frame.tokens:
                 due += frame.tokens / self.dials.tps
                 await line.pause(due - time.monotonic())
             elif number % FRAMES_A_TURN == FRAMES_A_TURN - 1:
                 await asyncio.sleep(0)
+            # After the pause: what was sent has then been read, which a reset in the same instant can prevent.
+            if self._content_is_due(frame) and await self._ended_early(line):
+                return
             await line.send(frame.data, more=True)
             self.entry.tokens_sent += frame.tokens
         await line.send(b"", more=False)
