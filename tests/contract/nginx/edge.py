@@ -124,7 +124,7 @@ class Edge:
         return str(container.attrs["NetworkSettings"]["Networks"][self.network.name]["IPAddress"])
 
     def tell(self, name: str, order: str) -> None:
-        """POST /_release or /_hold straight to one replica."""
+        """POST /_release, /_rearm or /_hold straight to one replica."""
         httpx.post(f"{address(self.replicas[name], PUBLIC)}/_{order}", timeout=10).raise_for_status()
 
     def seen(self, name: str) -> dict[str, Any]:

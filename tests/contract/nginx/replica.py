@@ -1,7 +1,7 @@
 """A stand-in for a LiteLLM replica, run inside a container: it says what reached it and misbehaves when told to.
 
 A request's `X-Test` header chooses the answer; without one it is a JSON description of the request itself.
-    stream       one event, then silence until POST /_release, then the last event
+    stream       one event, then silence until POST /_release, then the last event (POST /_rearm for the next test)
     hold         no answer while this replica holds (POST /_hold), else the description
     status:503   that status with a body of its own
 Paths under /_ are for the test, which speaks to the container directly; nginx lets none of them through.
@@ -63,10 +63,10 @@ async def description(request: Request) -> dict[str, object]:
 
 
 async def events() -> AsyncIterator[bytes]:
-    done = False
+    done, release = False, state.release
     try:
         yield b'event: message_start\ndata: {"type":"message_start"}\n\n'
-        await state.release.wait()
+        await release.wait()
         yield b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
         done = True
     finally:
@@ -95,6 +95,11 @@ async def release(request: Request) -> Response:
     return Response()
 
 
+async def rearm(request: Request) -> Response:
+    state.release = asyncio.Event()
+    return Response()
+
+
 async def hold(request: Request) -> Response:
     state.holding = True
     return Response()
@@ -103,6 +108,7 @@ async def hold(request: Request) -> Response:
 routes = [
     Route("/_seen", seen),
     Route("/_release", release, methods=["POST"]),
+    Route("/_rearm", rearm, methods=["POST"]),
     Route("/_hold", hold, methods=["POST"]),
     Route("/{path:path}", answer, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]),
 ]

@@ -148,12 +148,14 @@ def test_twin_without_the_allow_list_those_are_open(careless_edge: Edge, path: s
         ("DELETE", "/v1/models/big", "GET"),
         ("POST", "/health", "GET"),
         ("TRACE", "/v1/messages", "POST"),
+        ("POST", "/gateway/health", "GET"),
     ],
 )
 def test_the_wrong_method_is_a_json_405(edge: Edge, method: str, path: str, allowed: str) -> None:
     status, headers, body = ask(edge, method, path)
     assert status == 405
     assert headers["allow"] == allowed
+    assert headers["content-type"] == "application/json"
     assert json.loads(body)["error"]["message"]
 
 
@@ -185,7 +187,9 @@ def test_the_admin_listener_passes_the_management_api(edge: Edge) -> None:
     assert dict(answer["headers"])["authorization"] == "Bearer sk-master"
 
 
-@pytest.mark.parametrize("path", ["/ui/", "/ui/login", "/sso/key/generate", "/fallback/login", "/login"])
+@pytest.mark.parametrize(
+    "path", ["/ui/", "/ui/login", "/sso/key/generate", "/fallback/login", "/login", "/v3/login", "//ui/"]
+)
 def test_the_admin_listener_has_no_web_interface(edge: Edge, path: str) -> None:
     assert httpx.get(edge.admin_url + path).status_code == 404
 
