@@ -115,8 +115,10 @@ class Engine:
         return answer["errors"][0]["user_facing_error"]  # type: ignore[no-any-return]
 
     def raw(self, sql: str, *parameters: object, transaction: str | None = None, action: str = "queryRaw") -> Any:
+        """Rows as {columns, types, rows}, the form since Prisma 5.13; or the number of rows of an executeRaw."""
         arguments = f"query: {json.dumps(sql)}, parameters: {json.dumps(json.dumps(parameters))}"
-        return self.run(f"mutation {{ result: {action}({arguments}) }}", transaction)
+        answer = self.run(f"mutation {{ result: {action}({arguments}) }}", transaction)
+        return _in_columns(answer) if isinstance(answer, list) else answer
 
     def begin(self, timeout: int = 20_000, max_wait: int = 2_000) -> str:
         answer = self.http.post("/transaction/start", json={"timeout": timeout, "max_wait": max_wait})
@@ -174,7 +176,7 @@ class EngineMachine:
         port = self.ports.pop(0)
         engine = Engine(self, port, f"engine-{port}-{secrets.token_hex(3)}")
         command = shlex.join(
-            [self.binary, "-p", str(port), "--host", "0.0.0.0", "--enable-metrics", "--enable-raw-queries"]
+            [self.binary, "-p", str(port), "--host", "0.0.0.0", "--enable-metrics", "--enable-raw-queries"]  # noqa: S104  in a container
         )
         keep = f"{command} >/tmp/{engine.name}.log 2>&1 & echo $$ $! >/tmp/{engine.name}.pids; wait"
         environment = {
@@ -193,6 +195,13 @@ class EngineMachine:
                 engine.kill("KILL")
             engine.http.close()
             self.ports.append(port)
+
+
+def _in_columns(rows: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
+    """The older form, a list of {column: {prisma__type, prisma__value}}, as {columns, types, rows}."""
+    first = rows[0] if rows else {}
+    types = [cell["prisma__type"] for cell in first.values()]
+    return {"columns": [*first], "types": types, "rows": [[c["prisma__value"] for c in row.values()] for row in rows]}
 
 
 def _ready(engine: Engine) -> bool:
@@ -217,6 +226,7 @@ def machines(directory: Path) -> Iterator[EngineMachine]:
             POSTGRES_USER="contract", POSTGRES_DB="contract", POSTGRES_PASSWORD_FILE="/run/secrets/password"
         )
         database.with_volume_mapping(str(password_file), "/run/secrets/password", "ro")
+        database.with_command(["postgres", "-c", "listen_addresses=*", "-c", "fsync=off"])
         database.with_network(network).with_network_aliases("postgres")
         with database:
             postgres = Postgres(database, password)
