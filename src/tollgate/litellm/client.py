@@ -83,8 +83,12 @@ class Client:
         yield from self._pages("/key/list", "keys", query)
 
     def find_key(self, key_hash: str) -> Row | None:
+        """A key that works or is blocked. LiteLLM keeps deleted ones in an archive and still answers 200 for them."""
         found = self._find("/key/info", {"key": key_hash})
-        return found and found["info"]
+        if found is None or found["info"].get("status") == "deleted":
+            return None
+        info: Row = found["info"]
+        return info
 
     def create_key(self, key: Secret, fields: Row) -> None:
         """Make a key with the given plain text. For a key that exists LiteLLM answers 200 and changes nothing."""

@@ -1,0 +1,143 @@
+"""One real LiteLLM replica with PostgreSQL, Redis and the embedded provider, configured as a deployment renders it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import psycopg
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.network import Network
+
+from tests.support.engine import image, on_loopback
+from tests.support.eventually import eventually
+from tollgate.config.env import parse as parse_env
+from tollgate.config.gateway import load as load_gateway
+from tollgate.config.secret import Secret
+from tollgate.litellm.client import Client
+from tollgate.render.litellm import render_litellm
+from tollgate.render.output import write
+from tollgate.render.stack import REPLICA_ENVIRONMENT
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104  inside a container; only 127.0.0.1 is published
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass
+class Gateway:
+    """`client` administrates it; `ask` is a tenant's call; `sql` looks where no API does."""
+
+    url: str
+    master_key: Secret = field(repr=False)
+    database: dict[str, Any] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        self.client = Client(self.url, self.master_key)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.__exit__(None, None, None)
+
+    def ask(self, key: Secret, path: str = "/v1/messages", model: str = "test-model") -> httpx.Response:
+        body = {"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
+        return httpx.post(self.url + path, json=body, headers={"x-api-key": key.reveal()}, timeout=60)
+
+    def get(self, key: Secret, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, headers={"x-api-key": key.reveal()}, timeout=60)
+
+    def sql(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with psycopg.connect(**self.database, autocommit=True) as connection:
+            return connection.execute(query, values).fetchall()  # type: ignore[call-overload, no-any-return]
+
+
+@contextmanager
+def running_gateway(directory: Path) -> Iterator[Gateway]:
+    """Bring everything up in `directory`'s state, and take it down whatever happens."""
+    os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # its image cannot be had without a registry
+    words = {name: secrets.token_hex(16) for name in ("postgres", "redis", "salt")}
+    master_key = Secret(f"sk-{secrets.token_urlsafe(32)}")
+    with ExitStack() as stack:
+        network = stack.enter_context(Network())
+
+        def start(container: DockerContainer, name: str) -> DockerContainer:
+            return stack.enter_context(container.with_network(network).with_network_aliases(name))
+
+        postgres = start(_postgres(directory, words["postgres"]), "postgres")
+        start(_redis(words["redis"]), "redis")
+        start(_provider(), "provider")
+        database = {
+            "host": "127.0.0.1",
+            "port": int(postgres.get_exposed_port(5432)),
+            "user": "litellm",
+            "dbname": "litellm",
+            "password": words["postgres"],
+        }
+        _migrate(directory, database)
+        replica = start(_replica(directory, master_key, words), "litellm-1")
+        url = f"http://127.0.0.1:{replica.get_exposed_port(4000)}"
+        gateway = stack.enter_context(Gateway(url, master_key, database))
+        try:
+            eventually(gateway.client.ready, within=180, every=1)
+        except AssertionError as error:
+            out, err = replica.get_logs()
+            raise AssertionError(f"{error}\n{(out + err).decode()[-4000:]}") from error
+        yield gateway
+
+
+def _postgres(directory: Path, password: str) -> DockerContainer:
+    file = directory / "postgres_password"
+    file.write_text(password)
+    file.chmod(0o444)  # read by the image's own uid; the directory above it is this user's alone
+    container = on_loopback(DockerContainer(image("POSTGRES_IMAGE")), 5432)
+    container.with_envs(POSTGRES_USER="litellm", POSTGRES_DB="litellm", POSTGRES_PASSWORD_FILE="/run/password")
+    return container.with_volume_mapping(str(file), "/run/password", "ro")
+
+
+def _redis(password: str) -> DockerContainer:
+    return DockerContainer(image("REDIS_IMAGE")).with_command(["redis-server", "--requirepass", password])
+
+
+def _provider() -> DockerContainer:
+    command = ["python", "-m", "tollgate.services.provider", "--host", EVERYWHERE, "--port", "8080"]
+    return DockerContainer(image("TOLLGATE_IMAGE")).with_command(command)
+
+
+def _migrate(directory: Path, database: dict[str, Any]) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT / "src"),
+        "POSTGRES_HOST": database["host"],
+        "POSTGRES_PORT": str(database["port"]),
+        "POSTGRES_USER": database["user"],
+        "POSTGRES_DB": database["dbname"],
+        "POSTGRES_PASSWORD_FILE": str(directory / "postgres_password"),
+    }
+    job = [sys.executable, "-m", "tollgate.litellm.migrate", "--wait-for-database", "90"]
+    done = subprocess.run(job, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _replica(directory: Path, master_key: Secret, words: dict[str, str]) -> DockerContainer:
+    files = render_litellm(ROOT, load_gateway(ROOT / "config" / "gateway.yaml"), parse_env("", directory / ".env"))
+    write(directory, files)
+    container = on_loopback(DockerContainer(image("LITELLM_IMAGE")), 4000)
+    container.with_envs(**{name: value for name, value in REPLICA_ENVIRONMENT.items() if name != "PYTHONPATH"})
+    container.with_envs(
+        LITELLM_MASTER_KEY=master_key.reveal(),
+        LITELLM_SALT_KEY=f"sk-{words['salt']}",
+        DATABASE_URL=f"postgresql://litellm:{words['postgres']}@postgres:5432/litellm",
+        REDIS_PASSWORD=words["redis"],
+    )
+    container.with_volume_mapping(str(directory / "litellm"), "/etc/litellm", "ro")
+    container.with_kwargs(entrypoint=["litellm"])
+    return container.with_command(["--config", "/etc/litellm/config.yaml", "--host", EVERYWHERE, "--port", "4000"])
