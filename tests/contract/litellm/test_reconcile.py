@@ -194,8 +194,9 @@ def test_spend_and_windows_outlive_every_update(tenants: Tenants, gateway: Gatew
     spent = eventually(lambda: written(gateway), within=60, every=0.5)
     # A time LiteLLM would not choose, so that a budget sent again, which moves its reset, cannot pass unseen.
     resets = gateway.sql(
-        """UPDATE "LiteLLM_TeamTable" SET budget_reset_at = date_trunc('second', now()) + interval '3 hours', budget_limits =
-             jsonb_set(budget_limits, '{0,reset_at}', to_jsonb(now() + interval '3 hours'))
+        """UPDATE "LiteLLM_TeamTable"
+              SET budget_reset_at = date_trunc('second', now()) + interval '3 hours',
+                  budget_limits = jsonb_set(budget_limits, '{0,reset_at}', to_jsonb(now() + interval '3 hours'))
             WHERE team_id = 'acme' RETURNING budget_reset_at, budget_limits->0->>'reset_at'"""
     )
 
