@@ -1,7 +1,4 @@
 // Start, serve, and end with the parent: the process that prisma-client-py takes for Prisma's query engine binary.
-import { createEngine } from './engine.js'
-import { parseSchema } from './schema.js'
-import { Server } from './server.js'
 import { databaseSettings, databaseUrl, readArguments, readSchemaText } from './settings.js'
 
 // The commit of Prisma's engines that 5.17.0 ships; prisma-client-py compares it with the one it expects.
@@ -24,6 +21,12 @@ async function main() {
   const parent = process.ppid // read first: a parent that dies while this starts must be noticed
   const options = readArguments(process.argv.slice(2))
   if (options.version) return void process.stdout.write(`query-engine ${VERSION}\n`)
+  // Loaded here, because LiteLLM asks for the version before each start and waits for the answer.
+  const [{ createEngine }, { parseSchema }, { Server }] = await Promise.all([
+    import('./engine.js'),
+    import('./schema.js'),
+    import('./server.js'),
+  ])
   const schema = parseSchema(readSchemaText())
   const database = databaseSettings(databaseUrl(schema.datasource))
   const engine = await createEngine({ schema, database, rawQueries: options.rawQueries, report: reporter() })
