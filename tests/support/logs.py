@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from tollgate.stack.compose import Compose
 
 # `[emerg]` and `[alert]` are nginx's, FATAL and PANIC Postgres', the rest Python's, Node's and Go's.
-TROUBLE = re.compile(r"Traceback \(most recent call last\)|\bpanic:|\bPANIC\b|\bFATAL\b|\[emerg\]|\[alert\]|UnhandledPromise")
+TROUBLE = re.compile(
+    r"Traceback \(most recent call last\)|\bpanic:|\bPANIC\b|\bFATAL\b|\[emerg\]|\[alert\]|UnhandledPromise"
+)
 
 
 def since(compose: Compose, moment: str) -> list[str]:

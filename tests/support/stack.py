@@ -47,7 +47,9 @@ class Stack:
         command = [sys.executable, "-m", "tollgate", "--home", str(self.home), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=1500)
         if check and done.returncode != 0:
-            raise AssertionError(f"tollgate {' '.join(arguments)} exited {done.returncode}\n{done.stdout}\n{done.stderr}")
+            raise AssertionError(
+                f"tollgate {' '.join(arguments)} exited {done.returncode}\n{done.stdout}\n{done.stderr}"
+            )
         return done
 
     @property
@@ -105,7 +107,7 @@ def prepare(home: Path, project: str) -> Stack:
 
 
 def bring_up(stack: Stack) -> None:
-    """Images and rendering by our command; the containers by Testcontainers, so the Compose files stand by themselves."""
+    """Images and rendering by our command, containers by Testcontainers: the Compose files stand by themselves."""
     stack.cli("deploy", "--until", "rendering")
     stack.containers = DockerCompose(
         context=ROOT / "compose",
@@ -123,6 +125,8 @@ def take_down(stack: Stack, artifacts: Path) -> None:
     artifacts.mkdir(parents=True, exist_ok=True)
     for name, words in {"logs": ("logs", "--no-color", "--timestamps"), "ps": ("ps", "--all")}.items():
         with (artifacts / f"{name}.txt").open("w") as stream:
-            subprocess.run(stack.compose.argv(*words), stdout=stream, stderr=subprocess.STDOUT, timeout=120, check=False)
+            subprocess.run(
+                stack.compose.argv(*words), stdout=stream, stderr=subprocess.STDOUT, timeout=120, check=False
+            )
     down = stack.compose.argv("down", "--volumes", "--remove-orphans", "--timeout", "10")
     subprocess.run(down, capture_output=True, timeout=300, check=True)

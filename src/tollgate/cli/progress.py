@@ -65,9 +65,8 @@ class StepDisplay:
             # Without a terminal: one line every ten seconds is enough to see that it lives, and keeps CI logs short.
             if self._live is None and now - self._last_plain >= 10:
                 self._last_plain = now
-                self._console.print(
-                    f"    [{now - self._began:5.0f} s] {self._detail[:160]}", highlight=False, markup=False
-                )
+                line = f"    [{now - self._began:5.0f} s] {self._detail[:160]}"
+                self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _line(self) -> Spinner:
         elapsed = time.monotonic() - self._began

@@ -36,6 +36,10 @@ REPLICA_ENVIRONMENT = {
 }
 
 
+# The programs under services/ that run inside a replica; a change in any of them recreates every replica.
+REPLICA_CODE = ("replica",)
+
+
 def replica_names(count: int) -> list[str]:
     return [f"litellm-{number}" for number in range(1, count + 1)]
 
@@ -53,7 +57,9 @@ def render_replicas(root: Path, count: int) -> Rendered:
 def render_code(root: Path) -> list[Rendered]:
     """Our code that runs inside the replicas, copied so that a `git pull` alone changes no running process."""
     package = root / "src" / "tollgate"
-    sources = [package / "__init__.py", *sorted((package / "services").rglob("*.py"))]
+    sources = [package / "__init__.py", package / "services" / "__init__.py"]
+    for program in REPLICA_CODE:
+        sources += sorted((package / "services" / program).rglob("*.py"))
     return [
         Rendered(PurePosixPath("code/tollgate") / path.relative_to(package).as_posix(), path.read_text())
         for path in sources

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from tollgate.stack.progress import Progress
 
 MIGRATE = "migrate"
 DATABASES = ("postgres", "redis")
+HALF_RECREATED = re.compile(r"[0-9a-f]{12}_")
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,20 @@ class Compose:
         command = ["docker", "inspect", "--format", "{{.State.StartedAt}}", *ids.values()]
         started = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
         return {service: (ids[service], moment) for service, moment in zip(ids, started, strict=True)}
+
+    def remove_half_recreated(self) -> list[str]:
+        """Remove what an interrupted `up` left behind; return the names.
+
+        Compose renames the old container to <12 hex>_<name> while it makes the new one. Killed in between, both stay,
+        and every later `up` fails with "name is already in use".
+        """
+        label = f"label=com.docker.compose.project={self.project}"
+        listing = ["docker", "ps", "--all", "--filter", label, "--format", "{{.Names}}"]
+        names = subprocess.run(listing, capture_output=True, text=True, timeout=60, check=True).stdout.split()
+        left = [name for name in names if HALF_RECREATED.match(name)]
+        if left:
+            subprocess.run(["docker", "rm", "--force", *left], capture_output=True, timeout=120, check=True)
+        return left
 
     def services(self) -> list[str]:
         """The services of the enabled profiles, one-shot ones included, sorted."""

@@ -39,7 +39,7 @@ def project(site: Site) -> str:
 
 
 def ensure_env(site: Site) -> bool:
-    """Write .env from .env.example where there is none, 0600 because provider keys go there; say whether it was made."""
+    """Write .env from .env.example where there is none (0600: it will hold keys); say whether it was made."""
     if site.env_file.exists():
         return False
     temporary = site.env_file.with_name(".env.new")
