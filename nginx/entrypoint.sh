@@ -14,6 +14,7 @@ patience=10
 silent_rounds=0
 reload_wanted=''
 stopping=''
+nginx=''
 
 say() {
     printf '%s entrypoint: %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >&2
@@ -125,6 +126,7 @@ start_log_filter() {
 }
 
 finish() {
+    [ -n "$nginx" ] || exit 0
     if [ -n "$stopping" ]; then
         kill -TERM "$nginx" 2>/dev/null || true
     else
@@ -135,11 +137,16 @@ finish() {
 }
 
 stop_now() {
+    [ -n "$nginx" ] || exit 0
     stopping=yes
     kill -TERM "$nginx" 2>/dev/null || true
 }
 
 main() {
+    # First of all: a process 1 without a handler ignores the signal.
+    trap finish TERM QUIT
+    trap stop_now INT
+    trap 'reload_wanted=yes' HUP
     prepare
     say "replicas: $(replicas_in_use)"
     rm -f "$run/errors"
@@ -148,9 +155,6 @@ main() {
     start_log_filter
     nginx -c "$conf/nginx.conf" -g 'daemon off;' 2>&3 3>&- &
     nginx=$!
-    trap finish TERM QUIT
-    trap stop_now INT
-    trap 'reload_wanted=yes' HUP
 
     while kill -0 "$nginx" 2>/dev/null; do
         # A signal ends `wait`, not `sleep`: traps run at once.

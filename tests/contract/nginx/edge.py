@@ -130,6 +130,10 @@ class Edge:
     def seen(self, name: str) -> dict[str, Any]:
         return dict(httpx.get(f"{address(self.replicas[name], PUBLIC)}/_seen", timeout=10).json())
 
+    def posts(self, name: str) -> list[dict[str, Any]]:
+        """The POST requests one replica got, oldest first; health probes are none."""
+        return [request for request in self.seen(name)["seen"] if request["method"] == "POST"]
+
     def in_rotation(self) -> set[str]:
         """Addresses nginx balances over now, as the watcher wrote them, without those marked down."""
         lines = self.run("cat", "/run/nginx/upstreams.conf").splitlines()
@@ -140,18 +144,24 @@ class Edge:
         wanted = {f"{self.ip(name)}:4000" for name in names}
         eventually(lambda: self.in_rotation() == wanted, within=60)
         for name in names:
-            eventually(lambda name=name: self._alive(name), within=60)
+            url = f"{address(self.replicas[name], PUBLIC)}/_seen"
+            eventually(lambda url=url: answers(url), within=60)
 
-    def _alive(self, name: str) -> bool:
-        try:
-            return httpx.get(f"{address(self.replicas[name], PUBLIC)}/_seen", timeout=5).is_success
-        except httpx.TransportError:
-            return False
+    def wait_until_open(self) -> None:
+        """Until nginx takes requests and passes them on."""
+        eventually(lambda: answers(f"{self.url}/gateway/health"), within=60)
 
     def _started(self, container: DockerContainer) -> DockerContainer:
         container.start()
         self.cleanup.callback(remove, container)
         return container
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.TransportError:
+        return False
 
 
 def address(container: DockerContainer, port: int) -> str:
@@ -198,4 +208,5 @@ def running_edge(
             edge.start_replica(name)
         edge.start_nginx()
         edge.wait_for(*names)
+        edge.wait_until_open()
         yield edge

@@ -42,7 +42,7 @@ def kill_under_a_request(edge: Edge) -> list[httpx.Response]:
     edge.tell("litellm-1", "hold")
     with edge.client(headers={"X-Test": "hold"}) as client, ThreadPoolExecutor(2) as pool:
         answers = [pool.submit(client.post, "/v1/messages", json={"n": number}) for number in range(2)]
-        eventually(lambda: len(edge.seen("litellm-1")["seen"]) == 1, within=30)
+        eventually(lambda: len(edge.posts("litellm-1")) == 1, within=30)
         edge.kill_replica("litellm-1")
         return [answer.result() for answer in answers]
 
@@ -66,11 +66,11 @@ def test_a_stream_that_has_begun_is_not_begun_again(start_edge: StartEdge) -> No
         with client.stream("POST", "/v1/messages", json={}) as answer, pytest.raises(httpx.RemoteProtocolError):
             lines = answer.iter_lines()
             next(lines)
-            [busy] = [name for name in edge.replicas if edge.seen(name)["seen"]]
+            [busy] = [name for name in edge.replicas if edge.posts(name)]
             edge.kill_replica(busy)
             list(lines)
         [other] = [name for name in edge.replicas if name != busy]
-        assert edge.seen(other)["seen"] == []
+        assert edge.posts(other) == []
 
 
 def test_with_no_replica_left_each_route_says_so_in_its_own_shape(start_edge: StartEdge) -> None:
@@ -154,7 +154,7 @@ def test_a_stream_outlives_a_reload(start_edge: StartEdge) -> None:
     ):
         lines = answer.iter_lines()
         next(lines)
-        [busy] = [name for name in edge.replicas if edge.seen(name)["seen"]]
+        [busy] = [name for name in edge.replicas if edge.posts(name)]
         edge.run("touch", f"/run/nginx/drain/{busy}")
         eventually(lambda: "reloaded; replicas:" in edge.log(), within=30)
         edge.tell(busy, "release")
