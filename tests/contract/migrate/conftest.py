@@ -19,8 +19,8 @@ from tests.contract.migrate.server import Server, running_server
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    with running_server() as found:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("postgres")) as found:
         yield found
 
 

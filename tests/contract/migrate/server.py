@@ -7,12 +7,14 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 from testcontainers.core.container import DockerContainer
 
+from tests.support.engine import image, on_loopback
 from tests.support.eventually import eventually
 
 
@@ -45,7 +47,7 @@ class Server:
 
 
 @contextmanager
-def running_server() -> Iterator[Server]:
+def running_server(directory: Path) -> Iterator[Server]:
     """Yield a server; TOLLGATE_TEST_POSTGRES=postgresql://user:password@host:port saves the container."""
     given = os.environ.get("TOLLGATE_TEST_POSTGRES")
     if given:
@@ -54,9 +56,14 @@ def running_server() -> Iterator[Server]:
         yield Server(url.hostname, url.port or 5432, url.username, url.password)
         return
     password = secrets.token_urlsafe(16)
-    container = DockerContainer(os.environ["POSTGRES_IMAGE"]).with_exposed_ports(5432)
-    container = container.with_env("POSTGRES_USER", "litellm").with_env("POSTGRES_PASSWORD", password)
+    password_file = directory / "password"
+    password_file.write_text(password)
+    password_file.chmod(0o444)  # read by the image's own uid; the directory above it is this user's alone
+    os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # its image cannot be had without a registry
+    container = on_loopback(DockerContainer(image("POSTGRES_IMAGE")), 5432)
+    container.with_envs(POSTGRES_USER="litellm", POSTGRES_PASSWORD_FILE="/run/password")
+    container.with_volume_mapping(str(password_file), "/run/password", "ro")
     with container:
-        server = Server(container.get_container_host_ip(), int(container.get_exposed_port(5432)), "litellm", password)
-        eventually(server.answers, within=60)
+        server = Server("127.0.0.1", int(container.get_exposed_port(5432)), "litellm", password)
+        eventually(server.answers, within=90)
         yield server

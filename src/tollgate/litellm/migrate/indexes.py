@@ -71,22 +71,16 @@ def finish(connection: Connection, say: Callable[[str], None]) -> int:
     broken = unusable(connection)
     for name in broken:
         if any(mark in name for mark in _LEFTOVER):
-            drop(connection, name)
+            connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(name)))
         else:
             say(f"rebuilding index {name}, which an interrupted build left unusable")
             connection.execute(sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.Identifier(name)))
     return len(todo) + len(broken)
 
 
-def state(connection: Connection, name: str) -> bool | None:
-    """Say whether an index is usable; None where there is no such index."""
+def exists(connection: Connection, name: str) -> bool:
     row = connection.execute(
-        """SELECT x.indisvalid FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
-            WHERE i.relname = %s AND i.relnamespace = 'public'::regnamespace""",
+        "SELECT 1 FROM pg_class WHERE relkind IN ('i', 'I') AND relname = %s AND relnamespace = 'public'::regnamespace",
         (name,),
     ).fetchone()
-    return None if row is None else bool(row[0])
-
-
-def drop(connection: Connection, name: str) -> None:
-    connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(name)))
+    return row is not None

@@ -84,21 +84,17 @@ def _apply_whole(connection: Connection, migration: Migration, cut_off: tuple[Le
 def _apply_unprotected(
     connection: Connection, migration: Migration, statements: Sequence[str], cut_off: tuple[LedgerRow, ...]
 ) -> None:
-    """Run what PostgreSQL refuses in a transaction, statement by statement, each in a form that can be repeated.
+    """Run what PostgreSQL refuses in a transaction, statement by statement, leaving out indexes that are there.
 
     The ledger row is written first, as Prisma does, so a kill in here leaves a cut-off row; the next run comes here
-    again. An index that a killed build left behind is unusable but has the name, so IF NOT EXISTS would pass it over.
+    again. An index that a killed build left behind has the name and is unusable: `indexes.finish` rebuilds it.
     """
     database.record_rolled_back(connection, cut_off)
     row_id = database.record_start(connection, migration)
     for statement in statements:
         index = sql.concurrent_index(statement)
-        usable = indexes.state(connection, index) if index else None
-        if usable:
-            continue
-        if index and usable is False:
-            indexes.drop(connection, index)
-        connection.execute(statement.encode())
+        if index is None or not indexes.exists(connection, index):
+            connection.execute(statement.encode())
     database.record_finish(connection, row_id)
 
 
