@@ -20,16 +20,13 @@ say() {
     printf '%s entrypoint: %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >&2
 }
 
-names() {
-    cat "$conf/replicas"
-}
-
 # One answer a replica in $run/lookup: the status of the lookup (124: no answer in time) and the address. All at once,
 # so that one slow name delays no other. The dot at the end keeps search domains out: under a wildcard DNS entry the
 # name of a stopped replica would else resolve to a stranger, who would be sent requests with keys in them.
 look_up() {
+    names=$(cat "$conf/replicas")
     lookups=''
-    for name in $(names); do
+    for name in $names; do
         {
             status=0
             answer=$(timeout 2 getent ahostsv4 "$name." 2>/dev/null) || status=$?
@@ -46,7 +43,7 @@ look_up() {
 # nothing. While no name at all resolves, nothing is dropped until patience runs out.
 learn() {
     found=''
-    for name in $(names); do
+    for name in $names; do
         read -r status address <"$run/lookup/$name" || continue
         [ "$status" = 0 ] && found=yes
     done
@@ -56,7 +53,7 @@ learn() {
         silent_rounds=$((silent_rounds + 1))
         [ "$silent_rounds" -ge "$patience" ] || return 0
     fi
-    for name in $(names); do
+    for name in $names; do
         read -r status address <"$run/lookup/$name" || continue
         case $status in
             0) printf '%s\n' "$address" >"$run/known/$name" ;;
@@ -69,7 +66,7 @@ learn() {
 servers() {
     printf '# written by entrypoint.sh\n'
     empty=yes
-    for name in $(names); do
+    for name in $names; do
         [ -f "$run/known/$name" ] || continue
         read -r address <"$run/known/$name"
         down=''
@@ -87,22 +84,26 @@ check() {
     nginx -t -q -c "$conf/nginx.conf"
 }
 
+publish() {
+    printf '%s\n' "$list" >"$upstreams.new"
+    mv "$upstreams.new" "$upstreams"
+}
+
 # Write the list if it differs and reload if nginx takes it; otherwise keep the list that worked.
 refresh() {
     look_up
     learn
-    servers >"$upstreams.new"
-    if [ "$(cat "$upstreams.new")" = "$(cat "$upstreams")" ] && [ -z "$reload_wanted" ]; then
-        return 0
-    fi
+    before=$list
+    list=$(servers)
+    [ "$list" != "$before" ] || [ -n "$reload_wanted" ] || return 0
     reload_wanted=''
-    cp "$upstreams" "$upstreams.before"
-    mv "$upstreams.new" "$upstreams"
+    publish
     if problem=$(check 2>&1); then
         kill -HUP "$nginx"
         say "reloaded; replicas: $(replicas_in_use)"
     else
-        mv "$upstreams.before" "$upstreams"
+        list=$before
+        publish
         say "kept the old configuration: $problem"
     fi
 }
@@ -115,7 +116,8 @@ prepare() {
     mkdir -p "$run/lookup" "$run/known" "$run/drain"
     look_up
     learn
-    servers >"$upstreams"
+    list=$(servers)
+    publish
 }
 
 # nginx's error lines quote the request line. Query strings and anything that looks like a key go no further. We hold
