@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,13 @@ def edge_images() -> Images:
 def start_edge(edge_images: Images) -> StartEdge:
     """`with start_edge(replicas=…, limits=…, edits=…) as edge:` an edge of the test's own."""
 
-    def start(**options: Any) -> AbstractContextManager[Edge]:
-        # Not tmp_path: its parents are closed to the container's user.
-        directory = Path(tempfile.mkdtemp(prefix="tollgate-edge-"))
-        return running_edge(edge_images, directory, **options)
+    @contextmanager
+    def start(**options: Any) -> Iterator[Edge]:
+        with (
+            tempfile.TemporaryDirectory(prefix="tollgate-edge-") as directory,
+            running_edge(edge_images, Path(directory), **options) as edge,
+        ):
+            yield edge
 
     return start
 
