@@ -67,7 +67,10 @@ def embedded(log: Path) -> Iterator[Target]:
             yield Target(f"http://127.0.0.1:{port}", KEY, "test-model", "test-embedding", dials=True, direct=True)
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            try:
+                assert process.wait(timeout=60) == 0
+            finally:
+                process.kill()
 
 
 def listening_port(log: Path) -> int | None:

@@ -8,12 +8,14 @@ import itertools
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.contract.provider.target import Target, unclean
+from tests.contract.provider.target import Target, embedded, unclean
 from tests.support.eventually import eventually
 
 
@@ -148,6 +150,22 @@ def test_many_streams_at_once_all_end_well(direct: Target) -> None:
             return await asyncio.gather(*(one(client, number) for number in range(200)))
 
     assert asyncio.run(all_of_them()) == [20] * 200
+
+
+def test_a_stop_ends_what_hangs_without_a_traceback(tmp_path: Path) -> None:
+    log = tmp_path / "provider.log"
+    with ExitStack() as client:
+        with embedded(log) as running:
+            headers = {"x-api-key": running.key}
+            body = chat(running, "[[hang=after:2]]", stream=True)
+            request = httpx.stream("POST", f"{running.url}/v1/messages", json=body, headers=headers, timeout=30)
+            pieces = (line for line in client.enter_context(request).iter_lines() if "text_delta" in line)
+            next(pieces)
+        with pytest.raises(httpx.TransportError):
+            list(pieces)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["ended"] for line in lines if line["event"] == "request"] == ["stopped"]
+    assert not any("error" in line for line in lines)
 
 
 def test_twin_the_log_check_sees_what_should_not_be_there() -> None:

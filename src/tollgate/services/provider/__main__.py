@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import socket
 import sys
 import urllib.error
@@ -27,6 +28,9 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     host, port = listener.getsockname()[:2]
     logging.getLogger("tollgate.provider").info("listening", extra={"fields": {"host": host, "port": port}})
+    # uvicorn raises the signal again once it has stopped; by default that would kill the process before the requests it
+    # cut off are logged.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server(create_app()).run(sockets=[listener])
     return 0
 

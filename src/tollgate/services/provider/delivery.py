@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -31,7 +31,7 @@ class Line:
     """The connection while one answer is sent over it."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, entry: Entry) -> None:
-        self._reset: Callable[[], None] = scope["state"]["reset"]  # server.py puts it there
+        self._reset: Callable[[], Awaitable[None]] = scope["state"]["reset"]  # server.py puts it there
         self._receive = receive
         self._send = send
         self._gone = asyncio.Event()
@@ -55,11 +55,10 @@ class Line:
         await self._gone.wait()
         raise ClientGoneError
 
-    async def reset(self) -> None:
+    async def reset(self, ended: str = "dropped") -> None:
         """Break the connection as a failing host would: a TCP reset, no end of the body."""
-        self.entry.ended = "dropped"
-        self._reset()
-        await self._gone.wait()
+        self.entry.ended = ended
+        await self._reset()
 
     async def start(self, status: int, headers: dict[str, str]) -> None:
         self.entry.status = status
@@ -96,6 +95,9 @@ class Delivery(Response, ABC):
                 await self.play(line)
         except ClientGoneError:
             self.entry.client_left()
+        except asyncio.CancelledError:
+            # Only a stopping server cancels. The client learns it from the reset; an error here would log a traceback.
+            await line.reset("stopped")
         finally:
             watcher.cancel()
             logs.answered(self.entry, time.monotonic() - started)

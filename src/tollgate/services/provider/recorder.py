@@ -43,7 +43,7 @@ class Entry:
     status: int | None = None
     tokens_sent: int = 0
     client_gone_at: str | None = None
-    ended: str | None = None  # complete, client gone, dropped
+    ended: str | None = None  # complete, client gone, dropped, stopped (the provider was)
 
     def client_left(self) -> None:
         self.client_gone_at = now()

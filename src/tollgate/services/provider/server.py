@@ -30,12 +30,19 @@ class ResettableProtocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, {**app_state, "reset": self._reset}, _loop)
+        self._lost = asyncio.Event()
 
-    def _reset(self) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._lost.set()
+
+    async def _reset(self) -> None:
         connection = self.transport.get_extra_info("socket")
         # No lingering: close sends RST at once. What was sent before stays readable for the client.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
+        # Only then does uvicorn know, and not take the missing end of the answer for a fault of ours.
+        await self._lost.wait()
 
 
 def server(app: ASGIApp) -> uvicorn.Server:
