@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from tollgate.cli.progress import StepDisplay
+from tollgate.config.tenants import Tenant
 from tollgate.site import Site
 from tollgate.stack.deploy import STEPS, Deploy
 from tollgate.stack.first_request import example_tenant
@@ -33,7 +34,8 @@ def deploy(
     with locked(site, "deploy"):
         run.run(until)
     if as_json:
-        typer.echo(json.dumps({"changes": run.changes, "seconds": run.timings, "addresses": _addresses(run)}, indent=2))
+        addresses = {} if until else _addresses(run)
+        typer.echo(json.dumps({"changes": run.changes, "seconds": run.timings, "addresses": addresses}, indent=2))
     elif not until:
         _report(run)
 
@@ -60,9 +62,16 @@ def _report(run: Deploy) -> None:
     if tenant is None:
         typer.echo("\nNo tenant yet: add a file to tenants/ and run `make deploy` again.")
         return
-    key = run.site.secrets_dir / "tenants" / tenant.id
-    shown = os.path.relpath(key) if not os.path.relpath(key).startswith("..") else str(key)
     typer.echo(f"\nClaude Code, as tenant {tenant.id} (from this directory):")
     typer.echo(f"  export ANTHROPIC_BASE_URL={addresses['gateway'].replace('127.0.0.1', 'localhost')}")
-    typer.echo(f'  export ANTHROPIC_AUTH_TOKEN="$(cat {shown})"')
+    typer.echo(f"  export ANTHROPIC_AUTH_TOKEN={_where_its_key_is(run.site, tenant)}")
     typer.echo("  claude --model test-model")
+
+
+def _where_its_key_is(site: Site, tenant: Tenant) -> str:
+    """For a shell, without the key itself: this output ends up in terminals' histories and in CI logs."""
+    if tenant.tenant.api_key is not None:
+        return f"...the key that {os.path.relpath(tenant.file)} names..."
+    key = site.secrets_dir / "tenants" / tenant.id
+    shown = os.path.relpath(key)
+    return f'"$(cat {key if shown.startswith("..") else shown})"'
