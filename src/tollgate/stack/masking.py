@@ -10,12 +10,15 @@ _TOKENS = re.compile(
     r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+"
 )
 _NAMED = re.compile(
-    r"(?i)((?:authorization|x-api-key|api[_-]?key|password|master_key)[\"']?\s*[:=]\s*[\"']?(?:Bearer\s+)?)[^\s\"',}]{6,}"
+    r"(?i)((?:authorization|x-api-key|api[_-]?key|password|master_key)[\"']?\s*[:=]\s*[\"']?(?:(?:Bearer|Basic)\s+)?)"
+    r"[^\s\"',}]{6,}"
 )
-_URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]+:)[^\s@]+(@)")
+_BEARER = re.compile(r"(?i)(\bBearer\s+)[A-Za-z0-9._~+/=-]{16,}")
+# Redis has no user name in front of the colon.
+_URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*:)[^\s@]+(@)")
 
 
 def mask(text: str) -> str:
     """`text` with everything that looks like a credential replaced by ***."""
     text = _URL_PASSWORD.sub(r"\1***\2", text)
-    return _NAMED.sub(r"\1***", _TOKENS.sub("***", text))
+    return _BEARER.sub(r"\1***", _NAMED.sub(r"\1***", _TOKENS.sub("***", text)))

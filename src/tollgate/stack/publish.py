@@ -120,7 +120,8 @@ def write(directory: Path, files: Sequence[Published], image: str) -> list[Path]
 
 
 def _exists(directory: Path, file: Published) -> bool:
-    return os.path.lexists(directory / file.path)
+    # Not merely something of that name: the engine makes a directory where a mounted file was missing.
+    return (directory / file.path).is_file()
 
 
 def _write_one(target: Path, content: Secret) -> None:

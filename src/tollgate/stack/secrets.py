@@ -89,6 +89,7 @@ def tenant_key(site: Site, tenant: str) -> tuple[Secret, bool]:
     path = site.secrets_dir / TENANT_KEYS / tenant
     if path.exists():
         return read(site, f"{TENANT_KEYS}/{tenant}"), False
+    site.secrets_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     key = generate("sk-")
     store(path, key)
