@@ -42,7 +42,7 @@ def deploy(site: Site, display: Display, *, allow_engine_install: bool) -> Basic
     compose = Compose.basic(site, settings.compose_project_name)
     with display.step("engine"):
         ensure_engine(display, allow_install=allow_engine_install, mirror=settings.debian_mirror or "")
-    if not compose.rendered or not compose.containers():
+    if not compose.any_running():
         _check_port(settings.gateway_port)
     with display.step("images"):
         images = resolve(

@@ -111,6 +111,13 @@ class Compose:
         started = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
         return {service: (ids[service], moment) for service, moment in zip(ids, started, strict=True)}
 
+    def any_running(self) -> bool:
+        """Whether a container of this project runs. Asks the engine, not Compose: the files here may be newer than
+        what was rendered for them, and Compose refuses files whose variables are not all set."""
+        label = f"label=com.docker.compose.project={self.project}"
+        listing = ["docker", "ps", "--quiet", "--filter", label]
+        return bool(subprocess.run(listing, capture_output=True, text=True, timeout=60, check=True).stdout.strip())
+
     def remove_half_recreated(self) -> list[str]:
         """Remove what an interrupted `up` left behind; return the names.
 

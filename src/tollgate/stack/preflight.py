@@ -42,8 +42,7 @@ def check_host(compose: Compose, settings: Settings) -> None:
         short.append(f"expected {DISK_GIB:.0f} GiB of free disk for images and data, found {free:.1f}")
     if (memory := memory_gib()) < MEMORY_GIB:
         short.append(f"expected {MEMORY_GIB:.0f} GiB of memory, found {memory:.1f}")
-    running = compose.rendered and any(row.state == "running" for row in compose.containers())
-    if not running:
+    if not compose.any_running():
         short += [
             f"port {port.number} on {port.host} is in use; set {port.setting} in .env to a free one"
             for port in ports(settings)

@@ -18,7 +18,7 @@ MIN_SECRET_LENGTH = 32
 def environment(site: Site) -> Iterator[Finding]:
     """.env against .env.example: names it lacks, and whether others can read it."""
     if not site.env_file.is_file():
-        yield Finding.warn(".env", "there is none, the defaults apply", "run `make deploy`, which writes it")
+        yield Finding.fail(".env", f"{site.env_file} does not exist", "run `make deploy`, which writes it")
         return
     missing = env.missing_keys(site.env_file.read_text(), site.env_example.read_text())
     if missing:
@@ -71,8 +71,8 @@ def configuration(site: Site) -> Iterator[tuple[Finding, Configuration | None]]:
         loaded = load(site)
     except InputError as error:
         for problem in error.problems:
-            message = f"{problem.file}:{problem.line}: {problem.path}: {problem.message}"
-            yield Finding.fail("configuration", message, problem.hint), None
+            said, _, _ = str(problem).removeprefix("error: ").partition("\nhint:")
+            yield Finding.fail("configuration", said, problem.hint), None
         return
     yield (
         Finding.ok("configuration", f"{len(loaded.catalogue.models)} model(s), {len(loaded.tenants)} tenant(s)"),

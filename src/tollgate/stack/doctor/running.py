@@ -22,7 +22,11 @@ def examine(site: Site, configuration: Configuration) -> Iterator[Finding]:
     if engine_version() is None:
         yield Finding.skip("containers", "no engine answers")
         return
-    deployed = compose.rendered and bool(compose.containers())
+    try:
+        deployed = compose.rendered and bool(compose.containers())
+    except TollgateError as error:
+        yield Finding.fail("containers", error.message, "run `make deploy`, which renders everything anew")
+        return
     yield from _ports(compose, configuration, deployed)
     yield from _images(compose)
     if not deployed:
@@ -61,9 +65,9 @@ def _images(compose: Compose) -> Iterator[Finding]:
     if not compose.rendered:
         yield Finding.skip("images", "not resolved yet; run `make deploy`")
         return
-    here = set((ask("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}") or "").split())
     wanted = sorted(set(compose.ask("config", "--images").split()))
-    missing = [image for image in wanted if image.partition("@")[0] not in here]
+    # The engine resolves a name as Compose will: `docker image ls` writes docker.io/library/redis as redis.
+    missing = [image for image in wanted if ask("docker", "image", "inspect", "--format", "{{.Id}}", image) is None]
     if missing:
         yield Finding.fail("images", f"missing: {', '.join(missing)}", "run `make deploy`, which pulls or builds them")
     else:
