@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.litellm.gateway import Gateway, running_gateway
+from tests.contract.litellm.tenants import Tenants
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,8 @@ def gateway(running: Gateway) -> Gateway:
     for team in list(running.client.list_teams()):
         running.client.delete_team(team["team_id"])
     return running
+
+
+@pytest.fixture
+def tenants(gateway: Gateway) -> Tenants:
+    return Tenants(gateway)

@@ -2,78 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from tests.contract.litellm.gateway import Gateway
-from tests.support.eventually import eventually
+from tests.contract.litellm.tenants import ACME, BETA, NONE, Tenants, key_of, wanted
 from tollgate.config.secret import Secret
-from tollgate.config.tenants import parse
 from tollgate.errors import TollgateError
 from tollgate.litellm import provider as provider_module
 from tollgate.litellm.fields import team_fields
 from tollgate.litellm.provider import Provider
-from tollgate.litellm.state import Key, Limits, State, Team
-from tollgate.reconcile.apply import Outcome, apply
-from tollgate.reconcile.desired import desired, key_hash
-from tollgate.reconcile.diff import diff
+from tollgate.litellm.state import Key, Limits, Team
+from tollgate.reconcile.apply import apply
+from tollgate.reconcile.desired import key_hash
 from tollgate.reconcile.plan import Plan
 
 pytestmark = pytest.mark.docker
-
-ACME = """
-tenant: {id: acme, name: Acme}
-allowed_models: [test-model]
-budget: {daily_limit: 5, monthly_limit: 100}
-rate_limits: {requests_per_minute: 60, tokens_per_minute: 1000000}
-"""
-BETA = "tenant: {id: beta}"
-NONE = State()
-
-
-def key_of(tenant: str) -> Secret:
-    return Secret(f"sk-{tenant}-0123456789abcdef0123456789abcdef")
-
-
-def wanted(*files: str) -> State:
-    tenants = [parse(text, Path("tenants/x.yaml")) for text in files]
-    return desired(tenants, {tenant.id: key_of(tenant.id) for tenant in tenants})
-
-
-@dataclass
-class Tenants:
-    """Plan and apply against the gateway, as the command line does."""
-
-    gateway: Gateway
-    provider: Provider = field(init=False)
-
-    def __post_init__(self) -> None:
-        secrets = [key_of(name) for name in ("acme", "beta", "hasty")]
-        self.provider = Provider(self.gateway.client, {key_hash(secret): secret for secret in secrets})
-
-    def plan(self, state: State, *, allow_delete: bool = False) -> Plan:
-        return diff(state, self.provider.observe(), allow_delete=allow_delete)
-
-    def apply(self, state: State, *, allow_delete: bool = False) -> Outcome:
-        outcome = apply(self.plan(state, allow_delete=allow_delete), self.provider)
-        if outcome.error:
-            raise outcome.error
-        return outcome
-
-    def rows(self) -> list[Any]:
-        """Every team and key as the database has them, times of change and of reset included."""
-        return [
-            self.gateway.sql('SELECT to_jsonb(t) FROM "LiteLLM_TeamTable" t ORDER BY team_id'),
-            self.gateway.sql('SELECT to_jsonb(k) FROM "LiteLLM_VerificationToken" k ORDER BY token'),
-        ]
-
-
-@pytest.fixture
-def tenants(gateway: Gateway) -> Tenants:
-    return Tenants(gateway)
 
 
 def test_a_plan_after_an_apply_is_empty(tenants: Tenants) -> None:
@@ -182,98 +128,6 @@ def test_a_change_made_by_hand_is_planned_back(tenants: Tenants, gateway: Gatewa
     }
     tenants.apply(state)
     assert tenants.provider.observe() == state
-
-
-# ---- spend and windows
-
-
-def test_spend_and_windows_outlive_every_update(tenants: Tenants, gateway: Gateway) -> None:
-    tenants.apply(wanted(ACME))
-    for _ in range(3):
-        assert gateway.ask(key_of("acme")).status_code == 200
-    spent = eventually(lambda: written(gateway), within=60, every=0.5)
-    # A time LiteLLM would not choose, so that a budget sent again, which moves its reset, cannot pass unseen.
-    resets = gateway.sql(
-        """UPDATE "LiteLLM_TeamTable"
-              SET budget_reset_at = date_trunc('second', now()) + interval '3 hours',
-                  budget_limits = jsonb_set(budget_limits, '{0,reset_at}', to_jsonb(now() + interval '3 hours'))
-            WHERE team_id = 'acme' RETURNING budget_reset_at, budget_limits->0->>'reset_at'"""
-    )
-
-    tenants.apply(wanted(ACME.replace("minute: 60", "minute: 61").replace("monthly_limit: 100", "monthly_limit: 200")))
-    assert (written(gateway), reset_times(gateway)) == (spent, resets)
-
-    # Less than what is spent: were the spend forgotten anywhere, this would pass.
-    tenants.apply(wanted(ACME.replace("daily_limit: 5", "daily_limit: 0.0001")))
-    refused = gateway.ask(key_of("acme"))
-    assert (refused.status_code, refused.json()["error"]["type"]) == (429, "budget_exceeded")
-    assert written(gateway) == spent
-
-
-def written(gateway: Gateway) -> tuple[float, float, float] | None:
-    """What team, key and day have spent according to the database, once all three calls are in."""
-    spent = gateway.sql(
-        """SELECT (SELECT spend FROM "LiteLLM_TeamTable" WHERE team_id = 'acme'),
-                  (SELECT spend FROM "LiteLLM_VerificationToken" WHERE team_id = 'acme'),
-                  (SELECT sum(spend) FROM "LiteLLM_BudgetWindowSpend" WHERE entity_id = 'acme'),
-                  (SELECT count(*) FROM "LiteLLM_SpendLogs" WHERE team_id = 'acme')"""
-    )
-    team, key, window, logged = spent[0]
-    return (team, key, window) if logged == 3 and window and team == pytest.approx(window) else None
-
-
-def reset_times(gateway: Gateway) -> Any:
-    return gateway.sql(
-        """SELECT budget_reset_at, budget_limits->0->>'reset_at' FROM "LiteLLM_TeamTable" WHERE team_id = 'acme'"""
-    )
-
-
-# ---- removal
-
-
-def test_a_removed_tenant_is_refused_and_comes_back_with_its_file(tenants: Tenants, gateway: Gateway) -> None:
-    tenants.apply(wanted(ACME))
-    assert gateway.ask(key_of("acme")).status_code == 200
-
-    tenants.apply(NONE)
-    assert gateway.ask(key_of("acme")).status_code == 401
-    assert tenants.plan(NONE).empty
-
-    tenants.apply(wanted(ACME))
-    assert gateway.ask(key_of("acme")).status_code == 200
-    assert tenants.plan(wanted(ACME)).empty
-
-
-def test_a_deleted_tenant_is_gone_and_its_ledger_stays(tenants: Tenants, gateway: Gateway) -> None:
-    tenants.apply(wanted(ACME))
-    gateway.ask(key_of("acme"))
-    count = "SELECT count(*) FROM \"LiteLLM_SpendLogs\" WHERE team_id = 'acme'"
-    logged = eventually(lambda: gateway.sql(count)[0][0], within=60)
-
-    tenants.apply(NONE, allow_delete=True)
-
-    assert tenants.provider.observe() == NONE
-    assert gateway.ask(key_of("acme")).status_code == 401
-    assert gateway.sql(count)[0][0] == logged
-
-
-# ---- what a tenant may
-
-
-def test_a_tenants_key_calls_its_models_and_nothing_that_administrates(tenants: Tenants, gateway: Gateway) -> None:
-    tenants.apply(wanted(ACME))
-
-    assert gateway.ask(key_of("acme"), "/v1/chat/completions").status_code == 200
-    assert gateway.ask(key_of("acme"), model="another-model").status_code == 403
-    assert gateway.get(key_of("acme"), "/v1/models").status_code == 200
-    for path in ("/key/info", "/team/list", "/model/info", "/v1/mcp/server", "/spend/logs"):
-        assert gateway.get(key_of("acme"), path).status_code == 403, path
-
-
-def test_requests_per_minute_hold_for_the_team(tenants: Tenants, gateway: Gateway) -> None:
-    tenants.apply(wanted("tenant: {id: hasty}\nrate_limits: {requests_per_minute: 3}"))
-
-    assert [gateway.ask(key_of("hasty")).status_code for _ in range(4)] == [200, 200, 200, 429]
 
 
 # ---- what LiteLLM does not say

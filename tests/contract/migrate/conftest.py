@@ -92,3 +92,17 @@ def hold(job: Job) -> Iterator[psycopg.Connection[Any]]:
     """A second session in the job's database, for a test to hold something with."""
     with job.server.connect(job.database) as connection:
         yield connection
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Any:
+    """Write migrations and return the argument that names their directory."""
+    directory = tmp_path / "migrations"
+
+    def write(**scripts: str) -> str:
+        for name, script in scripts.items():
+            (directory / name).mkdir(parents=True, exist_ok=True)
+            (directory / name / "migration.sql").write_text(script)
+        return f"--migrations={directory}"
+
+    return write

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except psycopg.Error as error:
         lost = Refused(
             f"the database gave up: {str(error).strip().splitlines()[0]}",
-            "what was applied so far stays; run it again once Postgres is healthy (make logs SERVICE=postgres)",
+            "what was applied so far stays; run it again once Postgres is healthy (make logs)",
         )
         print(lost, file=sys.stderr)
     return FAILED

@@ -91,7 +91,7 @@ def connect(target: Target, *, wait_s: float) -> Connection:
             if time.monotonic() >= deadline:
                 raise Refused(
                     f"{target}: Postgres did not answer within {wait_s:g} s: {reason}",
-                    "see its log: make logs SERVICE=postgres",
+                    "see its log: make logs",
                 ) from error
         time.sleep(RETRY_EVERY_S)
 
