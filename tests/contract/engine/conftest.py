@@ -13,6 +13,8 @@ from tests.support.engine import CONTRACT, Engine, EngineMachine, machines
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineMachine]:
     with machines(tmp_path_factory.mktemp("engine")) as started:
         with started.postgres.connect() as connection:
+            # not UTC, so that an engine which reads dates in the session's zone is found out
+            connection.execute("ALTER DATABASE contract SET timezone = 'Asia/Tokyo'")
             connection.execute((CONTRACT / "tables.sql").read_text())  # type: ignore[call-overload]  # a file, not a literal
         yield started
 

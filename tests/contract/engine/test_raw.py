@@ -62,10 +62,6 @@ def test_a_timestamp_is_in_utc(engine: Engine, expression: str) -> None:
     assert str(value).endswith("+00:00")
 
 
-def test_the_session_is_in_utc(engine: Engine) -> None:
-    assert one(engine, "current_setting('TimeZone')") == ("string", "UTC")
-
-
 def test_litellms_view_check(engine: Engine) -> None:
     """LiteLLM learns with such a query at start which of its views are missing."""
     answer = engine.raw(VIEW_CHECK)

@@ -71,28 +71,14 @@ class Transaction extends Queryable {
   options = { usePhantomQuery: false }
   #released = false
 
-  constructor(client, ended) {
-    super(client)
-    this.ended = ended
-  }
-
-  async performIO(query) {
-    try {
-      return await super.performIO(query)
-    } catch (error) {
-      this.#release(error) // the connection is gone, and the engine may not come back to end this transaction
-      throw error
-    }
-  }
-
   commit = async () => this.#release()
   rollback = async () => this.#release()
 
-  #release(error) {
+  // The engine comes here however its transaction ended; the pool throws a connection away that has broken.
+  #release() {
     if (!this.#released) {
       this.#released = true
-      this.client.release(error)
-      this.ended()
+      this.client.release()
     }
     return ok(undefined)
   }
@@ -102,7 +88,6 @@ export class Adapter extends Queryable {
   #pool
   #schema
   #reserved = []
-  openTransactions = 0
 
   constructor(pool, schema) {
     super(pool)
@@ -126,8 +111,7 @@ export class Adapter extends Queryable {
 
   async startTransaction() {
     const client = this.#reserved.shift() ?? (await this.#pool.connect())
-    this.openTransactions += 1
-    return ok(new Transaction(client, () => (this.openTransactions -= 1)))
+    return ok(new Transaction(client))
   }
 }
 

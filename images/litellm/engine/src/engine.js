@@ -111,13 +111,8 @@ class Engine {
   }
 
   connections() {
-    const { pool, adapter } = this.#parts
-    const { totalCount: open, idleCount: idle, waitingCount: waiting } = pool
-    return { open, idle, busy: open - idle, waiting, transactions: adapter.openTransactions }
-  }
-
-  async close() {
-    await this.#parts.pool.end()
+    const { totalCount: open, idleCount: idle, waitingCount: waiting } = this.#parts.pool
+    return { open, idle, busy: open - idle, waiting }
   }
 }
 
