@@ -12,7 +12,7 @@ _TOKENS = re.compile(
     r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+"
 )
 _NAMED = re.compile(
-    r"(?i)((?:authorization|x-api-key|api[_-]?key|password|master_key)[\"']?\s*[:=]\s*[\"']?(?:(?:Bearer|Basic)\s+)?)"
+    r"(?i)((?:authorization|x-api-key|api[_-]?key|password|master_key)[\"']?\s*[:=]\s*[\"']?(?:(?:Bearer|Basic)\s+)?+)"
     r"[^\s\"',}]{6,}"
 )
 _BEARER = re.compile(r"(?i)(\bBearer\s+)[A-Za-z0-9._~+/=-]{16,}")

@@ -1,0 +1,86 @@
+"""What has to hold before anything is changed, each shortage with what to do."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tollgate.config.env import Settings, parse
+from tollgate.errors import TollgateError
+from tollgate.stack import preflight
+from tollgate.stack.compose import Compose
+from tollgate.stack.preflight import Port
+
+
+@pytest.fixture
+def busy() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture(autouse=True)
+def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "disk_free_gib", lambda: 100.0)
+    monkeypatch.setattr(preflight, "memory_gib", lambda: 16.0)
+
+
+@pytest.fixture
+def compose(monkeypatch: pytest.MonkeyPatch) -> Compose:
+    """Of a project of which nothing runs."""
+    monkeypatch.setattr(Compose, "any_running", lambda _: False)
+    return Compose("tollgate-test", (), Path("compose.env"))
+
+
+def settings(**ports: int) -> Settings:
+    chosen = {"GATEWAY_PORT": 0, "ADMIN_PORT": 0, "GRAFANA_PORT": 0, "PROMETHEUS_PORT": 0} | ports
+    lines = "".join(f"{name}={value}\n" for name, value in chosen.items())
+    return parse(f"GATEWAY_BIND=127.0.0.1\n{lines}", Path(".env"))
+
+
+@pytest.mark.parametrize("name", ["GATEWAY_PORT", "ADMIN_PORT", "GRAFANA_PORT", "PROMETHEUS_PORT"])
+def test_a_busy_port_is_named_with_the_setting_that_moves_it(compose: Compose, busy: int, name: str) -> None:
+    with pytest.raises(TollgateError, match=rf"port {busy} on 127\.0\.0\.1 is in use; set {name} in \.env"):
+        preflight.check_host(compose, settings(**{name: busy}))
+
+
+def test_port_0_is_always_free(compose: Compose) -> None:
+    preflight.check_host(compose, settings())
+
+
+def test_ports_of_a_running_deployment_are_its_own(
+    compose: Compose, busy: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Compose, "any_running", lambda _: True)
+    preflight.check_host(compose, settings(GATEWAY_PORT=busy))
+
+
+def test_all_shortages_are_told_at_once(compose: Compose, busy: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "disk_free_gib", lambda: 1.5)
+    monkeypatch.setattr(preflight, "memory_gib", lambda: 2.0)
+    with pytest.raises(TollgateError) as refused:
+        preflight.check_host(compose, settings(GATEWAY_PORT=busy))
+    for part in ("free disk for images and data, found 1.5", "GiB of memory, found 2.0", f"port {busy}"):
+        assert part in refused.value.message
+
+
+def test_a_port_that_was_just_closed_is_free(busy: int) -> None:
+    assert not preflight.is_free(Port("GATEWAY_PORT", "127.0.0.1", busy))
+    with socket.create_connection(("127.0.0.1", busy)):
+        pass
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        number = server.getsockname()[1]
+    assert preflight.is_free(Port("GATEWAY_PORT", "127.0.0.1", number))
+
+
+def test_an_address_that_is_not_this_machines_is_not_free() -> None:
+    assert not preflight.is_free(Port("GATEWAY_PORT", "192.0.2.1", 0))
+
+
+def test_memory_is_read_in_gib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemFree:  1024 kB\nMemTotal:       8388608 kB\n")
+    assert preflight.memory_gib(meminfo) == 8.0
