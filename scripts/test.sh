@@ -12,6 +12,8 @@ main() {
 	local started=$SECONDS
 	echo "==> static checks, unit and golden tests"
 	scripts/check.sh
+	echo "==> Docker and the images, as make deploy would have them"
+	.venv/bin/tollgate images
 	echo "==> tests with containers"
 	.venv/bin/python -m pytest -m docker --durations=15 "$@"
 	echo "==> all tests: $((SECONDS - started)) s"

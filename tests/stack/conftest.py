@@ -17,6 +17,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "tests/stack" in str(item.path):
             item.add_marker(pytest.mark.docker)
             item.add_marker(pytest.mark.stack)
+    # It takes containers down: what only reads comes before it.
+    items.sort(key=lambda item: item.path.name == "test_lifecycle.py")
 
 
 @pytest.fixture(scope="session")

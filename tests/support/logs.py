@@ -6,7 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Mapping
 
-from tollgate.stack.compose import Compose
+from tollgate.stack.compose import Compose, plain
 
 # `[emerg]` and `[alert]` are nginx's, FATAL and PANIC Postgres', the rest Python's, Node's and Go's.
 TROUBLE = re.compile(
@@ -14,16 +14,23 @@ TROUBLE = re.compile(
 )
 
 
+# LiteLLM logs a refused credential as an exception with its stack. That is an ordinary answer and not a crash.
+REFUSALS = re.compile(
+    r"No api key passed in|Key not found in database|Invalid proxy server token|token_not_found_in_db"
+    r"|LiteLLM Virtual Key expected|Only proxy admin can be used|is not allowed to call this route"
+)
+
+
 def since(compose: Compose, moment: str) -> list[str]:
     """Lines logged after `moment` (RFC 3339), each with its container's name in front."""
     command = compose.argv("logs", "--no-color", "--since", moment)
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=120, check=True)
-    return done.stdout.splitlines()
+    return plain(done.stdout).splitlines()
 
 
 def trouble(lines: Iterable[str], allowed: Iterable[str] = ()) -> list[str]:
     """Lines that tell of a crash; `allowed` are regular expressions for what a test provokes on purpose."""
-    patterns = [re.compile(pattern) for pattern in allowed]
+    patterns = [REFUSALS, *(re.compile(pattern) for pattern in allowed)]
     return [line for line in lines if TROUBLE.search(line) and not any(pattern.search(line) for pattern in patterns)]
 
 

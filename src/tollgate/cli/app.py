@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tollgate import __version__
-from tollgate.cli import basic, deploy, doctor, lifecycle, plan
+from tollgate.cli import basic, crash, deploy, doctor, images, lifecycle, plan
 from tollgate.site import Site
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     help="A production LLM gateway for teams that use Claude Code.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,  # bugs go to var/logs, see __main__
+    pretty_exceptions_enable=False,  # bugs go to var/logs, see crash.py
     rich_markup_mode=None,
 )
 
@@ -42,6 +42,7 @@ def main(
     ] = False,
 ) -> None:
     context.obj = Site.here(home)
+    crash.report_to(context.obj.logs_dir)
 
 
 for command in (
@@ -55,6 +56,7 @@ for command in (
     lifecycle.clean,
     doctor.doctor,
     plan.plan,
+    images.images,
     basic.basic,
 ):
     app.command()(command)

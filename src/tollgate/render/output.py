@@ -53,7 +53,7 @@ def write(directory: Path, files: Iterable[Rendered]) -> list[PurePosixPath]:
         target = directory / file.path
         if target.is_file() and target.read_text() == file.text and target.stat().st_mode & 0o777 == file.mode:
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_readable(directory, target.parent)
         temporary = target.with_name(f".{target.name}.new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, file.mode)
         with os.fdopen(descriptor, "w") as stream:
@@ -62,3 +62,11 @@ def write(directory: Path, files: Iterable[Rendered]) -> list[PurePosixPath]:
         temporary.replace(target)
         changed.append(file.path)
     return changed
+
+
+def _make_readable(top: Path, directory: Path) -> None:
+    """Create it, open below `top`: what is mounted is read by container users the host does not know."""
+    directory.mkdir(parents=True, exist_ok=True)
+    while directory != top and directory != directory.parent:
+        directory.chmod(0o755)
+        directory = directory.parent

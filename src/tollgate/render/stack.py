@@ -13,6 +13,7 @@ REPLICA_ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
     "HOME": "/tmp",  # noqa: S108  the only place a read-only container may write
+    "CONFIG_FILE_PATH": "/etc/litellm/config.yaml",
     "POSTGRES_HOST": "postgres",
     "POSTGRES_PORT": "5432",
     "POSTGRES_USER": "litellm",
@@ -31,8 +32,6 @@ REPLICA_ENVIRONMENT = {
     "NO_REDOC": "True",
     "NO_OPENAPI": "True",
     "DISABLE_ADMIN_UI": "True",
-    # One process a replica: a second worker costs 430 MB and hides behind the same health check.
-    "NUM_WORKERS": "1",
 }
 
 
@@ -40,16 +39,21 @@ REPLICA_ENVIRONMENT = {
 REPLICA_CODE = ("replica",)
 
 
+# Directory below var/rendered, and what of the checkout it is a copy of.
+MOUNTED = {"redis": "config/redis", "initdb": "config/postgres/initdb.d", "dashboards": "grafana/dashboards"}
+
+
 def replica_names(count: int) -> list[str]:
     return [f"litellm-{number}" for number in range(1, count + 1)]
 
 
-def render_replicas(root: Path, count: int) -> Rendered:
-    """compose/replicas.yaml: one service a replica."""
+def render_replicas(root: Path, count: int, pool: int) -> Rendered:
+    """compose/replicas.yaml: one service a replica, each with `pool` database connections."""
+    environment = REPLICA_ENVIRONMENT | {"POSTGRES_POOL": str(pool)}
     text = fill(
         root / "compose" / "replicas.yaml.j2",
         replicas=replica_names(count),
-        environment=sorted(REPLICA_ENVIRONMENT.items()),
+        environment=sorted(environment.items()),
     )
     return Rendered(PurePosixPath("compose/replicas.yaml"), text)
 
@@ -64,6 +68,20 @@ def render_code(root: Path) -> list[Rendered]:
         Rendered(PurePosixPath("code/tollgate") / path.relative_to(package).as_posix(), path.read_text())
         for path in sources
     ]
+
+
+def render_mounted(root: Path) -> list[Rendered]:
+    """What containers read as it stands in the checkout, copied: its modes there follow somebody's umask."""
+    return [
+        Rendered(PurePosixPath(name) / path.relative_to(root / source).as_posix(), path.read_text(), _mode(path))
+        for name, source in MOUNTED.items()
+        for path in sorted((root / source).rglob("*"))
+        if path.is_file()
+    ]
+
+
+def _mode(path: Path) -> int:
+    return 0o755 if path.stat().st_mode & 0o100 else 0o644
 
 
 def render_compose_env(values: Mapping[str, str], images: Mapping[str, str], hashes: Mapping[str, str]) -> Rendered:

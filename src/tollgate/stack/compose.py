@@ -16,6 +16,7 @@ from tollgate.stack.progress import Progress
 
 MIGRATE = "migrate"
 DATABASES = ("postgres", "redis")
+TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 HALF_RECREATED = re.compile(r"[0-9a-f]{12}_")
 
 
@@ -148,7 +149,12 @@ class Compose:
         """The last log lines of a service, without Compose's prefix; empty where there is no container."""
         command = self.argv("logs", "--no-color", "--no-log-prefix", "--tail", str(lines), service)
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60)
-        return [line for line in done.stdout.splitlines() if line.strip()]
+        return [line for line in plain(done.stdout).splitlines() if line.strip()]
+
+
+def plain(text: str) -> str:
+    """Without terminal codes: Compose 2.26 puts "erase line" before each log line even with --no-color."""
+    return TERMINAL_CODES.sub("", text)
 
 
 def _json_lines(text: str) -> Sequence[dict[str, str]]:

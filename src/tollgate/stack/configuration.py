@@ -12,7 +12,7 @@ from tollgate.config.load import Configuration
 from tollgate.config.load import load as load_files
 from tollgate.site import Site
 
-__all__ = ["Configuration", "ensure_env", "left_out", "load", "project"]
+__all__ = ["Configuration", "ensure_env", "left_out", "load", "overrides", "project", "settings"]
 
 
 def load(site: Site) -> Configuration:
@@ -21,7 +21,14 @@ def load(site: Site) -> Configuration:
     A setting in the process environment wins over .env (`IMAGE_SOURCE=local make deploy`); provider keys do not,
     because a key in somebody's shell is not yet a decision to spend it for everyone.
     """
-    return load_files(site, _overrides())
+    return load_files(site, overrides())
+
+
+def settings(site: Site) -> Settings:
+    """.env alone, or its defaults where there is none yet; for commands that need nothing else."""
+    if site.env_file.is_file():
+        return env.load(site.env_file, overrides())
+    return env.parse("", site.env_file, overrides())
 
 
 def left_out(catalogue: Catalogue) -> list[str]:
@@ -34,8 +41,7 @@ def left_out(catalogue: Catalogue) -> list[str]:
 
 def project(site: Site) -> str:
     """The Compose project of this deployment, for commands that need no more."""
-    settings = env.load(site.env_file, _overrides()) if site.env_file.is_file() else Settings()
-    return settings.compose_project_name
+    return settings(site).compose_project_name
 
 
 def ensure_env(site: Site) -> bool:
@@ -52,6 +58,7 @@ def ensure_env(site: Site) -> bool:
     return True
 
 
-def _overrides() -> dict[str, str]:
+def overrides() -> dict[str, str]:
+    """Settings given in the process environment; see `load`."""
     names = {str(field.alias) for field in Settings.model_fields.values()}
     return {name: value for name, value in os.environ.items() if name in names}

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from tollgate import __version__
-from tollgate.render.litellm import max_connections, render_litellm
+from tollgate.render.litellm import max_connections, pool_limit, render_litellm
 from tollgate.render.nginx import render_nginx
 from tollgate.render.observability import render_observability
 from tollgate.render.output import Rendered, digest, write
-from tollgate.render.stack import below, render_code, render_compose_env, render_replicas
+from tollgate.render.stack import below, render_code, render_compose_env, render_mounted, render_replicas
 from tollgate.site import Site
 from tollgate.stack import publish
 from tollgate.stack.configuration import Configuration
@@ -29,14 +29,13 @@ PARTS = {
     "ALERTMANAGER": (("alertmanager",), "alertmanager"),
     "LOKI": (("loki",), ""),
     "ALLOY": (("alloy",), ""),
+    # Grafana itself looks for changed dashboards; only its provisioning needs a new container.
     "GRAFANA": (("grafana",), "grafana"),
-    "POSTGRES": ((), "postgres"),
-    "REDIS": ((), "redis"),
+    "POSTGRES": (("initdb",), "postgres"),
+    "REDIS": (("redis",), "redis"),
     "POSTGRES_EXPORTER": ((), "postgres-exporter"),
     "REDIS_EXPORTER": ((), "redis-exporter"),
 }
-# Files of the checkout that are mounted as they are, by the service they belong to.
-MOUNTED = {"POSTGRES": "config/postgres/initdb.d", "REDIS": "config/redis"}
 
 
 def rendered_files(site: Site, configuration: Configuration, *, grafana: bool) -> list[Rendered]:
@@ -50,7 +49,8 @@ def rendered_files(site: Site, configuration: Configuration, *, grafana: bool) -
             site.root, settings.replicas, settings.compose_project_name, grafana=grafana, webhook=webhook
         ),
         *render_code(site.root),
-        render_replicas(site.root, settings.replicas),
+        *render_mounted(site.root),
+        render_replicas(site.root, settings.replicas, pool_limit(settings.replicas)),
     ]
 
 
@@ -74,7 +74,6 @@ def compose_env(
     settings = configuration.settings
     values = {
         "COMPOSE_PROJECT_NAME": settings.compose_project_name,
-        "TOLLGATE_ROOT": str(site.root),
         "TOLLGATE_RENDERED": str(site.rendered_dir),
         "GATEWAY_BIND": settings.gateway_bind,
         "GATEWAY_PORT": str(settings.gateway_port),
@@ -87,9 +86,7 @@ def compose_env(
     }
     hashes = {}
     for name, (directories, service) in PARTS.items():
-        mounted = site.root / MOUNTED[name] if name in MOUNTED else None
-        own = [*below(files, *directories), *(_as_rendered(mounted) if mounted else [])]
-        hashes[f"{name}_CONFIG_HASH"] = f"{digest(own)}-{publish.digest(secrets, service)}"
+        hashes[f"{name}_CONFIG_HASH"] = f"{digest(below(files, *directories))}-{publish.digest(secrets, service)}"
     # Compose wants every variable filled, also those of services whose profile is off.
     references = {**dict.fromkeys(images.unavailable, "unavailable"), **images.images}
     return render_compose_env(values, references, hashes)
@@ -108,11 +105,6 @@ def images_left_out(images: ImageSet) -> list[str]:
     for name, reason in sorted(images.unavailable.items()):
         names.setdefault(reason, []).append(name.removesuffix("_IMAGE").lower().replace("_", "-"))
     return [f"left out: {', '.join(services)}: {reason}" for reason, services in names.items()]
-
-
-def _as_rendered(directory: Path) -> list[Rendered]:
-    paths = sorted(path for path in directory.rglob("*") if path.is_file())
-    return [Rendered(PurePosixPath(path.relative_to(directory)), path.read_text()) for path in paths]
 
 
 def _publish(site: Site, secrets: Sequence[publish.Published], images: ImageSet) -> list[Path]:

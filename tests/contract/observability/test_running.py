@@ -21,6 +21,7 @@ from tests.support.stack import project_name
 from tollgate.render.dashboards import dashboards
 from tollgate.render.observability import render_observability
 from tollgate.render.output import write
+from tollgate.render.stack import render_mounted
 from tollgate.stack.compose import Compose
 
 pytestmark = pytest.mark.docker
@@ -60,7 +61,7 @@ def compose_env(rendered: Path, images: Mapping[str, str]) -> str:
     """Every variable that the Compose files mention; images of services that are not started need no real name."""
     names = set(re.findall(r"\$\{(\w+)", "".join(file.read_text() for file in FILES)))
     values = {name: "unused" if name.endswith("_IMAGE") else "0" for name in names}
-    values |= {"TOLLGATE_ROOT": str(ROOT), "TOLLGATE_RENDERED": str(rendered), "GATEWAY_BIND": "127.0.0.1"}
+    values |= {"TOLLGATE_RENDERED": str(rendered), "GATEWAY_BIND": "127.0.0.1"}
     values |= {"POSTGRES_MAX_CONNECTIONS": "50", **images}
     return "".join(f"{name}='{value}'\n" for name, value in sorted(values.items()))
 
@@ -75,7 +76,7 @@ def watchers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
             parent.chmod(0o711)  # the containers' users must reach what is mounted from here
     wanted = {f"{name.replace('-', '_').upper()}_IMAGE" for name in (*STARTED, *UNWATCHED)}
     images = available(wanted)
-    write(home, render_observability(ROOT, 3, "tollgate", webhook=True))
+    write(home, [*render_observability(ROOT, 3, "tollgate", webhook=True), *render_mounted(ROOT)])
     publish(home / "secrets")
     (home / "compose.env").write_text(compose_env(home, images))
     compose = Compose(project_name("-watchers"), FILES, home / "compose.env")

@@ -14,6 +14,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 SECRETS = Path("/run/secrets")
+SERVER = "tollgate.services.replica.server"
+# Seconds a request waits for a free database connection; LiteLLM's own default.
+POOL_TIMEOUT = 60
 
 
 def environment(secrets: Path, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -34,7 +37,8 @@ def environment(secrets: Path, inherited: Mapping[str, str]) -> dict[str, str]:
     if "POSTGRES_HOST" in inherited:
         host, port, database, user = (inherited[f"POSTGRES_{part}"] for part in ("HOST", "PORT", "DB", "USER"))
         password = quote(read("postgres_password"), safe="")
-        environ["DATABASE_URL"] = f"postgresql://{user}:{password}@{host}:{port}/{database}"
+        pool = f"connection_limit={inherited['POSTGRES_POOL']}&pool_timeout={POOL_TIMEOUT}"
+        environ["DATABASE_URL"] = f"postgresql://{user}:{password}@{host}:{port}/{database}?{pool}"
         environ["REDIS_PASSWORD"] = read("redis_password")
         environ["LITELLM_SALT_KEY"] = read("salt_key")
     return environ
@@ -48,7 +52,7 @@ def main() -> None:
         print(f"error: replica cannot start: {error}", file=sys.stderr)
         print("hint:  run `make deploy`, which writes every secret and setting a replica needs", file=sys.stderr)
         sys.exit(1)
-    os.execvpe("litellm", ["litellm", *sys.argv[1:]], environ)  # noqa: S606  replaces this process; no shell
+    os.execve(sys.executable, [sys.executable, "-m", SERVER], environ)  # noqa: S606  no shell
 
 
 if __name__ == "__main__":
