@@ -53,7 +53,7 @@ bench-deploy: bootstrap-dev ## measure cold deploy, warm start and no-op deploy,
 	@$(PYTHON) -m tests.bench.deploy
 
 lock: bootstrap-dev ## resolve every lock file anew, with hashes
-	@scripts/lock.sh
+	@scripts/lock.sh $(ARGS)
 
 ##@ Set-up
 bootstrap: ## make .venv from the lock file (every target does this first)

@@ -5,55 +5,60 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 die() {
-	printf 'error: %s\nhint:  %s\n' "$1" "$2" >&2
-	exit 1
+    printf 'error: %s\nhint:  %s\n' "$1" "$2" >&2
+    exit 1
 }
 
 as_root() {
-	if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
 # The first Python of at least 3.11; Debian 12 and 13 and Ubuntu 24.04 have it as python3.
 find_python() {
-	local candidate
-	for candidate in python3 python3.13 python3.12 python3.11; do
-		if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-			command -v "$candidate"
-			return
-		fi
-	done
-	die "expected Python 3.11 or newer, found $(python3 --version 2>&1 || echo none)" \
-		"install python3.11 or newer (on Ubuntu 22.04: apt-get install python3.11 python3.11-venv)"
+    local candidate
+    for candidate in python3 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    die "expected Python 3.11 or newer, found $(python3 --version 2>&1 || echo none)" \
+        "install python3.11 or newer (on Ubuntu 22.04: apt-get install python3.11 python3.11-venv)"
 }
 
 # Debian and Ubuntu package the venv module apart from Python.
 ensure_venv_module() {
-	"$1" -c 'import ensurepip, venv' 2>/dev/null && return
-	local package
-	package="$("$1" -c 'import sys; print(f"python3.{sys.version_info.minor}-venv")')"
-	echo "installing $package (Python's venv module is missing)"
-	as_root apt-get update -qq
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null ||
-		die "could not install $package" "install it by hand, then run the command again"
+    "$1" -c 'import ensurepip, venv' 2>/dev/null && return
+    local package
+    package="$("$1" -c 'import sys; print(f"python3.{sys.version_info.minor}-venv")')"
+    echo "installing $package (Python's venv module is missing)"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null \
+        || die "could not install $package" "install it by hand, then run the command again"
+}
+
+# What an environment made from this lock would be stamped with.
+stamp_for() {
+    echo "$1 $(cat requirements.lock "$1" pyproject.toml | sha256sum | cut -d' ' -f1)"
 }
 
 main() {
-	local lock=requirements.lock stamp wanted python
-	[ "${1:-}" = --dev ] && lock=requirements-dev.lock
-	stamp=.venv/.installed
-	wanted="$(cat requirements.lock "$lock" pyproject.toml | sha256sum | cut -d' ' -f1) $lock"
-	# A development environment has everything the plain one has.
-	if [ -f "$stamp" ] && { [ "$(cat "$stamp")" = "$wanted" ] || [ "$(cat "$stamp")" = "$(cat requirements.lock requirements-dev.lock pyproject.toml | sha256sum | cut -d' ' -f1) requirements-dev.lock" ]; }; then
-		return
-	fi
-	python="$(find_python)"
-	ensure_venv_module "$python"
-	echo "making .venv from $lock ($("$python" --version))"
-	[ -x .venv/bin/python ] || "$python" -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$lock" ||
-		die "pip could not install $lock" "look at pip's message above; behind a proxy set PIP_INDEX_URL, PIP_CERT or HTTPS_PROXY"
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	echo "$wanted" >"$stamp"
+    local lock=requirements.lock stamp=.venv/.installed found='' python
+    [ "${1:-}" = --dev ] && lock=requirements-dev.lock
+    [ -f "$stamp" ] && found="$(cat "$stamp")"
+    # A development environment has everything the plain one has.
+    if [ "$found" = "$(stamp_for "$lock")" ] || [ "$found" = "$(stamp_for requirements-dev.lock)" ]; then
+        return
+    fi
+    python="$(find_python)"
+    ensure_venv_module "$python"
+    echo "making .venv from $lock ($("$python" --version))"
+    [ -x .venv/bin/python ] || "$python" -m venv .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$lock" \
+        || die "pip could not install $lock" \
+            "look at pip's message above; behind a proxy set PIP_INDEX_URL, PIP_CERT or HTTPS_PROXY"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+    stamp_for "$lock" >"$stamp"
 }
 
 main "$@"

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 usage() {
-	cat <<'TEXT'
+    cat <<'TEXT'
 usage: scripts/deploy.sh COMMAND [ARGUMENTS]
 
   start      deploy, or go on from where an earlier deploy stopped
@@ -16,25 +16,25 @@ TEXT
 }
 
 main() {
-	local root command="${1:-}"
-	root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-	[ $# -gt 0 ] && shift
-	case "$command" in
-	start) command=deploy ;;
-	stop | restart | status | logs) ;;
-	clean) [ "${CONFIRM:-}" = yes ] && set -- --yes "$@" ;;
-	-h | --help | help)
-		usage
-		return
-		;;
-	*)
-		usage >&2
-		printf 'error: expected a command, found "%s"\n' "$command" >&2
-		return 1
-		;;
-	esac
-	"$root/scripts/bootstrap.sh"
-	exec "$root/.venv/bin/tollgate" "$command" "$@"
+    local root command="${1:-}"
+    root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+    [ $# -gt 0 ] && shift
+    case "$command" in
+        start) command=deploy ;;
+        stop | restart | status | logs) ;;
+        clean) [ "${CONFIRM:-}" = yes ] && set -- --yes "$@" ;;
+        -h | --help | help)
+            usage
+            return
+            ;;
+        *)
+            usage >&2
+            printf 'error: expected a command, found "%s"\n' "$command" >&2
+            return 1
+            ;;
+    esac
+    "$root/scripts/bootstrap.sh"
+    exec "$root/.venv/bin/tollgate" "$command" "$@"
 }
 
 main "$@"

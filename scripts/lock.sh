@@ -1,20 +1,24 @@
 #!/usr/bin/env bash
-# Resolves every lock file anew, with hashes and without download addresses.
+# Resolves every lock file anew, with hashes and without download addresses. `make lock ARGS=--upgrade` takes newer ones.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 compile() {
-	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url "$@"
+    uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url "$@"
 }
 
 main() {
-	compile pyproject.toml --output-file requirements.lock "$@"
-	compile pyproject.toml --extra dev --constraints requirements.lock --output-file requirements-dev.lock "$@"
-	compile images/tollgate/requirements.in --output-file images/tollgate/requirements.lock "$@"
-	# LiteLLM pins two packages that are not published everywhere; overrides.txt says which and why.
-	compile images/litellm/requirements.in --override images/litellm/overrides.txt \
-		--output-file images/litellm/requirements.lock "$@"
+    export PATH="$PWD/.venv/bin:$PATH"
+    compile pyproject.toml --output-file requirements.lock "$@"
+    compile pyproject.toml --extra dev --constraints requirements.lock --output-file requirements-dev.lock "$@"
+    compile images/tollgate/requirements.in --python-version 3.13 --no-annotate \
+        --output-file images/tollgate/requirements.lock "$@"
+    if command -v npm >/dev/null; then
+        images/litellm/lock.sh "$@"
+    else
+        echo "npm is not installed: images/litellm/ stays as it is" >&2
+    fi
 }
 
 main "$@"

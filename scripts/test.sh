@@ -6,17 +6,17 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 main() {
-	# Testcontainers' own reaper image can only come from a registry; each fixture removes what it started.
-	export TESTCONTAINERS_RYUK_DISABLED=true
-	export PYTHONDONTWRITEBYTECODE=1
-	local started=$SECONDS
-	echo "==> static checks, unit and golden tests"
-	scripts/check.sh
-	echo "==> Docker and the images, as make deploy would have them"
-	.venv/bin/tollgate images
-	echo "==> tests with containers"
-	.venv/bin/python -m pytest -m docker --durations=15 "$@"
-	echo "==> all tests: $((SECONDS - started)) s"
+    # Testcontainers' own reaper image can only come from a registry; each fixture removes what it started.
+    export TESTCONTAINERS_RYUK_DISABLED=true
+    export PYTHONDONTWRITEBYTECODE=1
+    local started=$SECONDS
+    echo "==> static checks, unit and golden tests"
+    scripts/check.sh
+    echo "==> Docker and the images, as make deploy would have them"
+    .venv/bin/tollgate images
+    echo "==> tests with containers"
+    .venv/bin/python -m pytest -m docker --durations=15 "$@"
+    echo "==> all tests: $((SECONDS - started)) s"
 }
 
 main "$@"
