@@ -1,0 +1,165 @@
+"""The Compose side of what is rendered: replicas, code, and compose.env against the variables the files use."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.support.images import REGISTRY_ONLY, stand_ins
+from tests.support.site import new_home
+from tollgate.render import stack as render_stack
+from tollgate.render.output import Rendered, digest
+from tollgate.render.stack import below, render_code, render_compose_env, render_mounted, render_replicas, replica_names
+from tollgate.site import Site
+from tollgate.stack import configuration, publish, rendering, secrets
+
+ROOT = Site.here().root
+# What .env of the compose command itself sets, not a value in a file.
+COMPOSES_OWN = {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"}
+FILES = ("compose.yaml", "observability.yaml", "replicas.yaml.j2")
+
+
+def used_variables(text: str) -> set[str]:
+    """Names in ${NAME} and ${NAME:?message}, but not in $${...}, which is for a container's shell."""
+    return set(re.findall(r"(?<!\$)\$\{([A-Z][A-Z0-9_]*)", text))
+
+
+def names(rendered: Rendered) -> dict[str, str]:
+    lines = [line for line in rendered.text.splitlines() if not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    made = new_home(tmp_path / "home")
+    secrets.ensure(made)
+    return made
+
+
+def compose_env(site: Site, *, watchers: bool = True) -> Rendered:
+    loaded = configuration.load(site)
+    files = rendering.rendered_files(site, loaded, grafana=watchers)
+    published = publish.published(site, loaded.settings)
+    return rendering.compose_env(site, loaded, stand_ins(watchers=watchers), files, published)
+
+
+@pytest.mark.parametrize("count", [1, 3, 32])
+def test_there_is_one_service_a_replica(count: int) -> None:
+    services: dict[str, Any] = YAML(typ="safe").load(render_replicas(ROOT, count, 10).text)["services"]
+    assert list(services) == replica_names(count)
+    for name, service in services.items():
+        assert service["hostname"] == name
+        assert service["environment"]["TOLLGATE_REPLICA"] == name
+        assert all(isinstance(value, str) for value in service["environment"].values()), "YAML must not read a 5432"
+
+
+def test_replicas_differ_in_their_names_only() -> None:
+    services: dict[str, Any] = YAML(typ="safe").load(render_replicas(ROOT, 2, 10).text)["services"]
+    first, second = (repr(service).replace(name, "X") for name, service in services.items())
+    assert first == second
+
+
+def test_each_replica_has_its_share_of_the_databases_connections() -> None:
+    services: dict[str, Any] = YAML(typ="safe").load(render_replicas(ROOT, 2, 7).text)["services"]
+    assert {service["environment"]["POSTGRES_POOL"] for service in services.values()} == {"7"}
+
+
+def test_no_secret_and_no_provider_key_is_in_a_replicas_environment() -> None:
+    assert not [name for name in render_stack.REPLICA_ENVIRONMENT if re.search("PASSWORD|SECRET|_KEY|DATABASE", name)]
+
+
+def test_only_the_replicas_own_programs_are_copied() -> None:
+    """Any change in them restarts every replica, so the embedded provider and the rest must not be among them."""
+    paths = {str(file.path) for file in render_code(ROOT)}
+    assert paths == {
+        "code/tollgate/__init__.py",
+        "code/tollgate/services/__init__.py",
+        "code/tollgate/services/replica/__init__.py",
+        "code/tollgate/services/replica/__main__.py",
+        "code/tollgate/services/replica/server.py",
+    }
+    assert all(file.text == (ROOT / "src" / file.path.relative_to("code")).read_text() for file in render_code(ROOT))
+
+
+def test_every_variable_of_the_compose_files_is_in_compose_env_and_no_other(site: Site) -> None:
+    used = set().union(*(used_variables((ROOT / "compose" / name).read_text()) for name in FILES))
+    assert set(names(compose_env(site))) == used | COMPOSES_OWN
+
+
+def test_twin_a_variable_that_nothing_fills_would_be_seen() -> None:
+    assert used_variables("a: ${NEW_IMAGE:?run make deploy} b: ${PORT}:1 c: $${SHELL} d: $$(cat x)") == {
+        "NEW_IMAGE",
+        "PORT",
+    }
+
+
+def test_compose_env_holds_no_secret(site: Site) -> None:
+    text = compose_env(site).text
+    assert not [spec.name for spec in secrets.GENERATED if secrets.read(site, spec.name).reveal() in text]
+
+
+def test_the_profile_and_the_images_of_the_watchers_come_together(site: Site) -> None:
+    with_them, without = names(compose_env(site)), names(compose_env(site, watchers=False))
+    assert with_them["COMPOSE_PROFILES"] == "'grafana'"
+    assert without["COMPOSE_PROFILES"] == "''"
+    assert {without[name] for name in REGISTRY_ONLY} == {"'unavailable'"}, "Compose wants every variable filled"
+
+
+def test_the_same_configuration_gives_the_same_bytes(site: Site) -> None:
+    assert compose_env(site).text == compose_env(site).text
+
+
+def hashes(site: Site) -> dict[str, str]:
+    return {name: value for name, value in names(compose_env(site)).items() if name.endswith("_CONFIG_HASH")}
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {name.removesuffix("_CONFIG_HASH") for name in before if before[name] != after[name]}
+
+
+def test_a_changed_secret_changes_the_hash_of_those_who_read_it(site: Site) -> None:
+    before = hashes(site)
+    (site.secrets_dir / "redis_password").write_text("another-one-of-forty-three-random-characters\n")
+    assert changed(before, hashes(site)) == {"REDIS", "LITELLM", "REDIS_EXPORTER"}
+
+
+def test_a_changed_limit_of_nginx_changes_nginx_alone(site: Site) -> None:
+    before = hashes(site)
+    file = site.gateway_file
+    file.write_text(file.read_text().replace("requests_per_second: 50", "requests_per_second: 51"))
+    assert changed(before, hashes(site)) == {"NGINX"}
+
+
+def test_a_provider_key_changes_the_replicas(site: Site) -> None:
+    before = hashes(site)
+    with site.env_file.open("a") as stream:
+        stream.write("ANTHROPIC_API_KEY=sk-ant-0123\n")
+    assert changed(before, hashes(site)) == {"LITELLM"}
+
+
+def test_values_are_quoted_so_that_a_path_with_a_space_or_a_dollar_stays_one() -> None:
+    text = render_compose_env({"TOLLGATE_ROOT": "/srv/my $kit"}, {}, {}).text
+    assert text.endswith("TOLLGATE_ROOT='/srv/my $kit'\n")
+
+
+def test_what_is_mounted_is_a_copy_that_containers_can_read_whatever_the_umask(tmp_path: Path) -> None:
+    script = tmp_path / "config" / "postgres" / "initdb.d" / "10.sh"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/bin/sh\n")
+    (tmp_path / "config" / "redis").mkdir()
+    (tmp_path / "config" / "redis" / "redis.conf").write_text("port 6379\n")
+    script.chmod(0o700)
+    (tmp_path / "config" / "redis" / "redis.conf").chmod(0o600)
+    found = {str(file.path): (file.text, file.mode) for file in render_mounted(tmp_path)}
+    assert found == {"redis/redis.conf": ("port 6379\n", 0o644), "initdb/10.sh": ("#!/bin/sh\n", 0o755)}
+
+
+def test_below_takes_whole_directory_names() -> None:
+    files = render_code(ROOT)
+    assert below(files, "code") == files
+    assert below(files, "cod") == []
+    assert digest(below(files, "nginx")) == digest([])

@@ -1,0 +1,151 @@
+"""The replica's entrypoint: secret files in, LiteLLM's environment out, and the server in its place."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tollgate.services.replica import __main__ as replica
+
+HARD = "p@ss:w/rd?#%&+ é"
+POSTGRES = {"POSTGRES_HOST": "postgres", "POSTGRES_PORT": "5432", "POSTGRES_USER": "litellm", "POSTGRES_DB": "litellm"}
+POSTGRES["POSTGRES_POOL"] = "7"
+FILES = {
+    "master_key": "sk-master",
+    "salt_key": "sk-salt",
+    "postgres_password": HARD,
+    "redis_password": "redis-word",
+    "provider_keys.json": json.dumps({"ANTHROPIC_API_KEY": "sk-ant-1"}),
+}
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    for name, value in FILES.items():
+        (tmp_path / name).write_text(value + "\n")
+    return tmp_path
+
+
+def test_every_secret_has_the_name_litellm_looks_for(secrets: Path) -> None:
+    environ = replica.environment(secrets, {**POSTGRES, "TZ": "UTC"})
+    assert {name: environ[name] for name in environ if name not in POSTGRES and name != "DATABASE_URL"} == {
+        "TZ": "UTC",
+        "LITELLM_MASTER_KEY": "sk-master",
+        "LITELLM_SALT_KEY": "sk-salt",
+        "REDIS_PASSWORD": "redis-word",
+        "ANTHROPIC_API_KEY": "sk-ant-1",
+    }
+
+
+def test_a_password_with_characters_that_mean_something_in_a_url_survives(secrets: Path) -> None:
+    url = urlsplit(replica.environment(secrets, POSTGRES)["DATABASE_URL"])
+    assert (url.scheme, url.hostname, url.port, url.path, url.username) == (
+        "postgresql",
+        "postgres",
+        5432,
+        "/litellm",
+        "litellm",
+    )
+    assert unquote(url.password or "") == HARD
+    assert "connection_limit=7" in url.query.split("&")
+
+
+def test_without_a_database_litellm_must_not_look_for_one(secrets: Path) -> None:
+    for name in ("postgres_password", "redis_password", "salt_key"):
+        (secrets / name).unlink()
+    environ = replica.environment(secrets, {"TZ": "UTC"})
+    assert set(environ) == {"TZ", "LITELLM_MASTER_KEY", "ANTHROPIC_API_KEY"}
+
+
+def test_no_provider_key_is_not_an_error(secrets: Path) -> None:
+    (secrets / "provider_keys.json").write_text("{}")
+    assert "ANTHROPIC_API_KEY" not in replica.environment(secrets, POSTGRES)
+
+
+START = """
+from pathlib import Path
+from tollgate.services.replica import __main__ as replica
+replica.SECRETS, replica.SERVER = Path({secrets!r}), "stand_in"
+replica.main()
+"""
+STAND_IN = "import os, sys; print('pid', os.getpid(), 'args', sys.argv[1:], 'master', os.environ['LITELLM_MASTER_KEY'])"
+
+
+@pytest.fixture
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a server that says how it was started."""
+    directory = tmp_path_factory.mktemp("server")
+    (directory / "stand_in.py").write_text(STAND_IN)
+    return directory
+
+
+def run(secrets: Path, program: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """As in the container, but with another directory of secrets and a stand-in for the server. `-S` leaves
+    site-packages out: nothing but the standard library is there."""
+    source = Path(__file__).resolve().parents[2] / "src"
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{source}:{program}", **environment}
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", START.format(secrets=str(secrets))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environ,
+    ) as process:
+        out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess([process.pid], process.returncode, out, err)
+
+
+def test_the_server_takes_the_place_of_the_entrypoint(secrets: Path, program: Path) -> None:
+    """The same process, so that signals reach it; and no secret among its arguments, where `ps` would show it."""
+    done = run(secrets, program, **POSTGRES)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"pid {done.args[0]} args [] master sk-master\n"
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_missing_file_is_named(secrets: Path, program: Path, name: str) -> None:
+    (secrets / name).unlink()
+    done = run(secrets, program, **POSTGRES)
+    assert done.returncode == 1
+    assert "error: replica cannot start: [Errno 2]" in done.stderr
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hint:  run `make deploy`" in done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_an_empty_file_is_named(secrets: Path, program: Path, name: str) -> None:
+    (secrets / name).write_text("\n")
+    done = run(secrets, program, **POSTGRES)
+    assert done.returncode == 1
+    assert f"secret {name} is empty" in done.stderr
+
+
+def test_what_was_read_is_never_shown(secrets: Path, program: Path) -> None:
+    (secrets / "provider_keys.json").write_text('{"ANTHROPIC_API_KEY": "sk-ant-precious')
+    done = run(secrets, program, **POSTGRES)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    for value in ("sk-ant-precious", *FILES.values()):
+        assert value not in done.stdout + done.stderr
+
+
+def test_a_missing_setting_is_named(secrets: Path, program: Path) -> None:
+    done = run(secrets, program, POSTGRES_HOST="postgres")
+    assert done.returncode == 1
+    assert "POSTGRES_PORT" in done.stderr
+
+
+def test_it_imports_nothing_but_the_standard_library() -> None:
+    """It runs with the Python of whatever LiteLLM image is used."""
+    tree = ast.parse(Path(str(replica.__file__)).read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names

@@ -1,0 +1,260 @@
+"""A deploy's order, what it says it changed, and what a failure names. Fakes stand where Docker and LiteLLM would."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.support.images import stand_ins
+from tests.support.site import new_home
+from tollgate.errors import InputError, StepError, TollgateError
+from tollgate.site import Site
+from tollgate.stack import deploy
+from tollgate.stack.compose import Compose
+from tollgate.stack.deploy import STEPS, Deploy
+from tollgate.stack.engine import Engine
+from tollgate.stack.progress import PlainProgress
+from tollgate.stack.tenants import Applied
+
+SERVICES = ["litellm-1", "migrate", "nginx", "postgres", "redis"]
+QUIET = "migrate: done: 0 applied, 220 already there, 0 indexes built, 0.1 s"
+
+
+@dataclass
+class Shown(PlainProgress):
+    """A Display that keeps what it showed."""
+
+    titles: list[str] = field(default_factory=list)
+    results: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        self.titles.append(title)
+        yield
+
+    def done(self, title: str, seconds: float, result: str) -> None:
+        assert seconds >= 0
+        self.results[title] = result
+
+
+@dataclass
+class Host:
+    """What the engine and LiteLLM would do: calls in order, containers that run, and how each part answers."""
+
+    calls: list[str] = field(default_factory=list)
+    containers: dict[str, tuple[str, str]] = field(default_factory=dict)
+    migrated: str = QUIET
+    half_recreated: list[str] = field(default_factory=list)
+    applied: Applied = field(default_factory=lambda: Applied([], []))
+    fail: dict[str, TollgateError] = field(default_factory=dict)
+
+    def call(self, name: str) -> None:
+        self.calls.append(name)
+        if name in self.fail:
+            raise self.fail[name]
+
+    def compose_run(self, _: Compose, step: str, __: object, *arguments: str, hint: str = "") -> str:
+        self.call(f"{step}: {' '.join(arguments)}")
+        if arguments[0] == "up":
+            for name in arguments[4:]:
+                self.containers.setdefault(name, (f"id of {name}", "now"))
+        return self.migrated if step == "schema" else ""
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Host:
+    made = Host()
+
+    def named(name: str, answer: object) -> Callable[..., object]:
+        def does(*_: object, **__: object) -> object:
+            made.call(name)
+            return answer() if callable(answer) else answer
+
+        return does
+
+    monkeypatch.setattr(deploy, "ensure_engine", named("engine", Engine("27.1", "2.29", "0.16")))
+    monkeypatch.setattr(deploy.preflight, "check_host", named("preflight", None))
+    monkeypatch.setattr(deploy, "present", lambda: set(stand_ins().images.values()))
+    monkeypatch.setattr(deploy, "resolve", named("images", stand_ins))
+    monkeypatch.setattr(deploy.rendering.publish, "write", lambda *_: [])
+    monkeypatch.setattr(Compose, "run", lambda *a, **k: made.compose_run(*a, **k))
+    monkeypatch.setattr(Compose, "running", lambda _: dict(made.containers))
+    monkeypatch.setattr(Compose, "services", lambda _: SERVICES)
+    monkeypatch.setattr(Compose, "remove_half_recreated", lambda _: made.half_recreated)
+    monkeypatch.setattr(deploy, "wait_ready", lambda step, _, services, __: made.call(f"wait: {sorted(services)}"))
+    monkeypatch.setattr(deploy.tenants, "apply", named("tenants", lambda: made.applied))
+    monkeypatch.setattr(deploy.first_request, "send", named("request", "200"))
+    return made
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return new_home(tmp_path / "home")
+
+
+def run(site: Site, until: str = "") -> Deploy:
+    made = Deploy(site, Shown())
+    made.run(until)
+    return made
+
+
+def shown(run: Deploy) -> Shown:
+    assert isinstance(run.display, Shown)
+    return run.display
+
+
+def test_the_steps_are_those_of_the_docstring_in_that_order() -> None:
+    documented = re.findall(r"(?:→|:) +(\w+)(?= →|\n|$)|→ (\w+)", deploy.__doc__ or "")
+    assert [first or second for first, second in documented] == list(STEPS)
+
+
+def test_everything_happens_once_and_in_order(host: Host, site: Site) -> None:
+    made = run(site)
+    assert host.calls == [
+        "engine",
+        "preflight",
+        "images",
+        "databases: up --detach --no-deps --quiet-pull postgres redis",
+        "wait: ['postgres', 'redis']",
+        "schema: run --rm -T --no-deps migrate",
+        "services: up --detach --no-deps --quiet-pull litellm-1 nginx postgres redis",
+        "wait: ['litellm-1', 'nginx', 'postgres', 'redis']",
+        "tenants",
+        "request",
+    ]
+    assert shown(made).titles == list(STEPS)
+    assert list(shown(made).results) == list(STEPS)
+
+
+def test_a_second_run_changes_nothing(host: Host, site: Site) -> None:
+    first = run(site).changes
+    assert "generated secrets/redis_password" in first
+    assert "rendered compose.env" in first
+    assert "started nginx" in first
+    second = run(site)
+    assert second.changes == []
+    assert "unchanged" in shown(second).results["services"]
+
+
+@pytest.mark.parametrize("until", STEPS)
+def test_until_ends_after_that_step(host: Host, site: Site, until: str) -> None:
+    made = run(site, until)
+    expected = list(STEPS)[: list(STEPS).index(until) + 1]
+    assert shown(made).titles == expected
+    assert list(made.timings) == expected
+    assert all(seconds >= 0 for seconds in made.timings.values())
+
+
+@pytest.mark.parametrize(
+    ("call", "step"),
+    [
+        ("engine", "engine"),
+        ("preflight", "engine"),
+        ("images", "images"),
+        ("wait: ['postgres', 'redis']", "databases"),
+        ("schema: run --rm -T --no-deps migrate", "schema"),
+        ("tenants", "tenants"),
+        ("request", "request"),
+    ],
+)
+def test_a_failing_step_ends_the_run_there(host: Host, site: Site, call: str, step: str) -> None:
+    host.fail[call] = StepError(step, "broken", "mend it")
+    with pytest.raises(StepError, match=f"{step}: broken"):
+        run(site)
+    assert host.calls[-1] == call
+    host.fail.clear()
+    run(site)
+    assert host.calls[-1] == "request", "run again, it goes on"
+
+
+def test_a_failed_step_has_no_time_and_no_result(host: Host, site: Site) -> None:
+    host.fail["images"] = StepError("images", "broken")
+    made = Deploy(site, Shown())
+    with pytest.raises(StepError):
+        made.run()
+    assert list(made.timings) == ["settings", "configuration", "engine"]
+    assert list(shown(made).results) == ["settings", "configuration", "engine"]
+    assert shown(made).titles[-1] == "images"
+
+
+def test_a_broken_configuration_stops_it_before_anything_is_touched(host: Host, site: Site) -> None:
+    (site.tenants_dir / "broken.yaml").write_text("tenant: {id: broken}\nallowed_modles: []\n")
+    with pytest.raises(InputError, match="allowed_modles"):
+        run(site)
+    assert host.calls == []
+    assert not site.rendered_dir.exists()
+
+
+def test_what_was_restarted_counts_as_a_change(host: Host, site: Site) -> None:
+    run(site)
+    before = dict(host.containers)
+
+    def recreate(_: Compose, step: str, *__: object, **___: object) -> str:
+        if step == "services":
+            host.containers["nginx"] = ("another id", "later")
+        return QUIET
+
+    host.compose_run = recreate  # type: ignore[method-assign]
+    assert run(site).changes == ["started nginx"]
+    assert before["nginx"] != host.containers["nginx"]
+
+
+@pytest.mark.parametrize(
+    ("line", "changes"),
+    [
+        (QUIET, 0),
+        ("migrate: done: 3 applied, 217 already there, 0 indexes built, 9.1 s", 1),
+        ("migrate: done: 0 applied, 220 already there, 2 indexes built, 9.1 s", 1),
+        ("migrate: done: 10 applied, 210 already there, 10 indexes built, 9.1 s", 1),
+    ],
+)
+def test_the_migrate_jobs_last_line_says_whether_the_schema_changed(
+    host: Host, site: Site, line: str, changes: int
+) -> None:
+    run(site)
+    host.migrated = f"migrate: connected\n{line}\n"
+    assert len(run(site).changes) == changes
+
+
+def test_leftovers_of_an_interrupted_run_are_told(host: Host, site: Site) -> None:
+    host.half_recreated = ["2c9fa2626c3a_t-nginx-1"]
+    assert "removed 2c9fa2626c3a_t-nginx-1, left by an interrupted run" in shown(run(site)).said
+
+
+def test_what_is_left_out_is_told(host: Host, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploy, "resolve", lambda *_, **__: stand_ins(watchers=False))
+    made = run(site)
+    said = "\n".join(shown(made).said)
+    assert "left out: alloy, grafana, loki, socket-proxy: registry docker.io cannot be reached" in said
+    assert "left out: gpt-4o-mini" in said
+    kept = (site.rendered_dir / "left-out.txt").read_text()
+    assert "grafana" in kept, "status repeats it"
+    assert "gpt-4o-mini" in kept
+
+
+def test_the_settings_of_the_site_reach_the_engine_and_the_images(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, object] = {}
+
+    def resolve(source: str, *_: object, **keywords: object) -> object:
+        given.update(keywords, source=source)
+        return stand_ins()
+
+    monkeypatch.setattr(deploy, "resolve", resolve)
+    site = new_home(tmp_path / "other", "IMAGE_SOURCE=local", "DEBIAN_MIRROR=http://mirror.example/debian")
+    run(site, "images")
+    assert (given["source"], given["mirror"]) == ("local", "http://mirror.example/debian")
+
+
+def test_changes_are_counted_for_the_line_of_their_step(host: Host, site: Site) -> None:
+    made = Deploy(site, Shown())
+    changes: Collection[str] = ["one", "two"]
+    assert made.note(changes) == "2 changed"
+    assert made.note([]) == "unchanged"
+    assert made.changes == ["one", "two"]
