@@ -1,0 +1,197 @@
+"""The commands as a person types them: help, refusals, and what an unexpected exception leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from tests.support.site import new_home
+from tollgate import __version__
+from tollgate.cli.app import app
+from tollgate.site import Site
+from tollgate.stack.deploy import STEPS
+from tollgate.stack.lock import locked
+
+ROOT = Site.here().root
+GROUP = typer.main.get_command(app)
+COMMANDS = sorted(GROUP.commands)  # type: ignore[attr-defined]
+WIDTH = 100
+
+
+@pytest.fixture(autouse=True)
+def own_exception_hook() -> Iterator[None]:
+    before = sys.excepthook
+    yield
+    sys.excepthook = before
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return new_home(tmp_path / "home")
+
+
+def invoke(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": str(WIDTH), "TERM": "dumb"})
+    return done.exit_code, done.output
+
+
+def tollgate(site: Site, *arguments: str, code: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """The real command in a process of its own; `code` runs in it first, to break something."""
+    start = f"{code}\nfrom tollgate.__main__ import main\nmain()\n"
+    command = [sys.executable, "-c", start, "--home", str(site.home), *arguments]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment}
+    return subprocess.run(command, capture_output=True, text=True, env=environ, timeout=120, check=False)
+
+
+def test_the_commands_people_know_are_there() -> None:
+    wanted = {"basic", "clean", "deploy", "doctor", "down", "logs", "plan", "restart", "start", "status", "stop"}
+    assert wanted <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_that_fits(name: str) -> None:
+    status, text = invoke(name, "--help")
+    assert status == 0
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert any(line.strip() and not line.startswith("Usage") for line in lines[1:4]), "says what it does"
+
+
+def test_the_list_of_commands_says_a_line_about_each() -> None:
+    _, text = invoke("--help")
+    listed = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith("  ") and line.split()}
+    assert all(len(listed[name]) >= 3 for name in COMMANDS)
+
+
+def test_the_version_is_printed() -> None:
+    assert invoke("--version") == (0, f"{__version__}\n")
+
+
+def test_deploy_until_a_step_that_does_not_exist_is_refused(site: Site) -> None:
+    status, text = invoke("--home", str(site.home), "deploy", "--until", "nonsense")
+    assert status == 2
+    assert "nonsense" in text
+    assert all(step in text for step in STEPS)
+    assert not (site.home / "var").exists()
+
+
+def test_twin_deploy_until_the_first_step(site: Site) -> None:
+    status, _ = invoke("--home", str(site.home), "deploy", "--until", "settings")
+    assert status == 0
+    assert (site.secrets_dir / "redis_password").exists()
+
+
+def test_deploy_until_a_step_answers_in_json_too(site: Site) -> None:
+    done = tollgate(site, "deploy", "--until", "settings", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert list(answer["seconds"]) == ["settings"]
+    assert "generated secrets/redis_password" in answer["changes"]
+
+
+def test_every_problem_of_every_file_is_printed_at_once(site: Site) -> None:
+    site.env_file.write_text("REPLICAS=none\n")
+    broken = site.tenants_dir / "broken.yaml"
+    broken.write_text("tenant: {id: broken}\nallowed_modles: [test-model]\nbudget: {daily_limit: ten}\n")
+    done = tollgate(site, "deploy", "--until", "configuration")
+    assert done.returncode == 1
+    for place in (
+        f"error: {site.env_file}:1: REPLICAS: ",
+        f"error: {broken}:2: allowed_modles",
+        f"error: {broken}:3: ",
+    ):
+        assert place in done.stderr
+    assert done.stderr.count("\nhint:  ") >= 2
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not list((site.home / "var").glob("logs/*"))
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "start", "stop", "restart", "down", "plan"])
+def test_before_a_first_deploy_each_command_says_what_to_do(site: Site, command: str) -> None:
+    done = tollgate(site, command)
+    assert done.returncode == 1
+    assert "error: nothing is deployed here yet" in done.stderr
+    assert "hint:  run `make deploy`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_clean_asks_first_and_a_no_changes_nothing(site: Site) -> None:
+    done = CliRunner().invoke(app, ["--home", str(site.home), "clean"], input="n\n")
+    assert done.exit_code == 1
+    assert "deletes the database" in done.output
+
+
+def test_two_operations_at_once_are_refused(site: Site) -> None:
+    with locked(site, "upgrade"):
+        done = tollgate(site, "deploy", "--until", "settings")
+    assert done.returncode == 1
+    assert "error: another operation is running" in done.stderr
+    assert '"why": "upgrade"' in done.stderr
+    assert not site.secrets_dir.exists()
+
+
+BREAK = """
+from tollgate.stack import deploy
+def broken(_): raise LookupError("with sk-precious-0123456789 in it")
+deploy.STEPS["settings"] = broken
+"""
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_a_bug_is_one_line_and_a_file_for_its_owner_only(site: Site, umask: int) -> None:
+    done = tollgate(site, "deploy", code=f"import os; os.umask({umask})\n{BREAK}")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "sk-precious" not in done.stderr
+    [log] = (site.home / "var" / "logs").glob("crash-*.log")
+    assert done.stderr.endswith(f"error: a bug in Tollgate: LookupError\nhint:  please report it with {log}\n")
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    assert "LookupError: with sk-precious-0123456789 in it" in log.read_text()
+    assert "in broken" in log.read_text()
+
+
+def test_a_bug_whose_details_cannot_be_kept_is_still_one_line(site: Site) -> None:
+    (site.home / "var").mkdir()
+    (site.home / "var" / "logs").write_text("a file where the directory should be")
+    done = tollgate(site, "deploy", code=BREAK)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "error: a bug in Tollgate: LookupError\nhint:  its details could not be kept" in done.stderr
+
+
+def test_an_interrupt_says_that_it_can_be_run_again(site: Site) -> None:
+    code = "from tollgate.stack import deploy\ndef stop(_): raise KeyboardInterrupt\ndeploy.STEPS['settings'] = stop"
+    done = tollgate(site, "deploy", code=code)
+    assert done.returncode == 130
+    assert "interrupted; run the same command again" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_home_can_be_given_by_the_environment(site: Site) -> None:
+    done = CliRunner().invoke(app, ["deploy", "--until", "settings"], env={"TOLLGATE_HOME": str(site.home)})
+    assert done.exit_code == 0
+    assert (site.secrets_dir / "redis_password").exists()
+
+
+def test_no_key_is_printed_where_the_deploy_tells_how_to_connect(site: Site) -> None:
+    from tollgate.cli.deploy import _where_its_key_is
+    from tollgate.stack import configuration, tenants
+
+    (site.tenants_dir / "named.yaml").write_text("tenant: {id: named, api_key: 'file:keys/named'}\n")
+    example, named = configuration.load(site).tenants
+    key = tenants.key_of(site, example).reveal()
+    told = _where_its_key_is(site, example)
+    assert key not in told
+    shell = subprocess.run(["sh", "-c", f"echo {told}"], capture_output=True, text=True, check=True)
+    assert shell.stdout == f"{key}\n"
+    assert "secrets/tenants" not in _where_its_key_is(site, named), "there is no such file for it"

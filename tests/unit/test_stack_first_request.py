@@ -1,0 +1,100 @@
+"""The one real request of a deploy: whose key it uses, when it tries again, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.site import new_home
+from tollgate.errors import TollgateError
+from tollgate.site import Site
+from tollgate.stack import configuration, first_request
+from tollgate.stack.compose import Compose
+from tollgate.stack.tenants import key_of
+
+GOOD = httpx.Response(200, json={"content": [{"type": "text", "text": "hello"}]})
+Answers = Callable[..., list[httpx.Request]]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return new_home(tmp_path / "home")
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> Answers:
+    """A gateway that gives these answers in turn; returns what it was asked."""
+
+    def prepare(*answers: httpx.Response | Exception) -> list[httpx.Request]:
+        asked: list[httpx.Request] = []
+        rest = iter(answers)
+
+        def post(url: str, *, json: object, headers: dict[str, str], **_: object) -> httpx.Response:
+            asked.append(httpx.Request("POST", url, json=json, headers=headers))
+            answer = next(rest)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        monkeypatch.setattr(first_request.httpx, "post", post)
+        return asked
+
+    monkeypatch.setattr(first_request.time, "sleep", lambda _: None)
+    monkeypatch.setattr(Compose, "address", lambda *_: ("127.0.0.1", 4000))
+    return prepare
+
+
+def send(site: Site) -> str:
+    return first_request.send(site, Compose.core(site, "t"), configuration.load(site))
+
+
+def test_it_is_sent_as_the_example_tenant_to_nginx(site: Site, answering: Answers) -> None:
+    (site.tenants_dir / "acme.yaml").write_text("tenant: {id: acme}\n")
+    asked = answering(GOOD)
+    assert send(site).startswith("200 for tenant example from test-model in ")
+    [request] = asked
+    example = next(tenant for tenant in configuration.load(site).tenants if tenant.id == "example")
+    assert str(request.url) == "http://127.0.0.1:4000/v1/messages"
+    assert request.headers["authorization"] == f"Bearer {key_of(site, example).reveal()}"
+
+
+def test_a_tenant_that_may_not_use_the_model_is_not_tried(site: Site, answering: Answers) -> None:
+    (site.tenants_dir / "example.yaml").write_text("tenant: {id: example}\nallowed_models: [gpt-4o-mini]\n")
+    (site.tenants_dir / "mint.yaml").write_text("tenant: {id: mint}\nallowed_models: [test-model]\n")
+    answering(GOOD)
+    assert "tenant mint" in send(site)
+    (site.tenants_dir / "mint.yaml").unlink()
+    assert send(site) == "skipped: no tenant may use test-model"
+
+
+@pytest.mark.parametrize("first", [httpx.Response(503), httpx.ConnectError("refused"), httpx.ReadTimeout("slow")])
+def test_what_may_pass_is_tried_again(site: Site, answering: Answers, first: httpx.Response | Exception) -> None:
+    asked = answering(first, GOOD)
+    assert send(site).startswith("200")
+    assert len(asked) == 2
+
+
+def test_what_will_not_pass_is_told_at_once_without_the_key(site: Site, answering: Answers) -> None:
+    key = key_of(site, configuration.load(site).tenants.tenants[0]).reveal()
+    asked = answering(httpx.Response(401, text=f"invalid key {key}"))
+    with pytest.raises(TollgateError, match=r"HTTP 401: invalid key \*\*\*") as refused:
+        send(site)
+    assert len(asked) == 1
+    assert key not in str(refused.value)
+    assert "make doctor" in refused.value.hint
+
+
+def test_it_gives_up_with_the_last_answer(site: Site, answering: Answers) -> None:
+    asked = answering(*[httpx.Response(502, text="bad gateway")] * first_request.TRIES)
+    with pytest.raises(TollgateError, match="HTTP 502: bad gateway"):
+        send(site)
+    assert len(asked) == first_request.TRIES
+
+
+def test_an_empty_answer_is_not_a_good_one(site: Site, answering: Answers) -> None:
+    answering(*[httpx.Response(200, json={"content": []})] * first_request.TRIES)
+    with pytest.raises(TollgateError, match="HTTP 200"):
+        send(site)
