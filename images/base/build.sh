@@ -12,26 +12,26 @@ valid=$(apt-config dump --format '%v' Acquire::Check-Valid-Until 2>/dev/null || 
 date=$(apt-config dump --format '%v' Acquire::Check-Date 2>/dev/null || true)
 
 bootstrap() {
-	mmdebstrap \
-		--variant=minbase \
-		--include=ca-certificates \
-		--aptopt="Acquire::Check-Valid-Until \"${valid:-true}\"" \
-		--aptopt="Acquire::Check-Date \"${date:-true}\"" \
-		--aptopt='Acquire::Languages "none"' \
-		--aptopt='Acquire::Retries "3"' \
-		--aptopt='APT::Install-Recommends "false"' \
-		--aptopt='APT::Install-Suggests "false"' \
-		--dpkgopt='force-unsafe-io' \
-		--dpkgopt='path-exclude=/usr/share/man/*' \
-		--dpkgopt='path-exclude=/usr/share/info/*' \
-		--dpkgopt='path-exclude=/usr/share/locale/*' \
-		--dpkgopt='path-exclude=/usr/share/doc/*' \
-		--dpkgopt='path-include=/usr/share/doc/*/copyright' \
-		"$suite" "$output" "$@"
+    mmdebstrap \
+        --variant=minbase \
+        --include=ca-certificates \
+        --aptopt="Acquire::Check-Valid-Until \"${valid:-true}\"" \
+        --aptopt="Acquire::Check-Date \"${date:-true}\"" \
+        --aptopt='Acquire::Languages "none"' \
+        --aptopt='Acquire::Retries "3"' \
+        --aptopt='APT::Install-Recommends "false"' \
+        --aptopt='APT::Install-Suggests "false"' \
+        --dpkgopt='force-unsafe-io' \
+        --dpkgopt='path-exclude=/usr/share/man/*' \
+        --dpkgopt='path-exclude=/usr/share/info/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+        "$suite" "$output" "$@"
 }
 
 if [ $# -gt 0 ]; then
-	printf '%s\n' "$@" | bootstrap -
+    printf '%s\n' "$@" | bootstrap -
 else
-	bootstrap
+    bootstrap
 fi

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")"
 uv pip compile --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate \
-	--custom-compile-command images/litellm/lock.sh --override overrides.txt --output-file requirements.lock \
-	--quiet "$@" requirements.in
+    --custom-compile-command images/litellm/lock.sh --override overrides.txt --output-file requirements.lock \
+    --quiet "$@" requirements.in
 cd engine
 npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund
