@@ -36,7 +36,7 @@ def test_requests_spread_over_the_replicas(stack: Stack, gateway: httpx.Client) 
     for _ in range(12):
         assert gateway.post("/v1/messages", json=message()).status_code == 200
     access = [json.loads(line) for line in stack.compose.tail("nginx", 60) if line.startswith("{")]
-    used = {row["upstream_addr"] for row in access if row["uri"] == "/v1/messages"}
+    used = {row["upstream_addr"] for row in access if row["uri"] == "/v1/messages" and row["status"] == "200"}
     assert len(used) == 3, f"expected three upstreams in nginx's log, found {used}"
 
 
