@@ -1,0 +1,171 @@
+"""The rendered Compose side against reviewed copies in tests/golden/compose; `UPDATE_GOLDEN=1` writes them anew.
+
+And, with Docker: Compose accepts every combination that a deployment can have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.images import stand_ins
+from tests.support.site import new_home
+from tollgate.config.secret import Secret
+from tollgate.render.litellm import render_basic
+from tollgate.render.output import Rendered, write
+from tollgate.render.stack import render_replicas
+from tollgate.site import Site
+from tollgate.stack import basic, configuration, publish, rendering, secrets
+from tollgate.stack.compose import Compose
+
+GOLDEN = Path(__file__).with_name("compose")
+WATCHERS = {"grafana", "loki", "alloy", "docker-socket-proxy"}
+ALWAYS = {
+    *("nginx", "postgres", "redis", "migrate", "provider", "prometheus", "alertmanager"),
+    *("postgres-exporter", "redis-exporter", "nginx-exporter", "node-exporter"),
+}
+
+
+def rendered(home: Path, replicas: int, *, watchers: bool, fixed: bool = False) -> tuple[Site, list[Rendered]]:
+    """Everything a deploy renders for a home; `fixed`: with secrets and paths that are the same every time."""
+    site = new_home(home, f"REPLICAS={replicas}")
+    secrets.ensure(site)
+    loaded, images = configuration.load(site), stand_ins(watchers=watchers)
+    files = rendering.rendered_files(site, loaded, grafana=watchers)
+    published = publish.published(site, loaded.settings)
+    if fixed:
+        published = [publish.Published(file.service, file.name, file.uid, Secret(file.name)) for file in published]
+    return site, [*files, rendering.compose_env(site, loaded, images, files, published)]
+
+
+def golden(home: Path) -> dict[str, str]:
+    site, files = rendered(home, 3, watchers=True, fixed=True)
+    texts = {str(file.path): file.text for file in files}
+    env = texts["compose.env"].replace(str(site.home), "/home")
+    # What a file's content hashes to is that file's own business; that there is a hash is ours.
+    env = re.sub(r"'[0-9a-f]{12}-[0-9a-f]{12}'", "'<files>-<secrets>'", env)
+    return {"replicas.yaml": texts["compose/replicas.yaml"], "compose.env": env}
+
+
+@pytest.mark.parametrize("name", ["replicas.yaml", "compose.env"])
+def test_the_rendered_file_is_the_reviewed_one(tmp_path: Path, name: str) -> None:
+    file, text = GOLDEN / name, golden(tmp_path / "home")[name]
+    if os.environ.get("UPDATE_GOLDEN"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    assert text == file.read_text(), f"{name} changed: review it, then UPDATE_GOLDEN=1 pytest {__file__}"
+
+
+def test_no_reviewed_file_is_left_over() -> None:
+    assert {path.name for path in GOLDEN.iterdir()} == {"replicas.yaml", "compose.env"}
+
+
+def test_twin_another_number_of_replicas_is_another_file() -> None:
+    assert render_replicas(Site.here().root, 2, 10).text != (GOLDEN / "replicas.yaml").read_text()
+
+
+def config(compose: Compose, *options: str) -> subprocess.CompletedProcess[str]:
+    """`docker compose config` with nothing of this process's environment that Compose would take for its own."""
+    environment = {name: value for name, value in os.environ.items() if not re.match("COMPOSE_|[A-Z_]+_IMAGE$", name)}
+    return subprocess.run(
+        compose.argv("config", *options), capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
+
+
+def model(compose: Compose) -> dict[str, Any]:
+    done = config(compose, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert "warn" not in done.stderr.lower(), done.stderr
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("replicas", [1, 3, 5])
+@pytest.mark.parametrize("watchers", [False, True], ids=["without grafana", "with grafana"])
+def test_compose_accepts_every_combination(tmp_path: Path, replicas: int, watchers: bool) -> None:
+    site, files = rendered(tmp_path / "home", replicas, watchers=watchers)
+    write(site.rendered_dir, files)
+    services = model(Compose.core(site, "tollgate-test"))["services"]
+    names = {f"litellm-{number}" for number in range(1, replicas + 1)}
+    assert services.keys() == ALWAYS | names | (WATCHERS if watchers else set())
+    assert {service["image"] for service in services.values()} <= set(stand_ins().images.values())
+
+
+@pytest.mark.docker
+def test_compose_mounts_only_what_was_rendered_and_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that is not there would become an empty directory of root's."""
+    monkeypatch.setattr(publish, "_give_away", lambda *_: None)
+    site, files = rendered(tmp_path / "home", 3, watchers=True)
+    write(site.rendered_dir, files)
+    published = publish.published(site, configuration.load(site).settings)
+    publish.write(site.rendered_dir / "secrets", published, "unused")
+    resolved = model(Compose.core(site, "tollgate-test"))
+    mounts = {
+        Path(volume["source"])
+        for service in resolved["services"].values()
+        for volume in service.get("volumes", [])
+        if volume["type"] == "bind"
+    }
+    mounts |= {Path(secret["file"]) for secret in resolved["secrets"].values()}
+    ours = {path for path in mounts if path.is_relative_to(site.home)}
+    assert {path for path in ours if not path.exists()} == set()
+    assert {str(path) for path in mounts - ours} == {"/", "/proc", "/sys", "/var/run/docker.sock"}
+
+
+@pytest.mark.docker
+def test_every_published_secret_is_mounted_by_its_own_service(tmp_path: Path) -> None:
+    site, files = rendered(tmp_path / "home", 1, watchers=True)
+    write(site.rendered_dir, files)
+    resolved = model(Compose.core(site, "tollgate-test"))
+    readers: dict[str, set[str]] = {}
+    for name, service in resolved["services"].items():
+        for secret in service.get("secrets", []):
+            path = Path(resolved["secrets"][secret["source"]]["file"])
+            readers.setdefault(str(path.relative_to(site.rendered_dir / "secrets")), set()).add(name)
+            assert secret["target"].endswith(path.name), f"{name} sees {path.name} as {secret['target']}"
+    published = publish.published(site, configuration.load(site).settings)
+    assert readers.keys() == {str(file.path) for file in published}
+    uids = {str(file.path): file.uid for file in published}
+    for path, names in readers.items():
+        users = {resolved["services"][name]["user"].split(":")[0] for name in names}
+        assert users == {str(uids[path])}, f"{path} belongs to {uids[path]} and is read by {names}"
+
+
+@pytest.mark.docker
+def test_compose_accepts_the_basic_set_up(tmp_path: Path) -> None:
+    site = new_home(tmp_path / "home")
+    loaded = configuration.load(site)
+    images = stand_ins().images
+    values = {
+        "TOLLGATE_RENDERED": str(site.rendered_dir),
+        "GATEWAY_PORT": "4000",
+        "LITELLM_CONFIG_HASH": "0",
+        **{name: images[name] for name in basic.IMAGES},
+    }
+    env = "".join(f"{name}='{value}'\n" for name, value in values.items())
+    files = [*render_basic(site.root, loaded.gateway, loaded.settings), basic._environment()]
+    write(site.rendered_dir, files)
+    (site.rendered_dir / "basic.env").write_text(env)
+    services = model(Compose.basic(site, "tollgate-test"))["services"]
+    assert services.keys() == {"litellm", "provider"}
+    environment = services["litellm"]["environment"]
+    assert not [name for name in environment if name.startswith(("POSTGRES", "REDIS", "DATABASE"))]
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("missing", ["POSTGRES_IMAGE", "LITELLM_IMAGE", "PROMETHEUS_IMAGE"])
+def test_twin_compose_refuses_a_missing_image(tmp_path: Path, missing: str) -> None:
+    site, files = rendered(tmp_path / "home", 1, watchers=False)
+    write(site.rendered_dir, files)
+    env = site.rendered_dir / "compose.env"
+    env.write_text("".join(line for line in env.read_text().splitlines(True) if not line.startswith(missing)))
+    done = config(Compose.core(site, "tollgate-test"))
+    assert done.returncode != 0
+    assert missing in done.stderr
+    assert "run make deploy" in done.stderr
