@@ -24,7 +24,7 @@ def image(variable: str) -> str:
 def references(variables: Collection[str]) -> dict[str, str]:
     """References by variable, without those that cannot be had here. An environment variable of that name wins."""
     given = {name: os.environ[name] for name in variables if os.environ.get(name)}
-    return {**_resolved(frozenset(variables) - given.keys()), **given}
+    return {**_resolved(frozenset(variables).difference(given)), **given}
 
 
 @cache

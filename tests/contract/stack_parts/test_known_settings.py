@@ -1,0 +1,60 @@
+"""Every setting that is rendered exists in the LiteLLM that runs: it would ignore a misspelt one in silence."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.images import image
+from tests.support.site import new_home
+from tollgate.render.litellm import render_basic, render_litellm
+from tollgate.render.output import write
+from tollgate.stack import configuration
+
+pytestmark = pytest.mark.docker
+
+CHECKER = Path(__file__).resolve().parents[2] / "golden" / "litellm" / "known_settings.py"
+CONFIGS = ("litellm/config.yaml", "basic/config.yaml")
+KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY")
+
+
+@pytest.fixture
+def rendered(tmp_path: Path) -> Path:
+    """Both configurations with every provider's models in them, where the container's user can read them."""
+    site = new_home(tmp_path / "home", *(f"{name}=sk-0123456789" for name in KEYS))
+    loaded = configuration.load(site)
+    assert len(loaded.catalogue.models) > 5
+    assert not loaded.catalogue.left_out
+    directory = tmp_path / "rendered"
+    write(directory, [*render_litellm(site.root, loaded.gateway, loaded.settings)])
+    write(directory, [*render_basic(site.root, loaded.gateway, loaded.settings)])
+    return directory
+
+
+def unknown(config: Path) -> list[str]:
+    """What the checker says, run by the Python of the LiteLLM image. The configuration comes by standard input, so
+    that no directory has to be opened to the container's user."""
+    script = "import sys; open('/tmp/c.yaml', 'w').write(sys.stdin.read()); sys.argv = ['', '/tmp/c.yaml']; "
+    script += f"exec({CHECKER.read_text()!r})"
+    confined = ["--network=none", "--read-only", "--cap-drop=ALL", "--tmpfs=/tmp:mode=1777", "--user=65534:65534"]
+    command = ["docker", "run", "--rm", "-i", *confined, "--entrypoint=python", image("LITELLM_IMAGE"), "-c", script]
+    done = subprocess.run(command, input=config.read_text(), capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    assert not done.stderr, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_litellm_knows_every_setting(rendered: Path, name: str) -> None:
+    assert unknown(rendered / name) == []
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_twin_a_misspelt_setting_would_be_noticed(rendered: Path, name: str) -> None:
+    config = rendered / name
+    text = config.read_text()
+    assert "drop_params:" in text
+    config.write_text(text.replace("drop_params:", "drop_parameters:"))
+    assert unknown(config) == ["unknown to this LiteLLM: litellm_settings.drop_parameters"]
