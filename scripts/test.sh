@@ -10,6 +10,8 @@ main() {
     export TESTCONTAINERS_RYUK_DISABLED=true
     export PYTHONDONTWRITEBYTECODE=1
     local started=$SECONDS
+    # Whatever happens to pytest: nothing it started stays.
+    trap 'command -v docker >/dev/null && .venv/bin/python -m tests.support.sweep' EXIT
     echo "==> static checks, unit and golden tests"
     scripts/check.sh
     echo "==> Docker and the images, as make deploy would have them"

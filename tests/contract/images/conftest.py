@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from testcontainers.core.labels import LABEL_SESSION_ID, SESSION_ID
 
 from tests.support.eventually import eventually
 from tollgate.site import Site
@@ -76,7 +77,8 @@ def started(image: Callable[[str], str]) -> Callable[..., AbstractContextManager
     @contextmanager
     def start(variable: str, *command: str, options: Sequence[str] = ()) -> Iterator[Container]:
         name = f"tollgate-test-{secrets.token_hex(4)}"
-        docker("run", "-d", "--name", name, *HARDENED, *options, image(variable), *command)
+        label = f"{LABEL_SESSION_ID}={SESSION_ID}"  # so that tests/support/sweep.py finds it
+        docker("run", "-d", "--name", name, "--label", label, *HARDENED, *options, image(variable), *command)
         try:
             yield Container(name)
         finally:
