@@ -160,6 +160,24 @@ def test_a_bug_is_one_line_and_a_file_for_its_owner_only(site: Site, umask: int)
     assert "in broken" in log.read_text()
 
 
+def test_a_bug_before_the_home_is_known_is_one_line_too(site: Site) -> None:
+    """Typer puts its own handler in front of ours where it is called in the usual way."""
+    code = f"""
+from pathlib import Path
+import tollgate.__main__ as border, tollgate.cli.app as app
+from tollgate.site import Site
+class Broken:
+    @staticmethod
+    def here(home): raise LookupError("early")
+app.Site = Broken
+border.Site = type("Here", (), {{"here": staticmethod(lambda: Site(Path("/"), Path({str(site.home)!r})))}})
+"""
+    done = tollgate(site, "status", code=code)
+    assert done.returncode == 1
+    [log] = (site.home / "var" / "logs").glob("crash-*.log")
+    assert done.stderr == f"error: a bug in Tollgate: LookupError\nhint:  please report it with {log}\n"
+
+
 def test_a_bug_whose_details_cannot_be_kept_is_still_one_line(site: Site) -> None:
     (site.home / "var").mkdir()
     (site.home / "var" / "logs").write_text("a file where the directory should be")
