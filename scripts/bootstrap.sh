@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv from the lock file, once and again only when the lock changes. `--dev` adds what tests and checks need.
+# Makes .venv from the lock file, once and again only when the lock, the Python or the checkout's place changes, or when
+# an earlier run was interrupted. `--dev` adds what tests and checks need.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -37,28 +38,45 @@ ensure_venv_module() {
         || die "could not install $package" "install it by hand, then run the command again"
 }
 
-# What an environment made from this lock would be stamped with.
-stamp_for() {
+# Where .venv is and which Python runs it; nothing when it does not run. Either changed, the environment is of no use.
+place() {
+    local version
+    version="$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" || return 0
+    echo "$(pwd -P) python$version"
+}
+
+# What was installed into it.
+contents() {
     echo "$1 $(cat requirements.lock "$1" pyproject.toml | sha256sum | cut -d' ' -f1)"
 }
 
 main() {
-    local lock=requirements.lock stamp=.venv/.installed found='' python
+    local lock=requirements.lock stamp=.venv/.installed found_place='' found_contents='' here python
     [ "${1:-}" = --dev ] && lock=requirements-dev.lock
-    [ -f "$stamp" ] && found="$(cat "$stamp")"
-    # A development environment has everything the plain one has.
-    if [ "$found" = "$(stamp_for "$lock")" ] || [ "$found" = "$(stamp_for requirements-dev.lock)" ]; then
+    # A stamp of another form has one line, or none: then there is nothing to go on from.
+    if [ -f "$stamp" ]; then
+        { read -r found_place && read -r found_contents; } <"$stamp" || found_place=''
+    fi
+    here="$(place)"
+    if [ -z "$here" ] || [ "$found_place" != "$here" ]; then
+        python="$(find_python)"
+        ensure_venv_module "$python"
+        echo "making .venv ($("$python" --version))"
+        "$python" -m venv --clear .venv
+        here="$(place)"
+    elif [ "$found_contents" = "$(contents "$lock")" ] \
+        || [ "$found_contents" = "$(contents requirements-dev.lock)" ]; then
+        # A development environment has everything the plain one has.
         return
     fi
-    python="$(find_python)"
-    ensure_venv_module "$python"
-    echo "making .venv from $lock ($("$python" --version))"
-    [ -x .venv/bin/python ] || "$python" -m venv .venv
+    # No stamp until all of it is in: what an interrupted run leaves is made anew.
+    rm -f "$stamp"
+    echo "installing $lock"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$lock" \
         || die "pip could not install $lock" \
             "look at pip's message above; behind a proxy set PIP_INDEX_URL, PIP_CERT or HTTPS_PROXY"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-    stamp_for "$lock" >"$stamp"
+    printf '%s\n' "$here" "$(contents "$lock")" >"$stamp"
 }
 
 main "$@"
