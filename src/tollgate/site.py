@@ -47,7 +47,7 @@ class Site:
 
     @property
     def rendered_dir(self) -> Path:
-        """Everything generated from templates; safe to delete, the next deploy writes it again."""
+        """Everything generated; the next deploy writes it again, but containers that run read from it."""
         return self.home / "var" / "rendered"
 
     @property

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tollgate.cli.addresses import addresses
 from tollgate.cli.progress import StepDisplay
 from tollgate.config.tenants import Tenant
 from tollgate.site import Site
@@ -34,36 +35,24 @@ def deploy(
     with locked(site, "deploy"):
         run.run(until)
     if as_json:
-        addresses = {} if until else _addresses(run)
-        typer.echo(json.dumps({"changes": run.changes, "seconds": run.timings, "addresses": addresses}, indent=2))
+        where = {} if until else addresses(run.compose)
+        typer.echo(json.dumps({"changes": run.changes, "seconds": run.timings, "addresses": where}, indent=2))
     elif not until:
         _report(run)
-
-
-def _addresses(run: Deploy) -> dict[str, str]:
-    published = {"gateway": ("nginx", 4000), "admin": ("nginx", 4001), "prometheus": ("prometheus", 9090)}
-    running = run.compose.running()
-    if "grafana" in running:
-        published["grafana"] = ("grafana", 3000)
-    return {
-        name: "http://{}:{}".format(*run.compose.address(service, port))
-        for name, (service, port) in published.items()
-        if service in running
-    }
 
 
 def _report(run: Deploy) -> None:
     typer.echo("")
     typer.echo("Nothing had to be changed." if not run.changes else f"Done, {len(run.changes)} change(s).")
-    addresses = _addresses(run)
-    for name, address in addresses.items():
+    where = addresses(run.compose)
+    for name, address in where.items():
         typer.echo(f"  {name:<11} {address.replace('127.0.0.1', 'localhost')}")
     tenant = example_tenant(run.configuration)
     if tenant is None:
         typer.echo("\nNo tenant yet: add a file to tenants/ and run `make deploy` again.")
         return
     typer.echo(f"\nClaude Code, as tenant {tenant.id} (from this directory):")
-    typer.echo(f"  export ANTHROPIC_BASE_URL={addresses['gateway'].replace('127.0.0.1', 'localhost')}")
+    typer.echo(f"  export ANTHROPIC_BASE_URL={where['gateway'].replace('127.0.0.1', 'localhost')}")
     typer.echo(f"  export ANTHROPIC_AUTH_TOKEN={_where_its_key_is(run.site, tenant)}")
     typer.echo("  claude --model test-model")
 

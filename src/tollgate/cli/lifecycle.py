@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from typing import Annotated
 
@@ -11,12 +10,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tollgate.cli.addresses import addresses
 from tollgate.cli.progress import StepDisplay
 from tollgate.errors import TollgateError
 from tollgate.site import Site
+from tollgate.stack.bring_up import start_all
 from tollgate.stack.compose import MIGRATE, Compose, Container
 from tollgate.stack.configuration import project
-from tollgate.stack.health import wait_ready
 from tollgate.stack.lock import locked
 
 
@@ -39,9 +39,8 @@ def status(
         typer.echo(json.dumps({"ready": not missing, "not_ready": missing, "containers": rows}, indent=2))
     else:
         Console().print(_table(services, by_name))
-        for name, (service, port) in {"gateway": ("nginx", 4000), "prometheus": ("prometheus", 9090)}.items():
-            if service in by_name and by_name[service].state == "running":
-                typer.echo("{}: http://{}:{}".format(name, *compose.address(service, port)))
+        for name, address in addresses(compose).items():
+            typer.echo(f"{name:<11} {address}")
         left_out = context.obj.rendered_dir / "left-out.txt"
         if left_out.is_file() and (text := left_out.read_text().strip()):
             typer.echo(text)
@@ -75,35 +74,32 @@ def logs(
     for name in services or []:
         if name not in known:
             raise TollgateError(f'expected a service, found "{name}"', f"services: {', '.join(known)}")
-    words = ["logs", "--tail", str(tail), *(["--follow"] if follow else []), *(services or [])]
-    _become(compose.argv(*words))
+    compose.become("logs", "--tail", str(tail), *(["--follow"] if follow else []), *(services or []))
 
 
 def start(context: typer.Context) -> None:
     """Start the stopped containers and wait until each is healthy. A first start is `deploy`."""
-    compose = _compose(context)
-    services = [name for name in compose.services() if name != MIGRATE]
-    if not compose.containers():
-        raise TollgateError("there are no containers to start", "run `make deploy`")
-    _changing(context, "start", compose, "up", "--detach", "--no-deps", "--no-recreate", *services)
-    with StepDisplay(Console(stderr=True)).step("waiting"):
-        wait_ready("start", compose, services, StepDisplay(Console(stderr=True)))
+    with locked(context.obj, "start"):
+        _start(_compose(context), StepDisplay(Console(stderr=True)))
 
 
 def stop(context: typer.Context) -> None:
     """Stop the containers; they and their data stay. Running streams may finish first."""
-    _changing(context, "stop", _compose(context), "stop")
+    _changing(context, "stop", "stop")
 
 
 def restart(context: typer.Context) -> None:
     """Stop and start the containers; the gateway is away meanwhile."""
-    stop(context)
-    start(context)
+    compose, display = _compose(context), StepDisplay(Console(stderr=True))
+    with locked(context.obj, "restart"):
+        with display.step("stop"):
+            compose.run("stop", display, "stop")
+        _start(compose, display)
 
 
 def down(context: typer.Context) -> None:
     """Remove the containers and networks; the data stays. `deploy` brings everything back."""
-    _changing(context, "down", _compose(context), "down", "--remove-orphans")
+    _changing(context, "down", "down", "--remove-orphans")
 
 
 def clean(
@@ -113,21 +109,24 @@ def clean(
     """Remove the containers AND THE DATA: teams, keys, budgets, spend, metrics. Keeps .env, secrets/ and tenants/."""
     if not yes:
         typer.confirm("This deletes the database and everything spent, for good. Go on?", default=False, abort=True)
-    _changing(context, "clean", _compose(context), "down", "--remove-orphans", "--volumes")
+    _changing(context, "clean", "down", "--remove-orphans", "--volumes")
 
 
 def compose(context: typer.Context) -> None:
     """Run `docker compose` on this deployment with its files and variables: `tollgate compose ps`."""
-    _become(_compose(context).argv(*context.args))
+    _compose(context).become(*context.args)
 
 
-def _changing(context: typer.Context, why: str, compose: Compose, *arguments: str) -> None:
+def _start(compose: Compose, display: StepDisplay) -> None:
+    if not compose.containers():
+        raise TollgateError("there are no containers to start", "run `make deploy`")
+    with display.step("start"):
+        start_all(compose, display)
+
+
+def _changing(context: typer.Context, why: str, *arguments: str) -> None:
+    compose, display = _compose(context), StepDisplay(Console(stderr=True))
     if not compose.rendered:
         raise TollgateError("nothing is deployed here yet", "run `make deploy`")
-    display = StepDisplay(Console(stderr=True))
     with locked(context.obj, why), display.step(why):
         compose.run(why, display, *arguments)
-
-
-def _become(argv: list[str]) -> None:
-    os.execvp(argv[0], argv)  # noqa: S606  docker's own output and signals, nothing between it and the person

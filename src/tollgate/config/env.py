@@ -32,7 +32,7 @@ _PORTS = ("GATEWAY_PORT", "ADMIN_PORT", "GRAFANA_PORT", "PROMETHEUS_PORT")
 
 def _address(value: str) -> str:
     try:
-        return str(ipaddress.ip_address(value))
+        return str(ipaddress.IPv4Address(value))
     except ValueError:
         raise ValueError(
             f"expected an IP address, found {value[:60]!r}\n0.0.0.0 for everyone, 127.0.0.1 for this machine"

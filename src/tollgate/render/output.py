@@ -64,6 +64,20 @@ def write(directory: Path, files: Iterable[Rendered]) -> list[PurePosixPath]:
     return changed
 
 
+def prune(directory: Path, files: Iterable[Rendered]) -> list[PurePosixPath]:
+    """Remove what an earlier render put into the same top directories and this one did not; return the paths.
+
+    A rule or a module that was dropped would otherwise go on being read: programs take all of their directory.
+    """
+    wanted = {directory / file.path for file in files}
+    tops = {path.relative_to(directory).parts[0] for path in wanted if path.parent != directory}
+    stale = [path for top in sorted(tops) for path in sorted((directory / top).rglob("*")) if path.is_file()]
+    stale = [path for path in stale if path not in wanted]
+    for path in stale:
+        path.unlink()
+    return [PurePosixPath(path.relative_to(directory)) for path in stale]
+
+
 def _make_readable(top: Path, directory: Path) -> None:
     """Create it, open below `top`: what is mounted is read by container users the host does not know."""
     directory.mkdir(parents=True, exist_ok=True)

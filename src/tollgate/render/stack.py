@@ -92,6 +92,6 @@ def render_compose_env(values: Mapping[str, str], images: Mapping[str, str], has
     return Rendered(PurePosixPath("compose.env"), "\n".join(lines) + "\n")
 
 
-def below(files: Iterable[Rendered], *directories: str) -> list[Rendered]:
-    """The files under any of the named top directories of var/rendered."""
-    return [file for file in files if file.path.parts[0] in directories]
+def below(files: Iterable[Rendered], *places: str) -> list[Rendered]:
+    """The files at or under any of the named places of var/rendered."""
+    return [file for file in files if any(file.path.is_relative_to(place) for place in places)]

@@ -21,6 +21,7 @@ from tollgate.stack.engine import ensure_engine
 from tollgate.stack.first_request import MODEL
 from tollgate.stack.health import wait_ready
 from tollgate.stack.images import resolve
+from tollgate.stack.masking import mask
 
 IMAGES = ("LITELLM_IMAGE", "TOLLGATE_IMAGE")
 
@@ -105,7 +106,9 @@ def _try(basic: Basic, tries: int = 10) -> None:
             answer = httpx.post(f"{basic.url}/v1/messages", json=body, headers=headers, timeout=30, trust_env=False)
             if answer.status_code == 200:
                 return
-            problem = f"HTTP {answer.status_code}: {answer.text[:200]}"
+            problem = f"HTTP {answer.status_code}: {mask(answer.text[:200])}"
+            if answer.status_code < 500:
+                break
         except httpx.TransportError as error:
             problem = f"{type(error).__name__}: {error}"
         time.sleep(1)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from tollgate.errors import StepError, TollgateError
+from tollgate.stack.masking import mask
 from tollgate.stack.progress import Progress
 
 TAIL_LINES = 15
@@ -39,7 +40,7 @@ class Command:
                 assert process.stdout is not None  # noqa: S101 - asked for with PIPE
                 try:
                     for raw in process.stdout:
-                        line = raw.rstrip()
+                        line = mask(raw.rstrip())  # a build or a container may print what it was given
                         lines.append(line)
                         if sink:
                             sink.write(line + "\n")

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dotenv import dotenv_values
+
 from tollgate.errors import TollgateError
 from tollgate.site import Site
 from tollgate.stack.commands import Command
+from tollgate.stack.docker import docker
 from tollgate.stack.progress import Progress
 
 MIGRATE = "migrate"
 DATABASES = ("postgres", "redis")
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 HALF_RECREATED = re.compile(r"[0-9a-f]{12}_")
+PROJECT_LABEL = "com.docker.compose.project"
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Compose:
-    """The stack's Compose project. `files` and `env_file` are absolute."""
+    """One Compose project. `files` and `env_file` are absolute."""
 
     project: str
     files: tuple[Path, ...]
@@ -67,24 +71,32 @@ class Compose:
         return ["docker", "compose", "-p", self.project, "--env-file", str(self.env_file), *files, *arguments]
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The env file as variables: Compose prefers the process environment to --env-file, and a REDIS_IMAGE
+        somebody exported for another project must not end up in this one."""
+        return {name: value or "" for name, value in dotenv_values(self.env_file, interpolate=False).items()}
+
+    @property
     def rendered(self) -> bool:
         """Whether there is anything to talk to Compose about yet."""
         return self.env_file.is_file() and all(file.is_file() for file in self.files)
 
     def run(self, step: str, progress: Progress, *arguments: str, hint: str = "") -> str:
         """Run one Compose command to its end, its lines going to `progress`; StepError when it fails."""
-        # `--progress plain` would print every layer; without a terminal Compose already prints one line an event.
-        return Command(step, self.argv(*arguments), hint).run(progress)
+        return Command(step, self.argv(*arguments), hint, env=self.environment).run(progress)
 
     def ask(self, *arguments: str, timeout: float = 60) -> str:
         """The output of a read-only Compose command; TollgateError with its message when it fails."""
         if not self.rendered:
             raise TollgateError("nothing is deployed here yet", "run `make deploy`")
-        done = subprocess.run(self.argv(*arguments), capture_output=True, text=True, timeout=timeout)
-        if done.returncode != 0:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise TollgateError(f"docker compose {arguments[0]}: {last}", "is Docker running? `make doctor` tells more")
-        return done.stdout
+        return docker(self.argv(*arguments), env=self.environment, timeout=timeout)
+
+    def become(self, *arguments: str) -> None:
+        """Replace this process by a Compose command: its own output and signals, nothing in between."""
+        if not self.rendered:
+            raise TollgateError("nothing is deployed here yet", "run `make deploy`")
+        argv = self.argv(*arguments)
+        os.execvpe(argv[0], argv, {**os.environ, **self.environment})  # noqa: S606  no shell
 
     def containers(self) -> list[Container]:
         """Every container of the project, stopped ones too, by service name."""
@@ -108,16 +120,19 @@ class Compose:
         ids = {row.service: row.id for row in self.containers() if row.state == "running"}
         if not ids:
             return {}
-        command = ["docker", "inspect", "--format", "{{.State.StartedAt}}", *ids.values()]
-        started = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
+        started = docker(["docker", "inspect", "--format", "{{.State.StartedAt}}", *ids.values()]).split()
         return {service: (ids[service], moment) for service, moment in zip(ids, started, strict=True)}
 
     def any_running(self) -> bool:
         """Whether a container of this project runs. Asks the engine, not Compose: the files here may be newer than
         what was rendered for them, and Compose refuses files whose variables are not all set."""
-        label = f"label=com.docker.compose.project={self.project}"
-        listing = ["docker", "ps", "--quiet", "--filter", label]
-        return bool(subprocess.run(listing, capture_output=True, text=True, timeout=60, check=True).stdout.strip())
+        return bool(docker(["docker", "ps", "--quiet", "--filter", f"label={PROJECT_LABEL}={self.project}"]).strip())
+
+    def owner(self) -> str:
+        """The Compose files that the project's containers were made from, as one text; empty where there are none."""
+        shown = '{{.Label "com.docker.compose.project.config_files"}}'
+        listing = ["docker", "ps", "--all", "--filter", f"label={PROJECT_LABEL}={self.project}", "--format", shown]
+        return next((line for line in docker(listing).splitlines() if line), "")
 
     def remove_half_recreated(self) -> list[str]:
         """Remove what an interrupted `up` left behind; return the names.
@@ -125,12 +140,18 @@ class Compose:
         Compose renames the old container to <12 hex>_<name> while it makes the new one. Killed in between, both stay,
         and every later `up` fails with "name is already in use".
         """
-        label = f"label=com.docker.compose.project={self.project}"
-        listing = ["docker", "ps", "--all", "--filter", label, "--format", "{{.Names}}"]
-        names = subprocess.run(listing, capture_output=True, text=True, timeout=60, check=True).stdout.split()
-        left = [name for name in names if HALF_RECREATED.match(name)]
+        listing = [
+            "docker",
+            "ps",
+            "--all",
+            "--filter",
+            f"label={PROJECT_LABEL}={self.project}",
+            "--format",
+            "{{.Names}}",
+        ]
+        left = [name for name in docker(listing).split() if HALF_RECREATED.match(name)]
         if left:
-            subprocess.run(["docker", "rm", "--force", *left], capture_output=True, timeout=120, check=True)
+            docker(["docker", "rm", "--force", *left], timeout=120)
         return left
 
     def services(self) -> list[str]:
@@ -146,10 +167,13 @@ class Compose:
         return ("127.0.0.1" if host in ("0.0.0.0", "[::]", "") else host), int(published)  # noqa: S104
 
     def tail(self, service: str, lines: int = 20) -> list[str]:
-        """The last log lines of a service, without Compose's prefix; empty where there is no container."""
+        """The last log lines of a service, without Compose's prefix; empty where they cannot be had."""
         command = self.argv("logs", "--no-color", "--no-log-prefix", "--tail", str(lines), service)
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60)
-        return [line for line in plain(done.stdout).splitlines() if line.strip()]
+        try:
+            text = docker([*command], env=self.environment)
+        except TollgateError:  # this is asked for to explain another failure, which is the one to report
+            return []
+        return [line for line in plain(text).splitlines() if line.strip()]
 
 
 def plain(text: str) -> str:

@@ -14,10 +14,10 @@ from typing import Protocol
 
 from tollgate.site import Site
 from tollgate.stack import configuration, first_request, preflight, rendering, secrets, tenants
+from tollgate.stack.bring_up import bring_up
 from tollgate.stack.compose import DATABASES, MIGRATE, Compose
 from tollgate.stack.configuration import Configuration, left_out
 from tollgate.stack.engine import ensure_engine
-from tollgate.stack.health import wait_ready
 from tollgate.stack.images import ImageSet, present, resolve
 from tollgate.stack.progress import Progress
 
@@ -63,6 +63,7 @@ class Deploy:
 
 def _settings(run: Deploy) -> str:
     made = [f"wrote {run.site.env_file.name}"] if configuration.ensure_env(run.site) else []
+    preflight.check_secrets(run.site, configuration.project(run.site))
     made += [f"generated secrets/{name}" for name in secrets.ensure(run.site)]
     return run.note(made)
 
@@ -78,7 +79,9 @@ def _engine(run: Deploy) -> str:
     settings = run.configuration.settings
     found = ensure_engine(run.display, allow_install=run.allow_engine_install, mirror=settings.debian_mirror or "")
     run.compose = Compose.core(run.site, settings.compose_project_name)
-    preflight.check_host(run.compose, settings)
+    preflight.check_owner(run.compose)
+    for warning in preflight.check_host(run.compose, settings):
+        run.display.say(warning)
     return f"Docker {found.version}"
 
 
@@ -97,7 +100,7 @@ def _rendering(run: Deploy) -> str:
 
 
 def _databases(run: Deploy) -> str:
-    return _bring_up(run, "databases", DATABASES)
+    return run.note(bring_up("databases", run.compose, DATABASES, run.display))
 
 
 def _schema(run: Deploy) -> str:
@@ -110,7 +113,14 @@ def _schema(run: Deploy) -> str:
 
 
 def _services(run: Deploy) -> str:
-    return _bring_up(run, "services", [name for name in run.compose.services() if name != MIGRATE])
+    services = [name for name in run.compose.services() if name != MIGRATE]
+    started = bring_up("services", run.compose, services, run.display)
+    if rendering.nginx_to_reload(run.site) and "started nginx" not in started:
+        # Its connections stay: recreating it for a changed limit would cut or outwait every stream.
+        run.compose.run("services", run.display, "kill", "--signal", "SIGHUP", "nginx")
+        started.append("reloaded nginx")
+    rendering.nginx_has_read_it(run.site)
+    return run.note(started)
 
 
 def _tenants(run: Deploy) -> str:
@@ -122,18 +132,6 @@ def _tenants(run: Deploy) -> str:
 
 def _request(run: Deploy) -> str:
     return first_request.send(run.site, run.compose, run.configuration)
-
-
-def _bring_up(run: Deploy, step: str, services: Collection[str]) -> str:
-    """Create, recreate or start what differs from its description, in one go, and wait until all of it is healthy."""
-    before = run.compose.running()
-    for name in run.compose.remove_half_recreated():
-        run.display.say(f"removed {name}, left by an interrupted run")
-    # Without --no-deps Compose would start the one-shot migrate job again each time.
-    run.compose.run(step, run.display, "up", "--detach", "--no-deps", "--quiet-pull", *services)
-    wait_ready(step, run.compose, services, run.display)
-    after = run.compose.running()
-    return run.note([f"started {name}" for name in sorted(services) if after.get(name) != before.get(name)])
 
 
 STEPS: dict[str, Callable[[Deploy], str]] = {

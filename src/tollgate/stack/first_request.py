@@ -38,6 +38,8 @@ def send(site: Site, compose: Compose, configuration: Configuration) -> str:
         return f"skipped: no tenant may use {MODEL}"
     host, port = compose.address("nginx", 4000)
     key = key_of(site, tenant)
+    if key is None:
+        raise TollgateError(f"tenant {tenant.id} has no key yet", "run `make deploy`, which makes it")
     body = {"model": MODEL, "max_tokens": 32, "messages": [{"role": "user", "content": "Say hello."}]}
     problem = ""
     for attempt in range(TRIES):

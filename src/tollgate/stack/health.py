@@ -41,9 +41,9 @@ def wait_ready(
         now = clock()
         for name in waiting:
             if name in seen and seen[name].failed and now - first_failed.setdefault(name, now) > PATIENCE_SECONDS:
-                raise _not_ready(step, compose, name, seen[name])
+                raise not_ready(step, compose, name, seen[name])
         if now - began > within:
-            raise _not_ready(step, compose, waiting[0], seen.get(waiting[0]))
+            raise not_ready(step, compose, waiting[0], seen.get(waiting[0]))
         time.sleep(0.5)
 
 
@@ -53,7 +53,8 @@ def _state(name: str, container: Container | None) -> str:
     return f"{name} ({container.health or container.state})"
 
 
-def _not_ready(step: str, compose: Compose, name: str, container: Container | None) -> StepError:
+def not_ready(step: str, compose: Compose, name: str, container: Container | None) -> StepError:
+    """The error that names the container at fault and shows its last lines."""
     state = _state(name, container)
     if container is not None and container.state == "exited":
         state = f"{name} (exited with {container.exit_code})"

@@ -21,14 +21,20 @@ def locked(site: Site, why: str) -> Iterator[None]:
     The kernel drops it when the process ends however it ends, so a killed deploy leaves no stale lock.
     """
     path = site.home / "var" / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as stream:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.open("a+")
+    except PermissionError:
+        raise TollgateError(
+            f"{path} belongs to another user", "run this as the user who deployed, or with sudo"
+        ) from None
+    with opened as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             stream.seek(0)
             raise TollgateError(
-                f"another operation is running: {stream.read().strip() or 'unknown'}",
+                f"another operation is running: {_holder(stream.read())}",
                 "wait until it ends, then run the command again",
             ) from None
         stream.truncate(0)
@@ -36,3 +42,12 @@ def locked(site: Site, why: str) -> Iterator[None]:
         stream.write(json.dumps({"why": why, "who": getpass.getuser(), "pid": os.getpid(), "since": since}))
         stream.flush()
         yield
+
+
+def _holder(text: str) -> str:
+    """What the lock file says of its holder; it is empty for the moment in which the holder writes it."""
+    try:
+        held = json.loads(text)
+    except ValueError:
+        return "it has just begun"
+    return f"{held['why']} by {held['who']} (process {held['pid']}) since {held['since']}"

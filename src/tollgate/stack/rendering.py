@@ -13,7 +13,7 @@ from tollgate import __version__
 from tollgate.render.litellm import max_connections, pool_limit, render_litellm
 from tollgate.render.nginx import render_nginx
 from tollgate.render.observability import render_observability
-from tollgate.render.output import Rendered, digest, write
+from tollgate.render.output import Rendered, digest, prune, write
 from tollgate.render.stack import below, render_code, render_compose_env, render_mounted, render_replicas
 from tollgate.site import Site
 from tollgate.stack import publish
@@ -21,9 +21,11 @@ from tollgate.stack.configuration import Configuration
 from tollgate.stack.configuration import left_out as models_left_out
 from tollgate.stack.images import ImageSet
 
-# Which top directories of var/rendered, and whose secrets, make a service what it is.
+NGINX_READ = "nginx-read"
+# Which parts of var/rendered, and whose secrets, make a service what it is.
 PARTS = {
-    "NGINX": (("nginx",), ""),
+    # nginx reads everything but its entrypoint again when told to (nginx_to_reload).
+    "NGINX": (("nginx/entrypoint.sh",), ""),
     "LITELLM": (("litellm", "code"), "litellm"),
     "PROMETHEUS": (("prometheus",), ""),
     "ALERTMANAGER": (("alertmanager",), "alertmanager"),
@@ -61,7 +63,23 @@ def render(site: Site, configuration: Configuration, images: ImageSet) -> list[P
     files.append(compose_env(site, configuration, images, files, secrets))
     files.append(left_out(configuration, images))
     changed = [Path("secrets") / path for path in _publish(site, secrets, images)]
-    return [*write(site.rendered_dir, files), *map(PurePosixPath, changed)]
+    return [*write(site.rendered_dir, files), *prune(site.rendered_dir, files), *map(PurePosixPath, changed)]
+
+
+def nginx_to_reload(site: Site) -> bool:
+    """Whether nginx's files differ from those it last read."""
+    mark = site.rendered_dir / NGINX_READ
+    return not mark.is_file() or mark.read_text() != _nginx_digest(site)
+
+
+def nginx_has_read_it(site: Site) -> None:
+    (site.rendered_dir / NGINX_READ).write_text(_nginx_digest(site))
+
+
+def _nginx_digest(site: Site) -> str:
+    directory = site.rendered_dir / "nginx"
+    paths = sorted(path for path in directory.rglob("*") if path.is_file())
+    return digest(Rendered(PurePosixPath(path.relative_to(directory)), path.read_text()) for path in paths)
 
 
 def compose_env(

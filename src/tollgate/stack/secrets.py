@@ -22,7 +22,6 @@ class SecretSpec:
     name: str
     purpose: str
     prefix: str = ""
-    can_rotate: bool = True
 
 
 GENERATED = (
@@ -32,7 +31,7 @@ GENERATED = (
     # LiteLLM refuses a master key without this prefix, and a weak one.
     SecretSpec("litellm_master_key", "full administration of LiteLLM", prefix="sk-"),
     # LiteLLM encrypts what it stores with it: a new one makes the stored values unreadable (litellm.md section 3).
-    SecretSpec("litellm_salt_key", "encryption of credentials in LiteLLM's database", prefix="sk-", can_rotate=False),
+    SecretSpec("litellm_salt_key", "encryption of credentials in LiteLLM's database", prefix="sk-"),
     SecretSpec("grafana_admin_password", "Grafana's admin user"),
     SecretSpec("grafana_secret_key", "Grafana's own encryption"),
 )
@@ -84,16 +83,18 @@ def read(site: Site, name: str) -> Secret:
     return Secret(value)
 
 
-def tenant_key(site: Site, tenant: str) -> tuple[Secret, bool]:
-    """A tenant's generated virtual key, made on first use; the second value says whether it was made now."""
+def tenant_key(site: Site, tenant: str) -> Secret | None:
+    """A tenant's generated virtual key; None where it was not made yet."""
+    return read(site, f"{TENANT_KEYS}/{tenant}") if (site.secrets_dir / TENANT_KEYS / tenant).exists() else None
+
+
+def make_tenant_key(site: Site, tenant: str) -> Secret:
+    """Generate a tenant's key and keep it in secrets/tenants/<id>."""
     path = site.secrets_dir / TENANT_KEYS / tenant
-    if path.exists():
-        return read(site, f"{TENANT_KEYS}/{tenant}"), False
-    site.secrets_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     key = generate("sk-")
     store(path, key)
-    return key, True
+    return key
 
 
 def store(path: Path, secret: Secret) -> None:

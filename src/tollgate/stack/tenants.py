@@ -30,11 +30,11 @@ class Applied:
     left: list[Change]
 
 
-def key_of(site: Site, tenant: Tenant) -> Secret:
-    """A tenant's virtual key: from where its file says, else the generated one in secrets/tenants/<id>."""
+def key_of(site: Site, tenant: Tenant) -> Secret | None:
+    """A tenant's virtual key: from where its file says, else the generated one; None where that is not made yet."""
     origin = tenant.tenant.api_key
     if origin is None:
-        return secrets.tenant_key(site, tenant.id)[0]
+        return secrets.tenant_key(site, tenant.id)
     if origin.kind == "literal":
         return origin.value
     name = origin.value.reveal()
@@ -51,15 +51,17 @@ def key_of(site: Site, tenant: Tenant) -> Secret:
 
 
 def plan(site: Site, compose: Compose, configuration: Configuration) -> Plan:
-    """What would change in LiteLLM; writes nothing there (a missing generated key is made in secrets/)."""
-    keys = {tenant.id: key_of(site, tenant) for tenant in configuration.tenants}
+    """What would change in LiteLLM; writes nothing anywhere. For a key not made yet it plans with a throwaway."""
+    keys = {tenant.id: key_of(site, tenant) or secrets.generate("sk-") for tenant in configuration.tenants}
     with _client(site, compose) as client:
         return diff(desired(configuration.tenants, keys), Provider(client, {}).observe())
 
 
 def apply(site: Site, compose: Compose, configuration: Configuration, progress: Progress) -> Applied:
     """Create and update teams and keys. What would take something away is left: that needs a person's word."""
-    keys = {tenant.id: key_of(site, tenant) for tenant in configuration.tenants}
+    keys = {
+        tenant.id: key_of(site, tenant) or secrets.make_tenant_key(site, tenant.id) for tenant in configuration.tenants
+    }
     with _client(site, compose) as client:
         provider = Provider(client, {key_hash(key): key for key in keys.values()})
         whole = diff(desired(configuration.tenants, keys), provider.observe())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
-from tollgate.config import env
+from tollgate.config import env, text
 from tollgate.errors import InputError
 from tollgate.site import Site
 from tollgate.stack import secrets
@@ -13,6 +14,7 @@ from tollgate.stack.doctor.finding import Finding
 from tollgate.stack.first_request import MODEL, may_use
 
 MIN_SECRET_LENGTH = 32
+AS_DEPLOYER = "run this as the user who deployed, or with sudo"
 
 
 def environment(site: Site) -> Iterator[Finding]:
@@ -20,7 +22,11 @@ def environment(site: Site) -> Iterator[Finding]:
     if not site.env_file.is_file():
         yield Finding.fail(".env", f"{site.env_file} does not exist", "run `make deploy`, which writes it")
         return
-    missing = env.missing_keys(site.env_file.read_text(), site.env_example.read_text())
+    try:
+        missing = env.missing_keys(text.read(site.env_file), text.read(site.env_example))
+    except InputError as error:
+        yield Finding.fail(".env", error.problems[0].message, AS_DEPLOYER)
+        return
     if missing:
         hint = "the defaults apply; copy the lines you want from .env.example"
         yield Finding.warn(".env", f"{', '.join(missing)} of .env.example not in it", hint)
@@ -38,6 +44,9 @@ def secret_files(site: Site) -> Iterator[Finding]:
         yield Finding.fail(
             "secrets", f"{site.secrets_dir} does not exist", "run `make deploy`, which makes every secret"
         )
+        return
+    if not os.access(site.secrets_dir, os.R_OK | os.X_OK):
+        yield Finding.fail("secrets", f"{site.secrets_dir} cannot be read", AS_DEPLOYER)
         return
     open_ones = secrets.too_open(site)
     for path in open_ones:

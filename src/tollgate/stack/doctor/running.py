@@ -13,6 +13,7 @@ from tollgate.stack.compose import MIGRATE, Compose
 from tollgate.stack.configuration import Configuration
 from tollgate.stack.doctor.finding import Finding
 from tollgate.stack.engine import engine_version
+from tollgate.stack.publish import WEBHOOK
 
 REDIS_QUESTION = "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli config get maxmemory-policy"
 
@@ -40,7 +41,15 @@ def examine(site: Site, configuration: Configuration) -> Iterator[Finding]:
     yield from _database(compose, "postgres" in healthy)
     yield from _redis(compose, "redis" in healthy)
     yield from _request(site, compose, configuration)
+    yield _alerts(site)
     yield Finding.skip("certificate", "TLS is off")
+
+
+def _alerts(site: Site) -> Finding:
+    if (site.secrets_dir / WEBHOOK).is_file():
+        return Finding.ok("alerts", "go to the address in secrets/" + WEBHOOK)
+    hint = f"put the address of a webhook into {site.secrets_dir / WEBHOOK} (mode 0600) and run `make deploy`"
+    return Finding.warn("alerts", "nobody is told of them", hint)
 
 
 def _ports(compose: Compose, configuration: Configuration, deployed: bool) -> Iterator[Finding]:

@@ -1,0 +1,57 @@
+"""Containers up, in an order in which nobody notices more than must be: data first, replicas one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tollgate.errors import StepError
+from tollgate.stack.compose import DATABASES, MIGRATE, Compose
+from tollgate.stack.health import not_ready, wait_ready
+from tollgate.stack.progress import Progress
+
+REPLICA = "litellm-"
+
+
+def bring_up(step: str, compose: Compose, services: Collection[str], progress: Progress) -> list[str]:
+    """Create, recreate or start what differs from its description; wait until all is healthy; return what was started.
+
+    Replicas are changed one at a time while others serve, all at once where none does.
+    """
+    before = compose.running()
+    for name in compose.remove_half_recreated():
+        progress.say(f"removed {name}, left by an interrupted run")
+    replicas = sorted(name for name in services if name.startswith(REPLICA))
+    others = sorted(set(services) - set(replicas))
+    if others:
+        _up(step, compose, others, progress)
+    if any(name in before for name in replicas):
+        for name in replicas:
+            _up(step, compose, [name], progress)
+            wait_ready(step, compose, [name], progress)
+    elif replicas:
+        _up(step, compose, replicas, progress)
+    wait_ready(step, compose, services, progress)
+    after = compose.running()
+    return [f"started {name}" for name in sorted(services) if after.get(name) != before.get(name)]
+
+
+def start_all(compose: Compose, progress: Progress) -> list[str]:
+    """Everything of an existing deployment, data first: replicas that start before Postgres give up and start again."""
+    started = bring_up("start", compose, DATABASES, progress)
+    rest = [name for name in compose.services() if name not in (*DATABASES, MIGRATE)]
+    return started + bring_up("start", compose, rest, progress)
+
+
+def _up(step: str, compose: Compose, services: Collection[str], progress: Progress) -> None:
+    # Without --no-deps Compose would start the one-shot migrate job again each time. --remove-orphans takes away
+    # replicas that a smaller REPLICAS no longer describes.
+    words = ("up", "--detach", "--no-deps", "--remove-orphans", "--quiet-pull", *services)
+    try:
+        compose.run(step, progress, *words)
+    except StepError as error:
+        failed = next((row for row in compose.containers() if row.service in services and row.failed), None)
+        if failed is not None:
+            raise not_ready(step, compose, failed.service, failed) from None
+        cause = error.log[-1] if error.log else error.message
+        hint = "mend the cause and run `make deploy` again: it goes on from here; `make doctor` looks at each part"
+        raise StepError(step, cause, hint, error.log) from None
