@@ -8,6 +8,7 @@ import socket
 import httpx
 import pytest
 
+from tests.contract.nginx.conftest import StartEdge
 from tests.contract.nginx.edge import VERSION, Edge, address
 
 pytestmark = pytest.mark.docker
@@ -84,10 +85,30 @@ CLOSED = [
     "/./v1/messages",
 ]
 
+# What LiteLLM takes for its metrics, which want no key.
+METRICS = [
+    "/metrics",
+    "/metrics/",
+    "/metrics?x=/key/info",
+    "/metrics/anything",
+    "/%6detrics/",
+    "/metrics%2f",
+    "//metrics/",
+    "/metrics//",
+]
+# The same, as LiteLLM does not resolve dot segments and nginx does.
+CLIMBING = [
+    "/metrics/../key/info",
+    "/metrics/..%2fkey/info",
+    "/metrics/%2e%2e/key/info",
+    "/metrics/%2E./key/info",
+    "/%6detrics/../key/info",
+]
 
-def raw(edge: Edge, request: str) -> tuple[int, dict[str, str], bytes]:
+
+def raw(edge: Edge, request: str, url: str = "") -> tuple[int, dict[str, str], bytes]:
     """Send the bytes as they are (an HTTP library would tidy the path); status, headers in lower case, body."""
-    host, port = edge.url.removeprefix("http://").split(":")
+    host, port = (url or edge.url).removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall(request.encode("latin-1"))
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -97,9 +118,9 @@ def raw(edge: Edge, request: str) -> tuple[int, dict[str, str], bytes]:
     return int(first.split()[1]), headers, body
 
 
-def ask(edge: Edge, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
+def ask(edge: Edge, method: str, path: str, url: str = "") -> tuple[int, dict[str, str], bytes]:
     lines = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-test-key-0001\r\nContent-Length: 0\r\n"
-    return raw(edge, f"{lines}Connection: close\r\n\r\n")
+    return raw(edge, f"{lines}Connection: close\r\n\r\n", url)
 
 
 def check_closed(edge: Edge, method: str, path: str) -> None:
@@ -192,6 +213,33 @@ def test_the_admin_listener_passes_the_management_api(edge: Edge) -> None:
 )
 def test_the_admin_listener_has_no_web_interface(edge: Edge, path: str) -> None:
     assert httpx.get(edge.admin_url + path).status_code == 404
+
+
+def check_no_metrics_for_the_admin(edge: Edge, path: str) -> None:
+    status, headers, body = ask(edge, "GET", path, edge.admin_url)
+    assert (status, headers["content-type"]) == (404, "application/json"), (path, body)
+    assert json.loads(body)["error"]["code"] == "not_found"
+
+
+@pytest.mark.parametrize("path", [*METRICS, *CLIMBING])
+def test_the_admin_listener_has_no_metrics(edge: Edge, path: str) -> None:
+    check_no_metrics_for_the_admin(edge, path)
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "open_then"),
+    [
+        ("nginx.conf", ("metrics|ui", "ui"), METRICS),
+        ("snippets/maps.conf", (r"(?:(?:/|%2f)\.|%2e)", "never"), CLIMBING),
+    ],
+)
+def test_twin_without_either_rule_the_admin_listener_shows_them(
+    start_edge: StartEdge, file: str, edit: tuple[str, str], open_then: list[str]
+) -> None:
+    with start_edge(replicas=1, edits={file: edit}) as edge:
+        for path in open_then:
+            with pytest.raises(AssertionError):
+                check_no_metrics_for_the_admin(edge, path)
 
 
 def test_counters_are_on_the_internal_listener_only(edge: Edge) -> None:
