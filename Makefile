@@ -36,8 +36,9 @@ restart: bootstrap ## stop and start the containers
 down: bootstrap ## remove the containers, keep the data
 	@$(TOLLGATE) down
 
-clean: bootstrap ## remove the containers AND THE DATA; needs CONFIRM=yes
-	@$(TOLLGATE) clean $(if $(filter yes,$(CONFIRM)),--yes)
+clean: $(if $(filter yes,$(CONFIRM)),bootstrap) ## remove the containers AND THE DATA; needs CONFIRM=yes
+	@$(if $(filter yes,$(CONFIRM)),$(TOLLGATE) clean --yes,\
+		echo "error: make clean deletes the database and every metric: say make clean CONFIRM=yes" >&2; exit 1)
 
 ##@ Develop
 test: bootstrap-dev ## every test, the whole stack included; does its own set-up and leaves nothing behind

@@ -17,7 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.support.stack import ROOT, Stack, prepare, project_name, take_down
+from tests.support.stack import BENCH, ROOT, Stack, prepare, project_name, take_down
+from tests.support.sweep import remember
 
 PROMISED = {"cold deploy": 480, "warm start": 90, "no-op deploy": 10}
 
@@ -26,10 +27,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep-images", action="store_true", help="measure the cold deploy with the images there")
     options = parser.parse_args()
+    remember()
     if not options.keep_images:
         forget_images()
     with tempfile.TemporaryDirectory() as scratch:
-        stack = prepare(Path(scratch) / "home", project_name("-bench"))
+        stack = prepare(Path(scratch) / "home", project_name(BENCH))
         try:
             runs = {"cold deploy": deploy(stack)}
             resident = resident_mib(stack)

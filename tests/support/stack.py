@@ -25,8 +25,15 @@ ROOT = Path(__file__).resolve().parents[2]
 TENANTS = ROOT / "tests" / "fixtures" / "tenants"
 
 
-def project_name(suffix: str = "") -> str:
+# Every Compose project that this checkout's tests start: the stack, the parts of contract/stack_parts, the watchers of
+# contract/observability, and the bench. tests/support/sweep.py removes what is left of them.
+STACK, PARTS, WATCHERS, BENCH = SUFFIXES = ("", "-parts", "-watchers", "-bench")
+
+
+def project_name(suffix: str = STACK) -> str:
     """The same for one checkout, different for two: parallel checkouts do not take each other's containers down."""
+    if suffix not in SUFFIXES:
+        raise ValueError(f"{suffix!r} is not among SUFFIXES: what a killed run left under it would not be found")
     return f"tollgate-test-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}{suffix}"
 
 

@@ -1,28 +1,33 @@
 """Removes what a killed test run left behind: `python -m tests.support.sweep`.
 
-Only what this checkout's tests started: containers with the session labels they wrote down, and the Compose projects
-whose name is derived from this checkout. Says what it removed; nothing to remove is the ordinary case.
+Only what this checkout's tests started, by exact label: the Testcontainers sessions they wrote down, and the Compose
+projects of tests/support/stack.py. While one of them runs, nothing is removed. Says what it removed, if anything.
 """
 
 from __future__ import annotations
 
-import json
-import re
+import fcntl
 import subprocess
 import sys
+from typing import IO
 
-from tests.support.stack import ROOT, project_name
+from tests.support.stack import ROOT, SUFFIXES, project_name
 
-# Testcontainers gives each Python process an id and labels every container with it.
+# Testcontainers gives each Python process an id and labels with it whatever it starts. Whoever runs tests holds the
+# file's lock, shared, until the process ends however it ends; so a lock that nobody holds means leftovers only.
 SESSIONS = ROOT / "var" / "test-sessions"
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_held: list[IO[str]] = []
 
 
-def remember(session: str) -> None:
-    """Called when a test session starts."""
+def remember(session: str = "") -> None:
+    """Called when a test session starts, or anything else that starts test projects and has no session id."""
     SESSIONS.parent.mkdir(exist_ok=True)
-    with SESSIONS.open("a") as stream:
+    stream = SESSIONS.open("a")
+    fcntl.flock(stream, fcntl.LOCK_SH)
+    if session:
         stream.write(session + "\n")
+        stream.flush()
+    _held.append(stream)
 
 
 def docker(*arguments: str) -> list[str]:
@@ -30,39 +35,39 @@ def docker(*arguments: str) -> list[str]:
     return done.stdout.split()
 
 
-def networks_of(containers: list[str]) -> set[str]:
-    """Testcontainers names its networks by UUID and gives them no label: they are known by who is on them."""
-    if not containers:
-        return set()
-    found = json.loads(" ".join(docker("inspect", *containers)))
-    names = {name for one in found for name in one["NetworkSettings"]["Networks"]}
-    return {name for name in names if UUID.fullmatch(name)}
+def labels(sessions: list[str]) -> list[str]:
+    """What marks something as this checkout's tests' own. Whole values: no other project's name can begin like one."""
+    projects = [f"com.docker.compose.project={project_name(suffix)}" for suffix in SUFFIXES]
+    return projects + [f"org.testcontainers.session-id={session}" for session in sessions]
+
+
+def remove(marks: list[str]) -> str:
+    """Containers, then networks and volumes, each by label, for a network or volume may be all that was left."""
+    removed = []
+    for kind, listing, removal in (
+        ("containers", ("ps", "--all"), ("rm", "--force", "--volumes")),
+        ("networks", ("network", "ls"), ("network", "rm")),
+        ("volumes", ("volume", "ls"), ("volume", "rm")),
+    ):
+        found = {name for mark in marks for name in docker(*listing, "--quiet", "--filter", f"label={mark}")}
+        if found:
+            docker(*removal, *sorted(found))
+            removed.append(f"{len(found)} {kind}")
+    return ", ".join(removed)
 
 
 def main() -> int:
-    sessions = SESSIONS.read_text().split() if SESSIONS.exists() else []
-    containers = {
-        found
-        for session in sessions
-        for found in docker("ps", "--all", "--quiet", "--filter", f"label=org.testcontainers.session-id={session}")
-    }
-    networks, volumes = networks_of(sorted(containers)), set[str]()
-    for project in docker("ps", "--all", "--format", '{{.Label "com.docker.compose.project"}}'):
-        if project.startswith(project_name()):
-            own = f"label=com.docker.compose.project={project}"
-            containers |= set(docker("ps", "--all", "--quiet", "--filter", own))
-            networks |= set(docker("network", "ls", "--quiet", "--filter", own))
-            volumes |= set(docker("volume", "ls", "--quiet", "--filter", own))
-    if containers:
-        docker("rm", "--force", "--volumes", *sorted(containers))
-    for network in sorted(networks):
-        docker("network", "rm", network)
-    if volumes:
-        docker("volume", "rm", *sorted(volumes))
-    SESSIONS.unlink(missing_ok=True)
-    if containers or networks or volumes:
-        found = f"{len(containers)} containers, {len(networks)} networks, {len(volumes)} volumes"
-        sys.stdout.write(f"removed what tests had left: {found}\n")
+    SESSIONS.parent.mkdir(exist_ok=True)
+    with SESSIONS.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stdout.write("other tests of this checkout are running: nothing is swept\n")
+            return 0
+        stream.seek(0)
+        if removed := remove(labels(stream.read().split())):
+            sys.stdout.write(f"removed what tests had left: {removed}\n")
+        stream.truncate(0)
     return 0
 
 

@@ -17,7 +17,7 @@ import pytest
 from tests.contract.observability.conftest import ROOT, available
 from tests.support.eventually import eventually
 from tests.support.metrics import inventory, used
-from tests.support.stack import project_name
+from tests.support.stack import WATCHERS, project_name
 from tollgate.render.dashboards import dashboards
 from tollgate.render.observability import render_observability
 from tollgate.render.output import write
@@ -79,7 +79,7 @@ def watchers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     write(home, [*render_observability(ROOT, 3, "tollgate", webhook=True), *render_mounted(ROOT)])
     publish(home / "secrets")
     (home / "compose.env").write_text(compose_env(home, images))
-    compose = Compose(project_name("-watchers"), FILES, home / "compose.env")
+    compose = Compose(project_name(WATCHERS), FILES, home / "compose.env")
     try:
         up = ("up", "--detach", "--no-deps", "--wait", "--wait-timeout", "180")
         for services in (("postgres", "redis"), STARTED):

@@ -15,14 +15,14 @@ import pytest
 
 from tests.support import logs
 from tests.support.site import new_home
-from tests.support.stack import project_name
+from tests.support.stack import PARTS, project_name
 from tollgate.site import Site
 from tollgate.stack import secrets
 from tollgate.stack.compose import Compose
 
 pytestmark = pytest.mark.docker
 
-PROJECT = project_name("-parts")
+PROJECT = project_name(PARTS)
 MESSAGE = {"model": "test-model", "max_tokens": 32, "messages": [{"role": "user", "content": "Say hello."}]}
 
 
