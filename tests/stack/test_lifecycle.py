@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import httpx
 
@@ -45,8 +46,8 @@ def test_a_second_deploy_changes_nothing(stack: Stack) -> None:
     assert stack.compose.running() == before
 
 
-def test_a_changed_setting_changes_only_what_it_is_about(stack: Stack) -> None:
-    """The twin of the test above: a change is seen, and only nginx is recreated for one of nginx's settings."""
+def test_a_changed_limit_of_nginx_is_read_without_a_new_container(stack: Stack) -> None:
+    """The twin of the test above: a change is seen; and nobody's connection is cut for it."""
     gateway = stack.home / "config" / "gateway.yaml"
     original = gateway.read_text()
     before = stack.compose.running()
@@ -55,12 +56,42 @@ def test_a_changed_setting_changes_only_what_it_is_about(stack: Stack) -> None:
         assert changed != original
         gateway.write_text(changed)
         done = json.loads(stack.cli("deploy", "--json").stdout)
-        assert "started nginx" in done["changes"]
-        after = stack.compose.running()
-        assert [name for name in before if before[name] != after[name]] == ["nginx"]
+        assert "reloaded nginx" in done["changes"]
+        assert stack.compose.running() == before
     finally:
         gateway.write_text(original)
         stack.cli("deploy")
+
+
+def test_a_change_of_the_replicas_reaches_each_while_others_serve(stack: Stack) -> None:
+    """One at a time: nginx is asked all along and never fails a request."""
+    gateway = stack.home / "config" / "gateway.yaml"
+    original = gateway.read_text()
+    before = stack.compose.running()
+    failed: list[int] = []
+    ended = threading.Event()
+
+    def client() -> None:
+        while not ended.wait(0.2):
+            status = post(stack).status_code
+            if status not in (200, 429):  # 429: the example tenant's own limit of 60 a minute
+                failed.append(status)
+
+    thread = threading.Thread(target=client)
+    thread.start()
+    try:
+        changed = original.replace("cooldown_s: 5", "cooldown_s: 6")
+        assert changed != original
+        gateway.write_text(changed)
+        done = json.loads(stack.cli("deploy", "--json").stdout)
+    finally:
+        ended.set()
+        thread.join()
+        gateway.write_text(original)
+        stack.cli("deploy")
+    assert {f"started litellm-{number}" for number in (1, 2, 3)} <= set(done["changes"])
+    assert before["nginx"] == stack.compose.running()["nginx"]
+    assert failed == []
 
 
 def test_a_tenant_in_sync_has_an_empty_plan(stack: Stack) -> None:

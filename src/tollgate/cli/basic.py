@@ -11,6 +11,7 @@ from rich.console import Console
 from tollgate.cli.progress import StepDisplay
 from tollgate.site import Site
 from tollgate.stack import basic as setup
+from tollgate.stack.configuration import engine_install_allowed
 from tollgate.stack.lock import locked
 from tollgate.stack.secrets import BASIC_KEY
 
@@ -26,7 +27,7 @@ def basic(
         if down:
             setup.down(site, display)
             return
-        allow = os.environ.get("SKIP_ENGINE_INSTALL", "") in ("", "0")
+        allow = engine_install_allowed()
         made = setup.deploy(site, display, allow_engine_install=allow)
     typer.echo("\nClaude Code (from this directory):")
     typer.echo(f"  export ANTHROPIC_BASE_URL={made.url.replace('127.0.0.1', 'localhost')}")

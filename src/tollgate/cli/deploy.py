@@ -13,6 +13,7 @@ from tollgate.cli.addresses import addresses
 from tollgate.cli.progress import StepDisplay
 from tollgate.config.tenants import Tenant
 from tollgate.site import Site
+from tollgate.stack.configuration import engine_install_allowed
 from tollgate.stack.deploy import STEPS, Deploy
 from tollgate.stack.first_request import example_tenant
 from tollgate.stack.lock import locked
@@ -30,7 +31,7 @@ def deploy(
     if until and until not in STEPS:
         raise typer.BadParameter(f"expected one of {', '.join(STEPS)}, found {until}", param_hint="--until")
     site: Site = context.obj
-    allow = os.environ.get("SKIP_ENGINE_INSTALL", "") in ("", "0")
+    allow = engine_install_allowed()
     run = Deploy(site, StepDisplay(Console(stderr=True)), allow_engine_install=allow)
     with locked(site, "deploy"):
         run.run(until)

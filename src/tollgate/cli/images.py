@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from rich.console import Console
 
 from tollgate.cli.progress import StepDisplay
 from tollgate.site import Site
+from tollgate.stack.configuration import engine_install_allowed
 from tollgate.stack.configuration import settings as read_settings
 from tollgate.stack.engine import ensure_engine
 from tollgate.stack.images import resolve
@@ -26,7 +26,7 @@ def images(
     display = StepDisplay(Console(stderr=True))
     mirror = settings.debian_mirror or ""
     with display.step("engine"):
-        allow = os.environ.get("SKIP_ENGINE_INSTALL", "") in ("", "0")
+        allow = engine_install_allowed()
         ensure_engine(display, allow_install=allow, mirror=mirror)
     with display.step("images"):
         found = resolve(settings.image_source, site, display, ca_bundle=settings.ca_bundle, mirror=mirror)

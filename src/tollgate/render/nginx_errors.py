@@ -55,14 +55,17 @@ HEADERS_TOO_LARGE = EdgeError(
     "The request headers are too large: one header may have 16 KiB.",
     catches="494",
 )
+# In practice: no room in /tmp for the body.
 EDGE_FAILED = EdgeError(
     "edge_failed",
-    500,
-    "api_error",
+    503,
+    "overloaded_error",
     "api_error",
     "The gateway could not take the request. Try again; if it lasts, give the request id to whoever runs the gateway.",
     catches="500",
+    anthropic_status=529,
     retry="true",
+    retry_after=5,
 )
 BAD_REQUEST = EdgeError(
     "bad_request",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-
-import httpx
 
 from tollgate.config.secret import Secret
 from tollgate.errors import TollgateError
@@ -14,14 +11,12 @@ from tollgate.render.litellm import render_basic
 from tollgate.render.output import Rendered, digest, write
 from tollgate.render.stack import REPLICA_ENVIRONMENT, render_code
 from tollgate.site import Site
-from tollgate.stack import configuration, preflight, publish, secrets
+from tollgate.stack import configuration, first_request, preflight, publish, secrets
 from tollgate.stack.compose import Compose
 from tollgate.stack.deploy import Display
 from tollgate.stack.engine import ensure_engine
-from tollgate.stack.first_request import MODEL
 from tollgate.stack.health import wait_ready
 from tollgate.stack.images import resolve
-from tollgate.stack.masking import mask
 
 IMAGES = ("LITELLM_IMAGE", "TOLLGATE_IMAGE")
 
@@ -72,7 +67,7 @@ def deploy(site: Site, display: Display, *, allow_engine_install: bool) -> Basic
     host, port = compose.address("litellm", 4000)
     basic = Basic(f"http://{host}:{port}", secrets.read(site, secrets.BASIC_KEY))
     with display.step("request"):
-        _try(basic)
+        first_request.ask(basic.url, basic.key, "its one key", f"see: docker compose -p {compose.project} logs litellm")
     return basic
 
 
@@ -95,21 +90,3 @@ def _check_port(port: int) -> None:
             f"port {port} is in use, perhaps by the full stack",
             "`make down` first, or set GATEWAY_PORT in .env to a free one",
         )
-
-
-def _try(basic: Basic, tries: int = 10) -> None:
-    body = {"model": MODEL, "max_tokens": 32, "messages": [{"role": "user", "content": "Say hello."}]}
-    problem = ""
-    for _ in range(tries):
-        try:
-            headers = {"Authorization": f"Bearer {basic.key.reveal()}"}
-            answer = httpx.post(f"{basic.url}/v1/messages", json=body, headers=headers, timeout=30, trust_env=False)
-            if answer.status_code == 200:
-                return
-            problem = f"HTTP {answer.status_code}: {mask(answer.text[:200])}"
-            if answer.status_code < 500:
-                break
-        except httpx.TransportError as error:
-            problem = f"{type(error).__name__}: {error}"
-        time.sleep(1)
-    raise TollgateError(f"POST {basic.url}/v1/messages: {problem}", "look at `docker logs` of the litellm container")

@@ -12,7 +12,25 @@ from tollgate.config.load import Configuration
 from tollgate.config.load import load as load_files
 from tollgate.site import Site
 
-__all__ = ["Configuration", "ensure_env", "left_out", "load", "overrides", "project", "settings"]
+__all__ = [
+    "Configuration",
+    "engine_install_allowed",
+    "ensure_env",
+    "left_out",
+    "load",
+    "overrides",
+    "project",
+    "settings",
+]
+    "Configuration",
+    "engine_install_allowed",
+    "ensure_env",
+    "left_out",
+    "load",
+    "overrides",
+    "project",
+    "settings",
+]
 
 
 def load(site: Site) -> Configuration:
@@ -56,6 +74,11 @@ def ensure_env(site: Site) -> bool:
     finally:
         temporary.unlink()
     return True
+
+
+def engine_install_allowed() -> bool:
+    """False where SKIP_ENGINE_INSTALL=1 says that Docker is somebody else's to install."""
+    return os.environ.get("SKIP_ENGINE_INSTALL", "") in ("", "0")
 
 
 def overrides() -> dict[str, str]:

@@ -6,6 +6,7 @@ import time
 
 import httpx
 
+from tollgate.config.secret import Secret
 from tollgate.config.tenants import Tenant
 from tollgate.errors import TollgateError
 from tollgate.site import Site
@@ -36,33 +37,32 @@ def send(site: Site, compose: Compose, configuration: Configuration) -> str:
     tenant = example_tenant(configuration)
     if tenant is None:
         return f"skipped: no tenant may use {MODEL}"
-    host, port = compose.address("nginx", 4000)
     key = key_of(site, tenant)
     if key is None:
         raise TollgateError(f"tenant {tenant.id} has no key yet", "run `make deploy`, which makes it")
+    host, port = compose.address("nginx", 4000)
+    hint = "`make doctor` looks at each part; `make logs S=nginx` and `make logs S=litellm-1` tell more"
+    return ask(f"http://{host}:{port}", key, f"tenant {tenant.id}", hint)
+
+
+def ask(url: str, key: Secret, who: str, hint: str) -> str:
+    """POST /v1/messages as a client does, a few times where that may help; what came back, for a person."""
     body = {"model": MODEL, "max_tokens": 32, "messages": [{"role": "user", "content": "Say hello."}]}
+    headers = {"Authorization": f"Bearer {key.reveal()}", "anthropic-version": "2023-06-01"}
     problem = ""
     for attempt in range(TRIES):
         began = time.monotonic()
         try:
-            answer = httpx.post(
-                f"http://{host}:{port}/v1/messages",
-                json=body,
-                headers={"Authorization": f"Bearer {key.reveal()}", "anthropic-version": "2023-06-01"},
-                timeout=TIMEOUT_S,
-                trust_env=False,  # a proxy for the outside must not see requests to this machine
-            )
+            # A proxy for the outside must not see requests to this machine.
+            answer = httpx.post(f"{url}/v1/messages", json=body, headers=headers, timeout=TIMEOUT_S, trust_env=False)
         except httpx.TransportError as error:
             problem = f"{type(error).__name__}: {error}"
         else:
             if answer.status_code == 200 and answer.json().get("content"):
                 milliseconds = (time.monotonic() - began) * 1000
-                return f"200 for tenant {tenant.id} from {MODEL} in {milliseconds:.0f} ms"
+                return f"200 for {who} from {MODEL} in {milliseconds:.0f} ms"
             problem = f"HTTP {answer.status_code}: {mask(answer.text[:300])}"
             if answer.status_code < 500:
                 break
         time.sleep(0.5 * (attempt + 1))
-    raise TollgateError(
-        f"POST http://{host}:{port}/v1/messages as tenant {tenant.id}: {problem}",
-        "`make doctor` looks at each part; `make logs S=nginx` and `make logs S=litellm-1` tell more",
-    )
+    raise TollgateError(f"POST {url}/v1/messages as {who}: {problem}", hint)
