@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,22 +12,15 @@ import httpx
 import pytest
 
 from tests.contract.nginx.edge import Edge, Images, running_edge
-from tollgate.site import Site
-from tollgate.stack import images as stack_images
-from tollgate.stack.progress import PlainProgress
+from tests.support.images import image
 
 StartEdge = Callable[..., AbstractContextManager[Edge]]
 
 
 @pytest.fixture(scope="session")
 def edge_images() -> Images:
-    """The images a deployment would run; NGINX_IMAGE and TOLLGATE_IMAGE in the environment override that."""
-    names = {"NGINX_IMAGE", "TOLLGATE_IMAGE"}
-    given = {name: os.environ[name] for name in names if os.environ.get(name)}
-    missing = names - set(given)
-    found = stack_images.resolve("auto", Site.here(), PlainProgress(), only=missing).images if missing else {}
-    every = {**found, **given}
-    return Images(nginx=every["NGINX_IMAGE"], python=every["TOLLGATE_IMAGE"])
+    """The images a deployment would run."""
+    return Images(nginx=image("NGINX_IMAGE"), python=image("TOLLGATE_IMAGE"))
 
 
 @pytest.fixture(scope="session")
