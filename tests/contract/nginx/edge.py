@@ -51,6 +51,7 @@ class Edge:
     directory: Path
     network: Network
     cleanup: ExitStack
+    tmp_size: str
     replicas: dict[str, DockerContainer] = field(default_factory=dict)
     nginx: DockerContainer = field(init=False)
 
@@ -87,7 +88,7 @@ class Edge:
             .with_volume_mapping(str(self.directory / "nginx"), "/etc/nginx/tollgate", "ro")
             .with_exposed_ports(PUBLIC, ADMIN)
             .with_tmpfs_mount("/run/nginx", "uid=101,gid=101,mode=0755")
-            .with_tmpfs_mount("/tmp", "uid=101,gid=101,mode=0700")  # noqa: S108
+            .with_tmpfs_mount("/tmp", f"uid=101,gid=101,mode=0700,size={self.tmp_size}")  # noqa: S108
             .with_kwargs(
                 entrypoint=["/bin/sh", "/etc/nginx/tollgate/entrypoint.sh"],
                 user="101:101",
@@ -135,8 +136,8 @@ class Edge:
         return [request for request in self.seen(name)["seen"] if request["method"] == "POST"]
 
     def in_rotation(self) -> set[str]:
-        """Addresses nginx balances over now, as the watcher wrote them, without those marked down."""
-        lines = self.run("cat", "/run/nginx/upstreams.conf").splitlines()
+        """Addresses nginx balances over now, as the watcher saw nginx take them, without those marked down."""
+        lines = self.run("cat", "/run/nginx/in-use.conf").splitlines()
         return {line.split()[1] for line in lines if line.startswith("server") and " down;" not in line}
 
     def wait_for(self, *names: str) -> None:
@@ -198,11 +199,12 @@ def running_edge(
     replicas: int = 2,
     limits: Limits | None = None,
     edits: Mapping[str, tuple[str, str]] | None = None,
+    tmp_size: str = "512m",
 ) -> Iterator[Edge]:
     """nginx and its replicas, ready for requests; every container and the network are gone afterwards."""
     render(directory, limits or Limits(), replicas, edits or {})
     with ExitStack() as cleanup:
-        edge = Edge(images, directory, cleanup.enter_context(Network()), cleanup)
+        edge = Edge(images, directory, cleanup.enter_context(Network()), cleanup, tmp_size)
         names = [f"litellm-{number}" for number in range(1, replicas + 1)]
         for name in names:
             edge.start_replica(name)

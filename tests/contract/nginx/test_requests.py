@@ -136,6 +136,25 @@ def test_a_hundred_megabytes_pass_where_they_may(start_edge: StartEdge) -> None:
         assert client.post(MESSAGES, content=b"x" * ((100 << 20) + 1)).status_code == 413
 
 
+def test_a_body_that_finds_tmp_full_is_refused_in_the_route_s_shape(start_edge: StartEdge) -> None:
+    with (
+        start_edge(replicas=1, limits=Limits(max_body_mb=100), tmp_size="4m") as edge,
+        edge.client(headers={"Authorization": "Bearer sk-test-key-0001"}) as client,
+    ):
+        anthropic, openai = (client.post(path, content=b"x" * (20 << 20)) for path in (MESSAGES, CHAT))
+        assert (anthropic.status_code, openai.status_code) == (529, 503)
+        assert anthropic.json()["error"]["type"] == "overloaded_error"
+        assert openai.json()["error"]["code"] == "edge_failed"
+        assert {answer.headers["x-should-retry"] for answer in (anthropic, openai)} == {"true"}
+        assert edge.posts("litellm-1") == []
+        # What was refused is gone from /tmp, and what fits in memory never needed it.
+        assert client.post(MESSAGES, content=b"x" * (3 << 20)).json()["body_bytes"] == 3 << 20
+        edge.run("sh", "-c", "head -c 4194304 /dev/zero >/tmp/full")
+        assert client.post(MESSAGES, content=b"x" * (200 << 10)).json()["body_bytes"] == 200 << 10
+        assert client.post(MESSAGES, content=b"x" * (1 << 20)).status_code == 529
+        assert client.get("/gateway/health").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("request_text", "status"),
     [
