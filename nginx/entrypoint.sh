@@ -3,7 +3,8 @@
 #   entrypoint.sh        run: first list, nginx, then look again each second and reload on a change
 #   entrypoint.sh test   write the list once and check the whole configuration
 # SIGTERM or SIGQUIT: finish the running requests (a second one: stop at once). SIGINT: stop at once. SIGHUP: reload.
-# A file /run/nginx/drain/<replica> takes that replica out of rotation; removing it brings it back.
+# A file /run/nginx/drain/<replica> takes that replica out of rotation; removing it brings it back. The list nginx works
+# with is /run/nginx/in-use.conf; /run/nginx/upstreams.conf is the list it was last told to load.
 set -eu
 
 conf=/etc/nginx/tollgate
@@ -13,18 +14,32 @@ upstreams=$run/upstreams.conf
 patience=10
 silent_rounds=0
 reload_wanted=''
+awaited=''
 stopping=''
+names=''
+names_missing=''
 nginx=''
 
 say() {
     printf '%s entrypoint: %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >&2
 }
 
+# The directory may be replaced while we read it, and a list of no names is no list: keep the one we had.
+read_names() {
+    if given=$(cat "$conf/replicas" 2>/dev/null) && [ -n "$given" ]; then
+        names=$given
+        names_missing=''
+    elif [ -z "$names_missing" ]; then
+        names_missing=yes
+        say "cannot read $conf/replicas; its names stay as they were"
+    fi
+}
+
 # One answer a replica in $run/lookup: the status of the lookup (124: no answer in time) and the address. All at once,
 # so that one slow name delays no other. The dot at the end keeps search domains out: under a wildcard DNS entry the
 # name of a stopped replica would else resolve to a stranger, who would be sent requests with keys in them.
 look_up() {
-    names=$(cat "$conf/replicas")
+    read_names
     lookups=''
     for name in $names; do
         {
@@ -99,8 +114,9 @@ refresh() {
     reload_wanted=''
     publish
     if problem=$(check 2>&1); then
+        awaited=reloaded
+        leaving=$(workers)
         kill -HUP "$nginx"
-        say "reloaded; replicas: $(replicas_in_use)"
     else
         list=$before
         publish
@@ -108,8 +124,28 @@ refresh() {
     fi
 }
 
+# The workers that take new connections, not those that only finish what they have. /proc, as not every image has ps.
+workers() {
+    grep -lzx 'nginx: worker process' /proc/[0-9]*/cmdline 2>/dev/null || true
+}
+
+# nginx takes a moment to start, and to reload: until its last old worker has stopped listening, requests may still be
+# balanced over the old list. Only then say so, and put the list where whoever drains a replica can wait for it.
+confirm() {
+    [ -n "$awaited" ] || return 0
+    listening=$(workers)
+    [ -n "$listening" ] || return 0
+    for worker in $leaving; do
+        case $listening in *"$worker"*) return 0 ;; esac
+    done
+    cp "$upstreams" "$run/in-use.conf.new"
+    mv "$run/in-use.conf.new" "$run/in-use.conf"
+    say "$awaited; replicas: $(replicas_in_use)"
+    awaited=''
+}
+
 replicas_in_use() {
-    sed -n 's/^server \([^ ]*\) .*fail_timeout=5s\(.*\); # \(.*\)$/\3=\1\2/p' "$upstreams" | tr '\n' ' '
+    sed -n 's/^server \([^ ]*\) .*fail_timeout=5s\(.*\); # \(.*\)$/\3=\1\2/p' "$run/in-use.conf" | tr '\n' ' '
 }
 
 prepare() {
@@ -150,19 +186,21 @@ main() {
     trap stop_now INT
     trap 'reload_wanted=yes' HUP
     prepare
-    say "replicas: $(replicas_in_use)"
-    rm -f "$run/errors"
+    rm -f "$run/errors" "$run/in-use.conf"
     mkfifo -m 600 "$run/errors"
     exec 3<>"$run/errors"
     start_log_filter
     nginx -c "$conf/nginx.conf" -g 'daemon off;' 2>&3 3>&- &
     nginx=$!
+    awaited=started
+    leaving=''
 
     while kill -0 "$nginx" 2>/dev/null; do
         # A signal ends `wait`, not `sleep`: traps run at once.
         sleep 1 &
         wait $! || true
         [ -n "$stopping" ] || refresh
+        confirm
         kill -0 "$log_filter" 2>/dev/null || start_log_filter
     done
     status=0
@@ -181,6 +219,7 @@ case ${1:-run} in
     run) main ;;
     test)
         prepare
+        [ -z "$names_missing" ] || exit 1
         check
         ;;
     *)

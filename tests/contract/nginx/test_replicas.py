@@ -136,6 +136,58 @@ def test_nginx_starts_before_any_replica_and_finds_them_later(start_edge: StartE
             eventually(lambda: answered_by(client) == {"litellm-1"}, within=30)
 
 
+# Between the list and the reload stands nginx's own check of the configuration, which takes long on a busy machine.
+SLOW = 'mv "$upstreams.new" "$upstreams"; sleep 3'
+
+
+def check_in_use_means_in_use(edge: Edge) -> None:
+    with edge.client() as client:
+        edge.run("touch", "/run/nginx/drain/litellm-1")
+        edge.wait_for("litellm-2")
+        assert answered_by(client, 20) == {"litellm-2"}
+
+
+def test_a_list_is_in_use_only_when_nginx_uses_it(start_edge: StartEdge) -> None:
+    with start_edge(edits={"entrypoint.sh": ('mv "$upstreams.new" "$upstreams"', SLOW)}) as edge:
+        check_in_use_means_in_use(edge)
+
+
+def test_twin_a_list_said_to_be_in_use_when_it_is_written(start_edge: StartEdge) -> None:
+    early = SLOW.replace(";", '; cp "$upstreams" "$run/in-use.conf";')
+    edits = {"entrypoint.sh": ('mv "$upstreams.new" "$upstreams"', early)}
+    with start_edge(edits=edits) as edge, pytest.raises(AssertionError):
+        check_in_use_means_in_use(edge)
+
+
+@pytest.mark.parametrize("loss", ["gone", "empty"])
+def test_a_missing_list_of_names_changes_nothing(start_edge: StartEdge, loss: str) -> None:
+    with start_edge(replicas=1) as edge, edge.client() as client:
+        lose_names(edge, loss)
+        eventually(lambda: "cannot read /etc/nginx/tollgate/replicas" in edge.log(), within=30)
+        # Rounds go by: the watcher still follows the names it knows.
+        move(edge, "litellm-1")
+        edge.wait_for("litellm-1")
+        assert answered_by(client) == {"litellm-1"}
+        assert edge.log().count("cannot read /etc/nginx/tollgate/replicas") == 1
+        edge.start_replica("litellm-2")
+        (edge.directory / "nginx" / "replicas").write_text("litellm-1\nlitellm-2\n")
+        edge.wait_for("litellm-1", "litellm-2")
+
+
+def test_twin_a_missing_list_of_names_would_end_the_container(start_edge: StartEdge) -> None:
+    edit = ('if given=$(cat "$conf/replicas" 2>/dev/null) &&', 'given=$(cat "$conf/replicas"); if')
+    with start_edge(replicas=1, edits={"entrypoint.sh": edit}) as edge:
+        lose_names(edge, "gone")
+        assert edge.nginx.get_wrapped_container().wait(timeout=60)["StatusCode"] != 0
+
+
+def lose_names(edge: Edge, loss: str) -> None:
+    file = edge.directory / "nginx" / "replicas"
+    file.unlink()
+    if loss == "empty":
+        file.touch()
+
+
 def test_a_drain_file_takes_a_replica_out_without_failing_a_request(start_edge: StartEdge) -> None:
     with start_edge() as edge, edge.client() as client:
         edge.run("touch", "/run/nginx/drain/litellm-1")
