@@ -10,6 +10,7 @@ import sys
 import httpx
 
 from tests.stack.requests import chat, message
+from tests.support import logs
 from tests.support.stack import ROOT, Stack
 
 # Headers of LiteLLM's that tell of its insides: keys' spend, upstream addresses, versions. One is for support requests.
@@ -17,8 +18,7 @@ INSIDES = re.compile(r"^(x-litellm-(?!call-id$)|llm_provider-|x-ratelimit-.*-lit
 
 
 def test_the_sdks_find_the_same_behind_the_gateway(stack: Stack, allow_in_logs: list[str]) -> None:
-    # LiteLLM logs an upstream error that was asked for as an exception with its stack.
-    allow_in_logs.append("litellm")
+    allow_in_logs.append(logs.UPSTREAM_FAULTS)
     environment = {
         **os.environ,
         "TOLLGATE_CONTRACT_URL": stack.url,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 
 from tests.support import logs
 from tests.support.stack import Stack
 
+# Root on purpose, with no capability: the engine's socket belongs to root, and nothing else is on its network.
+ROOT_BY_DESIGN = {"docker-socket-proxy"}
 LOOPBACK_ONLY = {"prometheus", "grafana"}
 
 
@@ -48,6 +49,8 @@ def test_no_log_since_the_start_shows_a_secret_or_a_crash(stack: Stack) -> None:
     lines = logs.since(stack.compose, "1970-01-01T00:00:00Z")
     assert len(lines) > 50, "the logs could not be read"
     assert not logs.leaks("\n".join(lines), stack.secret_values())
+    # The provider's contract suite, earlier in this folder, asks for upstream faults.
+    assert not logs.trouble(lines, [logs.UPSTREAM_FAULTS])
 
 
 def test_the_leak_check_sees_a_leak(stack: Stack) -> None:
@@ -56,12 +59,17 @@ def test_the_leak_check_sees_a_leak(stack: Stack) -> None:
 
 
 def test_rendered_files_hold_no_secret_unless_nobody_else_can_read_them(stack: Stack) -> None:
-    seen = 0
+    """A file that only its owner can read is closed, whatever it holds; most belong to the containers' users."""
+    closed, shown = 0, []
     for path in stack.site.rendered_dir.rglob("*"):
-        if path.is_file() and logs.leaks(path.read_text(errors="replace"), stack.secret_values()):
-            seen += 1
-            assert path.stat().st_mode & 0o077 == 0, f"{path} holds a secret and others can read it"
-    assert seen >= 10, "expected the containers' secret files among the rendered ones"
+        if not path.is_file():
+            continue
+        if path.stat().st_mode & 0o077 == 0:
+            closed += 1
+        elif logs.leaks(path.read_text(errors="replace"), stack.secret_values()):
+            shown.append(str(path))
+    assert not shown, f"these hold a secret and others can read them: {shown}"
+    assert closed >= 10, "expected the containers' secret files among the rendered ones"
 
 
 def test_secrets_are_readable_by_their_owner_only(stack: Stack) -> None:
@@ -77,7 +85,8 @@ def test_every_container_is_confined(stack: Stack) -> None:
         assert "no-new-privileges:true" in host["SecurityOpt"], service
         assert host["Memory"] > 0, service
         assert host["PidsLimit"] > 0, service
-        assert container["Config"]["User"].split(":")[0] not in ("", "0", "root"), f"{service} runs as root"
+        is_root = container["Config"]["User"].split(":")[0] in ("", "0", "root")
+        assert is_root == (service in ROOT_BY_DESIGN), f"{service} runs as {container['Config']['User'] or 'root'}"
         assert host["LogConfig"]["Config"].get("max-size"), service
 
 
@@ -86,7 +95,7 @@ def test_a_confined_container_cannot_write_where_it_should_not(stack: Stack, ser
     code = (
         "import pathlib\ntry:\n    pathlib.Path('/usr/x').write_text('x')\nexcept OSError as e:\n    print(e.strerror)"
     )
-    assert re.search("Read-only file system|Permission denied", stack.python(service, code))
+    assert stack.python(service, code).strip() == "Read-only file system"
 
 
 WAYS_OUT = {

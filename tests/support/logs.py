@@ -17,7 +17,14 @@ TROUBLE = re.compile(
 # LiteLLM logs a refused credential as an exception with its stack. That is an ordinary answer and not a crash.
 REFUSALS = re.compile(
     r"No api key passed in|Key not found in database|Invalid proxy server token|token_not_found_in_db"
-    r"|LiteLLM Virtual Key expected|Only proxy admin can be used|is not allowed to call this route"
+    r"|Key is blocked|LiteLLM Virtual Key expected|Only proxy admin can be used|is not allowed to call this route"
+)
+
+# The same for what an upstream answered: its status, or a connection that broke. Hosted_vllm is the embedded provider's
+# kind of upstream (config/litellm); an exception of LiteLLM's own has another name there, and stays a crash.
+UPSTREAM_FAULTS = (
+    r"Exception occured - (litellm_call_id=\S+ - )?"
+    r"(litellm\.\w+: (\w+: )?Hosted_vllmException - |Response payload is not completed: )"
 )
 
 
