@@ -25,6 +25,14 @@ def _compose(context: typer.Context) -> Compose:
     return Compose.core(site, project(site))
 
 
+def _deployed(context: typer.Context) -> Compose:
+    """The same, where there is something to change; TollgateError where there is not."""
+    compose = _compose(context)
+    if not compose.rendered:
+        raise TollgateError("nothing is deployed here yet", "run `make deploy`")
+    return compose
+
+
 def status(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
@@ -90,7 +98,8 @@ def stop(context: typer.Context) -> None:
 
 def restart(context: typer.Context) -> None:
     """Stop and start the containers; the gateway is away meanwhile."""
-    compose, display = _compose(context), StepDisplay(Console(stderr=True))
+    display = StepDisplay(Console(stderr=True))
+    compose = _deployed(context)
     with locked(context.obj, "restart"):
         with display.step("stop"):
             compose.run("stop", display, "stop")
@@ -125,8 +134,6 @@ def _start(compose: Compose, display: StepDisplay) -> None:
 
 
 def _changing(context: typer.Context, why: str, *arguments: str) -> None:
-    compose, display = _compose(context), StepDisplay(Console(stderr=True))
-    if not compose.rendered:
-        raise TollgateError("nothing is deployed here yet", "run `make deploy`")
+    compose, display = _deployed(context), StepDisplay(Console(stderr=True))
     with locked(context.obj, why), display.step(why):
         compose.run(why, display, *arguments)

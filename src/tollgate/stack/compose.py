@@ -89,7 +89,8 @@ class Compose:
         """The output of a read-only Compose command; TollgateError with its message when it fails."""
         if not self.rendered:
             raise TollgateError("nothing is deployed here yet", "run `make deploy`")
-        return docker(self.argv(*arguments), env=self.environment, timeout=timeout)
+        what = f"docker compose {arguments[0]}"
+        return docker(self.argv(*arguments), env=self.environment, timeout=timeout, what=what)
 
     def become(self, *arguments: str) -> None:
         """Replace this process by a Compose command: its own output and signals, nothing in between."""

@@ -22,15 +22,6 @@ __all__ = [
     "project",
     "settings",
 ]
-    "Configuration",
-    "engine_install_allowed",
-    "ensure_env",
-    "left_out",
-    "load",
-    "overrides",
-    "project",
-    "settings",
-]
 
 
 def load(site: Site) -> Configuration:

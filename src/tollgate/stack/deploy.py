@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tollgate.errors import InputError
 from tollgate.site import Site
 from tollgate.stack import configuration, first_request, preflight, rendering, secrets, tenants
 from tollgate.stack.bring_up import bring_up
@@ -63,7 +64,11 @@ class Deploy:
 
 def _settings(run: Deploy) -> str:
     made = [f"wrote {run.site.env_file.name}"] if configuration.ensure_env(run.site) else []
-    preflight.check_secrets(run.site, configuration.project(run.site))
+    try:
+        project = configuration.project(run.site)
+    except InputError:
+        return run.note(made)  # the next step tells it, together with the problems of every other file
+    preflight.check_secrets(run.site, project)
     made += [f"generated secrets/{name}" for name in secrets.ensure(run.site)]
     return run.note(made)
 

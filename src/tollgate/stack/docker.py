@@ -11,9 +11,12 @@ from tollgate.errors import TollgateError
 HINT = "is Docker running, and may this user use it? `make doctor` tells more"
 
 
-def docker(argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout: float = 60) -> str:
-    """Standard output of `argv` (which begins with docker); TollgateError with its last line where it fails."""
-    what = " ".join(word for word in argv if not word.startswith(("-", "/")))[:60]
+def docker(argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout: float = 60, what: str = "") -> str:
+    """Standard output of `argv` (which begins with docker); TollgateError with its last line where it fails.
+
+    `what` is what the error calls it; `docker ps` and so on unless given.
+    """
+    what = what or " ".join(argv[:2])
     try:
         done = subprocess.run(
             list(argv),
