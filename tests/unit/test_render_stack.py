@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from tests.support.images import REGISTRY_ONLY, stand_ins
 from tests.support.site import new_home
 from tollgate.render import stack as render_stack
-from tollgate.render.output import Rendered, digest
+from tollgate.render.output import Rendered, digest, prune, write
 from tollgate.render.stack import below, render_code, render_compose_env, render_mounted, render_replicas, replica_names
 from tollgate.site import Site
 from tollgate.stack import configuration, publish, rendering, secrets
@@ -53,7 +53,6 @@ def test_there_is_one_service_a_replica(count: int) -> None:
     assert list(services) == replica_names(count)
     for name, service in services.items():
         assert service["hostname"] == name
-        assert service["environment"]["TOLLGATE_REPLICA"] == name
         assert all(isinstance(value, str) for value in service["environment"].values()), "YAML must not read a 5432"
 
 
@@ -127,11 +126,36 @@ def test_a_changed_secret_changes_the_hash_of_those_who_read_it(site: Site) -> N
     assert changed(before, hashes(site)) == {"REDIS", "LITELLM", "REDIS_EXPORTER"}
 
 
-def test_a_changed_limit_of_nginx_changes_nginx_alone(site: Site) -> None:
+def test_a_changed_limit_of_nginx_recreates_nothing(site: Site) -> None:
+    """nginx reads it when told to, and keeps its streams meanwhile (nginx_to_reload)."""
     before = hashes(site)
     file = site.gateway_file
     file.write_text(file.read_text().replace("requests_per_second: 50", "requests_per_second: 51"))
-    assert changed(before, hashes(site)) == {"NGINX"}
+    assert changed(before, hashes(site)) == set()
+
+
+def test_nginx_is_told_when_its_files_differ_from_those_it_read(site: Site) -> None:
+    (site.rendered_dir / "nginx").mkdir(parents=True)
+    conf = site.rendered_dir / "nginx" / "nginx.conf"
+    conf.write_text("a")
+    assert rendering.nginx_to_reload(site), "it never read any"
+    rendering.nginx_has_read_it(site)
+    assert not rendering.nginx_to_reload(site)
+    conf.write_text("b")
+    assert rendering.nginx_to_reload(site)
+
+
+def test_what_is_no_longer_rendered_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    """A dropped rule would otherwise go on being read: programs take all of their directory."""
+    old = [Rendered(PurePosixPath(name), "x") for name in ("prometheus/rules/a.yml", "prometheus/b.yml", "nginx/c")]
+    write(tmp_path, old)
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "kept").touch()
+    (tmp_path / "nginx-read").touch()
+    assert prune(tmp_path, old) == []
+    assert prune(tmp_path, old[1:2]) == [PurePosixPath("prometheus/rules/a.yml")]
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert left == ["nginx-read", "nginx/c", "prometheus/b.yml", "secrets/kept"]
 
 
 def test_a_provider_key_changes_the_replicas(site: Site) -> None:

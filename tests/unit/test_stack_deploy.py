@@ -14,14 +14,15 @@ from tests.support.images import stand_ins
 from tests.support.site import new_home
 from tollgate.errors import InputError, StepError, TollgateError
 from tollgate.site import Site
-from tollgate.stack import deploy
+from tollgate.stack import bring_up, deploy
 from tollgate.stack.compose import Compose
 from tollgate.stack.deploy import STEPS, Deploy
 from tollgate.stack.engine import Engine
 from tollgate.stack.progress import PlainProgress
 from tollgate.stack.tenants import Applied
 
-SERVICES = ["litellm-1", "migrate", "nginx", "postgres", "redis"]
+UP = "up --detach --no-deps --remove-orphans --quiet-pull"
+SERVICES = ["litellm-1", "litellm-2", "migrate", "nginx", "postgres", "redis"]
 QUIET = "migrate: done: 0 applied, 220 already there, 0 indexes built, 0.1 s"
 
 
@@ -61,7 +62,7 @@ class Host:
     def compose_run(self, _: Compose, step: str, __: object, *arguments: str, hint: str = "") -> str:
         self.call(f"{step}: {' '.join(arguments)}")
         if arguments[0] == "up":
-            for name in arguments[4:]:
+            for name in arguments[5:]:
                 self.containers.setdefault(name, (f"id of {name}", "now"))
         return self.migrated if step == "schema" else ""
 
@@ -78,7 +79,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
         return does
 
     monkeypatch.setattr(deploy, "ensure_engine", named("engine", Engine("27.1", "2.29", "0.16")))
-    monkeypatch.setattr(deploy.preflight, "check_host", named("preflight", None))
+    monkeypatch.setattr(deploy.preflight, "check_secrets", lambda *_: None)
+    monkeypatch.setattr(deploy.preflight, "check_owner", lambda *_: None)
+    monkeypatch.setattr(deploy.preflight, "check_host", named("preflight", list))
     monkeypatch.setattr(deploy, "present", lambda: set(stand_ins().images.values()))
     monkeypatch.setattr(deploy, "resolve", named("images", stand_ins))
     monkeypatch.setattr(deploy.rendering.publish, "write", lambda *_: [])
@@ -86,7 +89,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(Compose, "running", lambda _: dict(made.containers))
     monkeypatch.setattr(Compose, "services", lambda _: SERVICES)
     monkeypatch.setattr(Compose, "remove_half_recreated", lambda _: made.half_recreated)
-    monkeypatch.setattr(deploy, "wait_ready", lambda step, _, services, __: made.call(f"wait: {sorted(services)}"))
+    monkeypatch.setattr(bring_up, "wait_ready", lambda step, _, services, __: made.call(f"wait: {sorted(services)}"))
     monkeypatch.setattr(deploy.tenants, "apply", named("tenants", lambda: made.applied))
     monkeypatch.setattr(deploy.first_request, "send", named("request", "200"))
     return made
@@ -119,11 +122,12 @@ def test_everything_happens_once_and_in_order(host: Host, site: Site) -> None:
         "engine",
         "preflight",
         "images",
-        "databases: up --detach --no-deps --quiet-pull postgres redis",
+        f"databases: {UP} postgres redis",
         "wait: ['postgres', 'redis']",
         "schema: run --rm -T --no-deps migrate",
-        "services: up --detach --no-deps --quiet-pull litellm-1 nginx postgres redis",
-        "wait: ['litellm-1', 'nginx', 'postgres', 'redis']",
+        f"services: {UP} nginx postgres redis",
+        f"services: {UP} litellm-1 litellm-2",
+        "wait: ['litellm-1', 'litellm-2', 'nginx', 'postgres', 'redis']",
         "tenants",
         "request",
     ]
@@ -139,6 +143,39 @@ def test_a_second_run_changes_nothing(host: Host, site: Site) -> None:
     second = run(site)
     assert second.changes == []
     assert "unchanged" in shown(second).results["services"]
+
+
+def test_replicas_that_serve_are_changed_one_after_the_other(host: Host, site: Site) -> None:
+    run(site)
+    host.calls.clear()
+    run(site)
+    steps = [call for call in host.calls if "litellm" in call]
+    assert steps == [
+        f"services: {UP} litellm-1",
+        "wait: ['litellm-1']",
+        f"services: {UP} litellm-2",
+        "wait: ['litellm-2']",
+        "wait: ['litellm-1', 'litellm-2', 'nginx', 'postgres', 'redis']",
+    ]
+
+
+def test_a_changed_limit_reloads_nginx_and_recreates_nothing(host: Host, site: Site) -> None:
+    run(site)
+    host.calls.clear()
+    file = site.gateway_file
+    file.write_text(file.read_text().replace("requests_per_second: 50", "requests_per_second: 51"))
+    assert "reloaded nginx" in run(site).changes
+    assert "services: kill --signal SIGHUP nginx" in host.calls
+    assert "reloaded nginx" not in run(site).changes
+
+
+def test_a_broken_env_is_told_with_the_problems_of_the_other_files(host: Host, site: Site) -> None:
+    site.env_file.write_text("REPLICAS=none\n")
+    (site.tenants_dir / "broken.yaml").write_text("tenant: {id: broken}\nallowed_modles: []\n")
+    with pytest.raises(InputError) as refused:
+        run(site)
+    assert {problem.file.name for problem in refused.value.problems} == {".env", "broken.yaml"}
+    assert not site.secrets_dir.exists(), "whether a database needs the old ones cannot be known yet"
 
 
 @pytest.mark.parametrize("until", STEPS)

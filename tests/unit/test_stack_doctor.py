@@ -65,7 +65,7 @@ def test_an_env_that_others_can_read_fails(site: Site, mode: int) -> None:
 
 @pytest.mark.parametrize("name", ["redis_password", "tenants/example", "tenants", "."])
 def test_a_secret_that_others_can_read_fails(site: Site, name: str) -> None:
-    secrets.tenant_key(site, "example")
+    secrets.make_tenant_key(site, "example")
     path = site.secrets_dir / name
     path.chmod(0o755 if path.is_dir() else 0o644)
     [finding] = files.secret_files(site)

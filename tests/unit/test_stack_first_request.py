@@ -11,7 +11,7 @@ import pytest
 from tests.support.site import new_home
 from tollgate.errors import TollgateError
 from tollgate.site import Site
-from tollgate.stack import configuration, first_request
+from tollgate.stack import configuration, first_request, secrets
 from tollgate.stack.compose import Compose
 from tollgate.stack.tenants import key_of
 
@@ -21,7 +21,9 @@ Answers = Callable[..., list[httpx.Request]]
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    return new_home(tmp_path / "home")
+    made = new_home(tmp_path / "home")
+    secrets.ensure(made)
+    return made
 
 
 @pytest.fixture
@@ -48,6 +50,9 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Answers:
 
 
 def send(site: Site) -> str:
+    for tenant in configuration.load(site).tenants:
+        if key_of(site, tenant) is None:
+            secrets.make_tenant_key(site, tenant.id)
     return first_request.send(site, Compose.core(site, "t"), configuration.load(site))
 
 
@@ -58,7 +63,16 @@ def test_it_is_sent_as_the_example_tenant_to_nginx(site: Site, answering: Answer
     [request] = asked
     example = next(tenant for tenant in configuration.load(site).tenants if tenant.id == "example")
     assert str(request.url) == "http://127.0.0.1:4000/v1/messages"
-    assert request.headers["authorization"] == f"Bearer {key_of(site, example).reveal()}"
+    key = key_of(site, example)
+    assert key is not None
+    assert request.headers["authorization"] == f"Bearer {key.reveal()}"
+
+
+def test_before_a_tenant_has_a_key_nothing_is_sent(site: Site, answering: Answers) -> None:
+    asked = answering()
+    with pytest.raises(TollgateError, match="tenant example has no key yet"):
+        first_request.send(site, Compose.core(site, "t"), configuration.load(site))
+    assert asked == []
 
 
 def test_a_tenant_that_may_not_use_the_model_is_not_tried(site: Site, answering: Answers) -> None:
@@ -78,7 +92,7 @@ def test_what_may_pass_is_tried_again(site: Site, answering: Answers, first: htt
 
 
 def test_what_will_not_pass_is_told_at_once_without_the_key(site: Site, answering: Answers) -> None:
-    key = key_of(site, configuration.load(site).tenants.tenants[0]).reveal()
+    key = secrets.make_tenant_key(site, "example").reveal()
     asked = answering(httpx.Response(401, text=f"invalid key {key}"))
     with pytest.raises(TollgateError, match=r"HTTP 401: invalid key \*\*\*") as refused:
         send(site)

@@ -41,7 +41,7 @@ def test_nobody_else_can_read_them_whatever_the_umask(site: Site, umask: int) ->
     before = os.umask(umask)
     try:
         secrets.ensure(site)
-        secrets.tenant_key(site, "acme")
+        secrets.make_tenant_key(site, "acme")
     finally:
         os.umask(before)
     assert mode(site.secrets_dir) == 0o700
@@ -91,12 +91,25 @@ def test_store_does_not_follow_a_link_to_somewhere_else(site: Site, tmp_path: Pa
 
 
 def test_a_tenants_key_is_made_on_first_use_and_kept(site: Site) -> None:
-    """Also where nothing was deployed yet: `plan` may be the first command."""
-    key, made = secrets.tenant_key(site, "acme")
-    assert made
+    secrets.ensure(site)
+    key = secrets.make_tenant_key(site, "acme")
     assert key.reveal().startswith("sk-")
-    assert secrets.tenant_key(site, "acme") == (key, False)
-    assert secrets.tenant_key(site, "other")[0] != key
+    assert secrets.tenant_key(site, "acme") == key
+    assert secrets.make_tenant_key(site, "other") != key
+
+
+def test_asking_for_a_tenants_key_makes_none(site: Site) -> None:
+    """`plan` may be the first command, and writes nothing."""
+    assert secrets.tenant_key(site, "acme") is None
+    assert not site.secrets_dir.exists()
+
+
+def test_a_tenants_key_is_never_overwritten(site: Site) -> None:
+    secrets.ensure(site)
+    key = secrets.make_tenant_key(site, "acme")
+    with pytest.raises(FileExistsError):
+        secrets.make_tenant_key(site, "acme")
+    assert secrets.tenant_key(site, "acme") == key
 
 
 def test_the_basic_key_is_made_once(site: Site) -> None:
@@ -126,7 +139,7 @@ def test_a_missing_secret_is_an_error_that_names_the_file(site: Site) -> None:
 @pytest.mark.parametrize("bits", [0o040, 0o004, 0o020])
 def test_what_others_can_read_or_change_is_found(site: Site, name: str, bits: int) -> None:
     secrets.ensure(site)
-    secrets.tenant_key(site, "acme")
+    secrets.make_tenant_key(site, "acme")
     path = site.secrets_dir / name
     path.chmod(mode(path) | bits)
     assert secrets.too_open(site) == [path]
