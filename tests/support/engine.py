@@ -22,6 +22,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
 from tests.support.eventually import eventually
+from tests.support.images import image
 
 CONTRACT = Path(__file__).resolve().parents[1] / "contract" / "engine"
 ENGINE_PORTS = range(4401, 4413)
@@ -29,17 +30,6 @@ ASK_CLIENT = (
     "import json, prisma.engine.utils as u; from prisma.client import BINARY_PATHS, PACKAGED_SCHEMA_PATH as s;"
     "print(json.dumps([str(u.ensure(BINARY_PATHS.query_engine)), str(s)]))"
 )
-
-
-def image(variable: str) -> str:
-    """The image under test: LITELLM_IMAGE or POSTGRES_IMAGE from the environment, else what a deployment would use."""
-    if given := os.environ.get(variable):
-        return given
-    from tollgate.site import Site
-    from tollgate.stack.images import resolve
-    from tollgate.stack.progress import PlainProgress
-
-    return resolve("auto", Site.here(), PlainProgress(), only={variable}).images[variable]
 
 
 def on_loopback(container: DockerContainer, *ports: int) -> DockerContainer:

@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 from testcontainers.core.labels import LABEL_SESSION_ID, SESSION_ID
 
+from tests.support import images
 from tests.support.eventually import eventually
-from tollgate.site import Site
-from tollgate.stack.images import resolve
-from tollgate.stack.progress import PlainProgress
 
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "200")
 
@@ -53,11 +51,7 @@ class Container:
 @pytest.fixture(scope="session")
 def image() -> Callable[[str], str]:
     """The image of a variable: POSTGRES_IMAGE and so on."""
-
-    def named(variable: str) -> str:
-        return resolve("auto", Site.here(), PlainProgress(), only={variable}).images[variable]
-
-    return named
+    return images.image
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ import psycopg
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
-from tests.support.engine import image, on_loopback
+from tests.support.engine import on_loopback
 from tests.support.eventually import eventually
+from tests.support.images import image
 from tollgate.config.env import parse as parse_env
 from tollgate.config.gateway import load as load_gateway
 from tollgate.config.secret import Secret

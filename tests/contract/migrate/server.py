@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 import psycopg
 from testcontainers.core.container import DockerContainer
 
-from tests.support.engine import image, on_loopback
+from tests.support.engine import on_loopback
 from tests.support.eventually import eventually
+from tests.support.images import image
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.support.images import references
 from tollgate.render.observability import render_observability
 from tollgate.render.output import write
-from tollgate.site import Site
-from tollgate.stack.images import resolve
-from tollgate.stack.progress import PlainProgress
 
 ROOT = Path(__file__).resolve().parents[3]
 WATCHERS = tuple(f"{name}_IMAGE" for name in ("PROMETHEUS", "ALERTMANAGER", "NODE_EXPORTER", "LOKI", "ALLOY"))
@@ -37,17 +35,10 @@ class Tool:
         return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-def available(names: Collection[str]) -> dict[str, str]:
-    """Image by variable. The environment may name one (PROMETHEUS_IMAGE=...), to try another version."""
-    given = {name: os.environ[name] for name in names if name in os.environ}
-    rest = [name for name in names if name not in given]
-    return {**resolve("auto", Site.here(), PlainProgress(), only=rest).images, **given}
-
-
 @pytest.fixture(scope="session")
 def images() -> Mapping[str, str]:
     """The watchers' images; what exists in registries only may be missing."""
-    return available(WATCHERS)
+    return references(WATCHERS)
 
 
 @pytest.fixture(scope="session")

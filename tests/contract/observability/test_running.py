@@ -14,8 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.observability.conftest import ROOT, available
+from tests.contract.observability.conftest import ROOT
 from tests.support.eventually import eventually
+from tests.support.images import references
 from tests.support.metrics import inventory, used
 from tests.support.stack import WATCHERS, project_name
 from tollgate.render.dashboards import dashboards
@@ -75,7 +76,7 @@ def watchers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
         if "pytest-" in parent.name:
             parent.chmod(0o711)  # the containers' users must reach what is mounted from here
     wanted = {f"{name.replace('-', '_').upper()}_IMAGE" for name in (*STARTED, *UNWATCHED)}
-    images = available(wanted)
+    images = references(wanted)
     write(home, [*render_observability(ROOT, 3, "tollgate", webhook=True), *render_mounted(ROOT)])
     publish(home / "secrets")
     (home / "compose.env").write_text(compose_env(home, images))
