@@ -1,4 +1,4 @@
-"""What is refused, and in which shape. Shapes and codes: litellm.md section 2.3, measured again here."""
+"""What is refused, and in which shape. Shapes and codes: docs/facts.md 4, measured again here."""
 
 from __future__ import annotations
 

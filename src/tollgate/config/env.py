@@ -35,7 +35,7 @@ def _address(value: str) -> str:
         return str(ipaddress.IPv4Address(value))
     except ValueError:
         raise ValueError(
-            f"expected an IP address, found {value[:60]!r}\n0.0.0.0 for everyone, 127.0.0.1 for this machine"
+            f"expected an IPv4 address, found {value[:60]!r}\n0.0.0.0 for everyone, 127.0.0.1 for this machine"
         ) from None
 
 

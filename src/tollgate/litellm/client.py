@@ -1,4 +1,4 @@
-"""A small client of LiteLLM's management API (litellm.md section 1): what Tollgate calls, and nothing else.
+"""A small client of LiteLLM's management API (docs/facts.md 1): what Tollgate calls, and nothing else.
 
 Keys go in headers and bodies, never in a URL: URLs are logged. An object that is not there is None, every other
 refusal is a LiteLLMError.

@@ -44,7 +44,7 @@ class Provider:
     def apply_change(self, before: Team | Key | None, after: Team | Key | None) -> None:
         """Make `before` into `after`: nothing before creates, nothing after deletes. Raises TollgateError.
 
-        Sends only the fields that differ: a budget sent again would move its next reset (litellm.md 1.4).
+        Sends only the fields that differ: a budget sent again would move its next reset (docs/facts.md 2).
         """
         if isinstance(after, Team):
             self._write_team(before if isinstance(before, Team) else None, after)

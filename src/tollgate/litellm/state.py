@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 # What a tenant's key may call: the routes nginx lets through (render/nginx.py; a test compares the two), and
-# nothing that shows other tenants' data or the deployment's insides (litellm.md section 11). The rest is a 403.
+# nothing that shows other tenants' data or the deployment's insides (docs/facts.md 8). The rest is a 403.
 TENANT_ROUTES = (
     "/v1/messages",
     "/v1/messages/count_tokens",
@@ -41,7 +41,7 @@ class Limits:
     """How much a team or a key may use; None and an empty tuple mean no limit.
 
     `budget` is LiteLLM's main budget: the only one that shows in its metrics and the only one for which `1mo` is
-    safe. `windows` are further budgets beside it, sorted (litellm.md 1.4 and 1.5).
+    safe. `windows` are further budgets beside it, sorted (docs/facts.md 2 and 3).
     """
 
     budget: Budget | None = None

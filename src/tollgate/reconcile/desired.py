@@ -23,7 +23,7 @@ def team(tenant: Tenant) -> Team:
     """A tenant's limits hang on its team, so that all its keys share them and a new key is no new budget."""
     daily, monthly = tenant.budget.daily_limit, tenant.budget.monthly_limit
     limits = Limits(
-        # Monthly is the main budget: inside `windows` a month drifts (litellm.md 1.5). Daily is the window: a team has
+        # Monthly is the main budget: inside `windows` a month drifts (docs/facts.md 3). Daily is the window: a team has
         # one main budget, and putting it on the key instead would give each further key a day's budget of its own.
         budget=None if monthly is None else Budget(monthly, MONTH),
         windows=() if daily is None else (Budget(daily, DAY),),

@@ -74,7 +74,7 @@ def deployments(catalogue: Catalogue) -> Iterator[dict[str, object]]:
 def _params(target: Target, model: Model) -> dict[str, object]:
     provider, _, upstream = target.model.partition("/")
     # hosted_vllm is the prefix that keeps /v1/messages on chat completions or, with supported_endpoints, untranslated;
-    # openai/ would send it to /v1/responses (litellm.md section 8).
+    # openai/ would send it to /v1/responses (docs/facts.md 7).
     params: dict[str, object] = {"model": f"hosted_vllm/{upstream}" if provider == EMBEDDED else target.model}
     base = EMBEDDED_BASE if provider == EMBEDDED else target.api_base
     if base is None and target.native_messages:

@@ -1,6 +1,6 @@
 """Words for describing a Grafana dashboard, and its JSON in the classic model.
 
-schemaVersion 42 is what Grafana 11 to 13 all load from files (observability.md section 3). Every panel says its unit
+schemaVersion 42 is what Grafana 11 to 13 all load from files (docs/facts.md 10). Every panel says its unit
 and what it means; positions and ids follow from the order.
 """
 

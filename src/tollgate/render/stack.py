@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from tollgate.render.output import Rendered, fill
 
-# What a replica finds in its environment beside its secrets. Sources: litellm.md section 3 and litellm-108.md.
+# What a replica finds in its environment beside its secrets. Why: docs/facts.md 5.
 REPLICA_ENVIRONMENT = {
     "PYTHONPATH": "/opt/tollgate",
     "PYTHONUNBUFFERED": "1",

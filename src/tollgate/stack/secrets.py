@@ -30,7 +30,7 @@ GENERATED = (
     SecretSpec("redis_password", "Redis"),
     # LiteLLM refuses a master key without this prefix, and a weak one.
     SecretSpec("litellm_master_key", "full administration of LiteLLM", prefix="sk-"),
-    # LiteLLM encrypts what it stores with it: a new one makes the stored values unreadable (litellm.md section 3).
+    # LiteLLM encrypts what it stores with it: a new one makes the stored values unreadable (docs/facts.md 6).
     SecretSpec("litellm_salt_key", "encryption of credentials in LiteLLM's database", prefix="sk-"),
     SecretSpec("grafana_admin_password", "Grafana's admin user"),
     SecretSpec("grafana_secret_key", "Grafana's own encryption"),
