@@ -12,11 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.images import image
 from tollgate.render.nginx import render_nginx
 from tollgate.render.output import write
-from tollgate.site import Site
-from tollgate.stack import images as stack_images
-from tollgate.stack.progress import PlainProgress
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).with_name("nginx")
@@ -49,13 +47,10 @@ def test_no_reviewed_file_is_left_over() -> None:
 
 @pytest.fixture(scope="session")
 def nginx_image() -> str:
-    given = os.environ.get("NGINX_IMAGE")
-    return (
-        given or stack_images.resolve("auto", Site.here(), PlainProgress(), only={"NGINX_IMAGE"}).images["NGINX_IMAGE"]
-    )
+    return image("NGINX_IMAGE")
 
 
-def accepts(image: str, directory: Path) -> subprocess.CompletedProcess[str]:
+def accepts(reference: str, directory: Path) -> subprocess.CompletedProcess[str]:
     """`entrypoint.sh test` in the container as the stack runs it: nginx -t with a first list of replicas."""
     for path in (directory, *directory.rglob("*")):
         path.chmod(0o755)
@@ -78,7 +73,7 @@ def accepts(image: str, directory: Path) -> subprocess.CompletedProcess[str]:
             *writable,
             mount,
             "--entrypoint=/bin/sh",
-            image,
+            reference,
             *command,
         ],
         capture_output=True,
