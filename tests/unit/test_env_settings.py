@@ -88,3 +88,18 @@ def test_missing_keys_are_named_in_the_examples_order() -> None:
     example = "# a\nB=1\nA=2\nC=\n"
     assert env.missing_keys("A=5\n", example) == ["B", "C"]
     assert env.missing_keys(example, example) == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.7", "192.0.2.1"])
+def test_the_gateway_listens_on_an_ipv4_address(address: str) -> None:
+    assert env.parse(f"GATEWAY_BIND={address}\n", FILE).gateway_bind == address
+
+
+@pytest.mark.parametrize("address", ["::", "::1", "[::]", "localhost", "10.0.0.300", "0.0.0.0/0"])
+def test_twin_another_kind_of_address_is_refused_with_the_kind_expected(address: str) -> None:
+    with pytest.raises(InputError) as refused:
+        env.parse(f"\nGATEWAY_BIND={address}\n", FILE)
+    [problem] = refused.value.problems
+    assert (problem.line, problem.path) == (2, "GATEWAY_BIND")
+    assert f"expected an IPv4 address, found '{address}'" in problem.message
+    assert "127.0.0.1" in problem.hint

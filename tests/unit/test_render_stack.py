@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -53,6 +54,8 @@ def test_there_is_one_service_a_replica(count: int) -> None:
     assert list(services) == replica_names(count)
     for name, service in services.items():
         assert service["hostname"] == name
+        assert service["extra_hosts"] == ["host.docker.internal:host-gateway"]
+        assert "TOLLGATE_REPLICA" not in service["environment"], "its host name says it"
         assert all(isinstance(value, str) for value in service["environment"].values()), "YAML must not read a 5432"
 
 
@@ -132,6 +135,22 @@ def test_a_changed_limit_of_nginx_recreates_nothing(site: Site) -> None:
     file = site.gateway_file
     file.write_text(file.read_text().replace("requests_per_second: 50", "requests_per_second: 51"))
     assert changed(before, hashes(site)) == set()
+
+
+@pytest.mark.parametrize(("name", "expected"), [("nginx/entrypoint.sh", {"NGINX"}), ("nginx/nginx.conf", set())])
+def test_only_nginxs_entrypoint_needs_a_new_container(site: Site, name: str, expected: set[str]) -> None:
+    """A running shell script does not read itself again."""
+    loaded = configuration.load(site)
+    files = rendering.rendered_files(site, loaded, grafana=True)
+    published = publish.published(site, loaded.settings)
+
+    def labels(files: list[Rendered]) -> dict[str, str]:
+        found = names(rendering.compose_env(site, loaded, stand_ins(), files, published))
+        return {key: value for key, value in found.items() if key.endswith("_CONFIG_HASH")}
+
+    other = [replace(file, text=file.text + "# new\n") if str(file.path) == name else file for file in files]
+    assert other != files
+    assert changed(labels(files), labels(other)) == expected
 
 
 def test_nginx_is_told_when_its_files_differ_from_those_it_read(site: Site) -> None:

@@ -21,6 +21,7 @@ from tollgate.stack.engine import Engine
 from tollgate.stack.progress import PlainProgress
 from tollgate.stack.tenants import Applied
 
+RELOAD = "services: kill --signal SIGHUP nginx"
 UP = "up --detach --no-deps --remove-orphans --quiet-pull"
 SERVICES = ["litellm-1", "litellm-2", "migrate", "nginx", "postgres", "redis"]
 QUIET = "migrate: done: 0 applied, 220 already there, 0 indexes built, 0.1 s"
@@ -53,6 +54,7 @@ class Host:
     half_recreated: list[str] = field(default_factory=list)
     applied: Applied = field(default_factory=lambda: Applied([], []))
     fail: dict[str, TollgateError] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def call(self, name: str) -> None:
         self.calls.append(name)
@@ -79,9 +81,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
         return does
 
     monkeypatch.setattr(deploy, "ensure_engine", named("engine", Engine("27.1", "2.29", "0.16")))
-    monkeypatch.setattr(deploy.preflight, "check_secrets", lambda *_: None)
-    monkeypatch.setattr(deploy.preflight, "check_owner", lambda *_: None)
-    monkeypatch.setattr(deploy.preflight, "check_host", named("preflight", list))
+    monkeypatch.setattr(deploy.preflight, "check_secrets", named("secrets", None))
+    monkeypatch.setattr(deploy.preflight, "check_owner", named("owner", None))
+    monkeypatch.setattr(deploy.preflight, "check_host", named("preflight", lambda: made.warnings))
     monkeypatch.setattr(deploy, "present", lambda: set(stand_ins().images.values()))
     monkeypatch.setattr(deploy, "resolve", named("images", stand_ins))
     monkeypatch.setattr(deploy.rendering.publish, "write", lambda *_: [])
@@ -119,7 +121,9 @@ def test_the_steps_are_those_of_the_docstring_in_that_order() -> None:
 def test_everything_happens_once_and_in_order(host: Host, site: Site) -> None:
     made = run(site)
     assert host.calls == [
+        "secrets",
         "engine",
+        "owner",
         "preflight",
         "images",
         f"databases: {UP} postgres redis",
@@ -164,9 +168,51 @@ def test_a_changed_limit_reloads_nginx_and_recreates_nothing(host: Host, site: S
     host.calls.clear()
     file = site.gateway_file
     file.write_text(file.read_text().replace("requests_per_second: 50", "requests_per_second: 51"))
-    assert "reloaded nginx" in run(site).changes
-    assert "services: kill --signal SIGHUP nginx" in host.calls
-    assert "reloaded nginx" not in run(site).changes
+    changes = run(site).changes
+    assert host.calls.count(RELOAD) == 1
+    assert "reloaded nginx" in changes
+    assert not [change for change in changes if change.startswith("started ")]
+    host.calls.clear()
+    assert run(site).changes == []
+    assert RELOAD not in host.calls, "it has read them"
+
+
+def test_nginx_that_was_started_has_read_its_files(host: Host, site: Site) -> None:
+    assert "started nginx" in run(site).changes
+    assert RELOAD not in host.calls
+    run(site)
+    assert RELOAD not in host.calls
+
+
+def test_a_reload_that_failed_is_tried_again(host: Host, site: Site) -> None:
+    run(site)
+    file = site.gateway_file
+    file.write_text(file.read_text().replace("requests_per_second: 50", "requests_per_second: 51"))
+    host.fail[RELOAD] = StepError("services", "broken")
+    with pytest.raises(StepError):
+        run(site)
+    host.fail.clear()
+    assert run(site).changes == ["reloaded nginx"]
+
+
+def test_another_checkouts_deployment_stops_it_before_the_host_is_looked_at(host: Host, site: Site) -> None:
+    host.fail["owner"] = TollgateError("runs from other files")
+    with pytest.raises(TollgateError, match="runs from other files"):
+        run(site)
+    assert host.calls == ["secrets", "engine", "owner"]
+    assert not site.rendered_dir.exists()
+
+
+def test_a_lost_secret_stops_it_before_a_new_one_is_made(host: Host, site: Site) -> None:
+    host.fail["secrets"] = TollgateError("lacks postgres_password")
+    with pytest.raises(TollgateError, match="lacks postgres_password"):
+        run(site)
+    assert not site.secrets_dir.exists()
+
+
+def test_what_a_deploy_may_get_past_is_shown(host: Host, site: Site) -> None:
+    host.warnings = ["little room"]
+    assert "little room" in shown(run(site)).said
 
 
 def test_a_broken_env_is_told_with_the_problems_of_the_other_files(host: Host, site: Site) -> None:
@@ -223,7 +269,7 @@ def test_a_broken_configuration_stops_it_before_anything_is_touched(host: Host, 
     (site.tenants_dir / "broken.yaml").write_text("tenant: {id: broken}\nallowed_modles: []\n")
     with pytest.raises(InputError, match="allowed_modles"):
         run(site)
-    assert host.calls == []
+    assert host.calls == ["secrets"], "which only looks"
     assert not site.rendered_dir.exists()
 
 

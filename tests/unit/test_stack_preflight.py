@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,9 +89,20 @@ def test_another_checkouts_containers_are_not_taken_over(tmp_path: Path, monkeyp
     with pytest.raises(TollgateError, match="project tollgate runs from other files: /srv/other/") as refused:
         preflight.check_owner(ours)
     assert "COMPOSE_PROJECT_NAME" in refused.value.hint
-    for owner in ("", ",".join(map(str, ours.files))):
+    for owner in ("", ",".join(map(str, ours.files)), str(ours.files[1])):
         monkeypatch.setattr(Compose, "owner", lambda _, owner=owner: owner)
         preflight.check_owner(ours)
+
+
+def test_another_home_of_the_same_checkout_is_another_deployment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They share compose/compose.yaml; what was rendered tells them apart."""
+    one, other = (Compose.core(Site(tmp_path, tmp_path / name), "tollgate") for name in ("home", "home2"))
+    monkeypatch.setattr(Compose, "owner", lambda _: ",".join(map(str, other.files)))
+    with pytest.raises(TollgateError, match="runs from other files"):
+        preflight.check_owner(one)
+    preflight.check_owner(other)
 
 
 @pytest.mark.parametrize("lost", ["postgres_password", "litellm_salt_key"])
@@ -117,7 +129,25 @@ def test_a_port_that_was_just_closed_is_free(busy: int) -> None:
 
 
 def test_an_address_that_is_not_this_machines_is_not_free() -> None:
-    assert "192.0.2.1 is no address of this machine" in preflight.why_not_free(Port("GATEWAY_PORT", "192.0.2.1", 0))
+    why = preflight.why_not_free(Port("GATEWAY_PORT", "192.0.2.1", 0))
+    assert "192.0.2.1 is no address of this machine" in why
+    assert "GATEWAY_BIND" in why
+    assert "in use" not in why
+
+
+@pytest.mark.parametrize(("code", "busy"), [(errno.EADDRINUSE, True), (errno.EACCES, False)])
+def test_a_port_that_only_root_may_take_is_not_called_busy(
+    monkeypatch: pytest.MonkeyPatch, code: int, busy: bool
+) -> None:
+    """Docker's daemon publishes it, whoever deploys."""
+
+    class Refusing(socket.socket):
+        def bind(self, _: object) -> None:
+            raise OSError(code, "refused")
+
+    monkeypatch.setattr(preflight.socket, "socket", Refusing)
+    why = preflight.why_not_free(Port("GATEWAY_PORT", "127.0.0.1", 443))
+    assert why == ("port 443 on 127.0.0.1 is in use; set GATEWAY_PORT in .env to a free one" if busy else "")
 
 
 def test_memory_is_read_in_gib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
