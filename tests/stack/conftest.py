@@ -18,7 +18,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.docker)
             item.add_marker(pytest.mark.stack)
     # It takes containers down: what only reads comes before it.
-    items.sort(key=lambda item: item.path.name == "test_lifecycle.py")
+    last = ["test_contract.py", "test_lifecycle.py"]
+    items.sort(key=lambda item: last.index(item.path.name) if item.path.name in last else -1)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""The provider's contract suite, unchanged, pointed at the gateway: what holds directly must hold through it."""
+"""What the official SDKs find at the provider, unchanged, pointed at the gateway: it must hold through it.
+
+Faults of an upstream are not among it: the router retries them and takes the upstream out for a while.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,12 @@ from tests.stack.requests import chat, message
 from tests.support import logs
 from tests.support.stack import ROOT, Stack
 
-# Headers of LiteLLM's that tell of its insides: keys' spend, upstream addresses, versions. One is for support requests.
-INSIDES = re.compile(r"^(x-litellm-(?!call-id$)|llm_provider-|x-ratelimit-.*-litellm)", re.IGNORECASE)
+SDK_SUITES = ("tests/contract/provider/test_anthropic_sdk.py", "tests/contract/provider/test_openai_sdk.py")
+# Headers that tell of the insides: keys' spend, upstream addresses, versions. The call id is for support requests, the
+# model group is the name the client used, and whether a fallback answered is the client's business.
+INSIDES = re.compile(
+    r"^(x-litellm-(?!call-id$|model-group$|attempted-)|llm_provider-|x-ratelimit-.*-litellm)", re.IGNORECASE
+)
 
 
 def test_the_sdks_find_the_same_behind_the_gateway(stack: Stack, allow_in_logs: list[str]) -> None:
@@ -24,12 +31,12 @@ def test_the_sdks_find_the_same_behind_the_gateway(stack: Stack, allow_in_logs: 
         "TOLLGATE_CONTRACT_URL": stack.url,
         "TOLLGATE_CONTRACT_KEY": stack.key("contractor"),
     }
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contract/provider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SDK_SUITES]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=840)
     assert done.returncode == 0, done.stdout[-6000:]
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed, done.stdout[-2000:]
-    assert int(passed.group(1)) >= 90
+    assert int(passed.group(1)) >= 40
 
 
 def test_answers_do_not_tell_of_the_insides(gateway: httpx.Client) -> None:
