@@ -72,10 +72,10 @@ main() {
     # No stamp until all of it is in: what an interrupted run leaves is made anew.
     rm -f "$stamp"
     echo "installing $lock"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$lock" \
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement "$lock" \
         || die "pip could not install $lock" \
             "look at pip's message above; behind a proxy set PIP_INDEX_URL, PIP_CERT or HTTPS_PROXY"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
     printf '%s\n' "$here" "$(contents "$lock")" >"$stamp"
 }
 

@@ -10,6 +10,8 @@ from tollgate.stack.health import not_ready, wait_ready
 from tollgate.stack.progress import Progress
 
 REPLICA = "litellm-"
+# Engine 20.10 hands out ports without looking whether a connection of the host holds one.
+PORT_TRIES = 4
 
 
 def bring_up(step: str, compose: Compose, services: Collection[str], progress: Progress) -> list[str]:
@@ -47,7 +49,7 @@ def _up(step: str, compose: Compose, services: Collection[str], progress: Progre
     # replicas that a smaller REPLICAS no longer describes.
     words = ("up", "--detach", "--no-deps", "--remove-orphans", "--quiet-pull", *services)
     try:
-        compose.run(step, progress, *words)
+        _run(step, compose, words, progress)
     except StepError as error:
         failed = next((row for row in compose.containers() if row.service in services and row.failed), None)
         if failed is not None:
@@ -55,3 +57,16 @@ def _up(step: str, compose: Compose, services: Collection[str], progress: Progre
         cause = error.log[-1] if error.log else error.message
         hint = "mend the cause and run `make deploy` again: it goes on from here; `make doctor` looks at each part"
         raise StepError(step, cause, hint, error.log) from None
+
+
+def _run(step: str, compose: Compose, words: Collection[str], progress: Progress) -> None:
+    """`up`, again where Docker itself chose a port (port 0 in .env) that turned out to be taken: it takes the next."""
+    chosen = "0" in {value for name, value in compose.environment.items() if name.endswith("_PORT")}
+    for _ in range(PORT_TRIES if chosen else 0):
+        try:
+            compose.run(step, progress, *words)
+            return
+        except StepError as error:
+            if not any("address already in use" in line for line in error.log):
+                raise
+    compose.run(step, progress, *words)

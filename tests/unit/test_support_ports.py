@@ -1,0 +1,40 @@
+"""The second try at a port: only for a port that is taken, and not for ever."""
+
+from __future__ import annotations
+
+import pytest
+from docker.errors import APIError
+
+from tests.support.ports import TAKEN, TRIES, _again
+
+
+def failing(times: int, message: str) -> tuple[list[int], object]:
+    calls: list[int] = []
+
+    def start() -> str:
+        calls.append(1)
+        if len(calls) <= times:
+            raise APIError(message)
+        return "started"
+
+    return calls, _again(start, APIError, str)
+
+
+def test_a_taken_port_is_chosen_again() -> None:
+    calls, start = failing(2, f"listen tcp4 0.0.0.0:32777: bind: {TAKEN}")
+    assert start() == "started"
+    assert len(calls) == 3
+
+
+def test_any_other_failure_is_told_at_once() -> None:
+    calls, start = failing(2, "no such image")
+    with pytest.raises(APIError):
+        start()
+    assert len(calls) == 1
+
+
+def test_it_ends() -> None:
+    calls, start = failing(100, TAKEN)
+    with pytest.raises(APIError):
+        start()
+    assert len(calls) == TRIES
