@@ -82,6 +82,7 @@ def test_only_the_replicas_own_programs_are_copied() -> None:
         "code/tollgate/services/__init__.py",
         "code/tollgate/services/replica/__init__.py",
         "code/tollgate/services/replica/__main__.py",
+        "code/tollgate/services/replica/headers.py",
         "code/tollgate/services/replica/server.py",
     }
     assert all(file.text == (ROOT / "src" / file.path.relative_to("code")).read_text() for file in render_code(ROOT))

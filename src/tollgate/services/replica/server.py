@@ -2,7 +2,7 @@
 
 LiteLLM's own command line would start it the same way, but first hands the database URL, password included, to
 `prisma migrate diff` as an argument, where `ps` shows it. Its other work (pool size, keep-alive, log format) is what
-`environment` in __main__ and this module do. A layer around the application belongs here.
+`environment` in __main__ and this module do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 import uvicorn
 
-APPLICATION = "litellm.proxy.proxy_server:app"
+from tollgate.services.replica.headers import Application, without_provider_headers
+
 HOST, PORT = "0.0.0.0", 4000  # noqa: S104  inside a container that publishes nothing
 
 
@@ -29,9 +30,17 @@ def log_config(level: str) -> dict[str, Any]:
     }
 
 
+def application() -> Application:
+    """LiteLLM's application with our layers around it, the outermost last."""
+    from litellm.proxy.proxy_server import app  # takes seconds, and is there only in its own image
+
+    return without_provider_headers(app)
+
+
 def main() -> None:
     uvicorn.run(
-        APPLICATION,
+        application,
+        factory=True,
         host=HOST,
         port=PORT,
         timeout_keep_alive=int(os.environ["KEEPALIVE_TIMEOUT"]),
