@@ -112,3 +112,19 @@ def test_an_empty_answer_is_not_a_good_one(site: Site, answering: Answers) -> No
     answering(*[httpx.Response(200, json={"content": []})] * first_request.TRIES)
     with pytest.raises(TollgateError, match="HTTP 200"):
         send(site)
+
+
+def limited(message: str) -> httpx.Response:
+    return httpx.Response(429, json={"error": {"type": "rate_limit_error", "message": message}})
+
+
+def test_a_tenant_at_its_own_limit_does_not_fail_a_deploy(site: Site, answering: Answers) -> None:
+    asked = answering(limited("Rate limit exceeded for team: example. Limit type: requests."))
+    assert send(site).startswith("429: tenant example is at a limit of its own")
+    assert len(asked) == 1
+
+
+def test_twin_an_upstreams_limit_does(site: Site, answering: Answers) -> None:
+    answering(limited("No deployments available for selected model"))
+    with pytest.raises(TollgateError, match="HTTP 429"):
+        send(site)
