@@ -69,43 +69,47 @@ def test_a_stream_arrives_while_it_is_made(
 
 
 def test_the_anthropic_sdk_talks_streams_and_calls_a_tool(stack: Stack) -> None:
-    client = anthropic.Anthropic(base_url=stack.url, auth_token=stack.key("example"), max_retries=0)
-    answer = client.messages.create(model=MODEL, max_tokens=64, messages=[{"role": "user", "content": "Say hello."}])
-    assert answer.content[0].type == "text"
-    with client.messages.stream(model=MODEL, max_tokens=64, messages=[{"role": "user", "content": "Go."}]) as stream:
-        text = "".join(stream.text_stream)
-        assert text
-        assert stream.get_final_message().usage.output_tokens > 0
-    tool = {"name": "get_weather", "description": "Weather of a city", "input_schema": WEATHER}
-    called = client.messages.create(
-        model=MODEL,
-        max_tokens=64,
-        messages=[{"role": "user", "content": "Weather in Paris?"}],
-        tools=[tool],
-        tool_choice={"type": "tool", "name": "get_weather"},
-    )
-    assert called.stop_reason == "tool_use"
-    use = next(block for block in called.content if block.type == "tool_use")
-    assert isinstance(use.input["city"], str)
+    with anthropic.Anthropic(base_url=stack.url, auth_token=stack.key("example"), max_retries=0) as client:
+        answer = client.messages.create(
+            model=MODEL, max_tokens=64, messages=[{"role": "user", "content": "Say hello."}]
+        )
+        assert answer.content[0].type == "text"
+        with client.messages.stream(
+            model=MODEL, max_tokens=64, messages=[{"role": "user", "content": "Go."}]
+        ) as stream:
+            text = "".join(stream.text_stream)
+            assert text
+            assert stream.get_final_message().usage.output_tokens > 0
+        tool = {"name": "get_weather", "description": "Weather of a city", "input_schema": WEATHER}
+        called = client.messages.create(
+            model=MODEL,
+            max_tokens=64,
+            messages=[{"role": "user", "content": "Weather in Paris?"}],
+            tools=[tool],
+            tool_choice={"type": "tool", "name": "get_weather"},
+        )
+        assert called.stop_reason == "tool_use"
+        use = next(block for block in called.content if block.type == "tool_use")
+        assert isinstance(use.input["city"], str)
 
 
 def test_the_openai_sdk_talks_streams_and_calls_a_tool(stack: Stack) -> None:
-    client = openai.OpenAI(base_url=f"{stack.url}/v1", api_key=stack.key("example"), max_retries=0)
-    answer = client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Say hello."}])
-    assert answer.choices[0].message.content
-    chunks = list(
-        client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Go."}], stream=True)
-    )
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    tool = {"type": "function", "function": {"name": "get_weather", "parameters": WEATHER}}
-    called = client.chat.completions.create(
-        model=MODEL,
-        messages=[{"role": "user", "content": "Weather in Paris?"}],
-        tools=[tool],
-        tool_choice={"type": "function", "function": {"name": "get_weather"}},
-    )
-    call = called.choices[0].message.tool_calls[0]
-    assert isinstance(json.loads(call.function.arguments)["city"], str)
+    with openai.OpenAI(base_url=f"{stack.url}/v1", api_key=stack.key("example"), max_retries=0) as client:
+        answer = client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Say hello."}])
+        assert answer.choices[0].message.content
+        chunks = list(
+            client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Go."}], stream=True)
+        )
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        tool = {"type": "function", "function": {"name": "get_weather", "parameters": WEATHER}}
+        called = client.chat.completions.create(
+            model=MODEL,
+            messages=[{"role": "user", "content": "Weather in Paris?"}],
+            tools=[tool],
+            tool_choice={"type": "function", "function": {"name": "get_weather"}},
+        )
+        call = called.choices[0].message.tool_calls[0]
+        assert isinstance(json.loads(call.function.arguments)["city"], str)
 
 
 def test_a_tenant_sees_its_own_models_only(gateway: httpx.Client) -> None:
