@@ -12,13 +12,14 @@ from tollgate.render.output import Rendered, digest, write
 from tollgate.render.stack import REPLICA_ENVIRONMENT, render_code
 from tollgate.site import Site
 from tollgate.stack import configuration, first_request, preflight, publish, secrets
+from tollgate.stack.bring_up import bring_up
 from tollgate.stack.compose import Compose
 from tollgate.stack.deploy import Display
 from tollgate.stack.engine import ensure_engine
-from tollgate.stack.health import wait_ready
 from tollgate.stack.images import resolve
 
 IMAGES = ("LITELLM_IMAGE", "TOLLGATE_IMAGE")
+SERVICES = ("litellm", "provider")
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,7 @@ def deploy(site: Site, display: Display, *, allow_engine_install: bool) -> Basic
     write(site.rendered_dir, [*files, Rendered(PurePosixPath("basic.env"), lines)])
     publish.write(site.rendered_dir / "secrets-basic", published, images.images["TOLLGATE_IMAGE"])
     with display.step("services"):
-        compose.run("services", display, "up", "--detach")
-        wait_ready("services", compose, ["litellm", "provider"], display)
+        bring_up("services", compose, SERVICES, display)
     host, port = compose.address("litellm", 4000)
     basic = Basic(f"http://{host}:{port}", secrets.read(site, secrets.BASIC_KEY))
     with display.step("request"):
