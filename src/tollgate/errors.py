@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, order=True)
@@ -19,7 +20,7 @@ class Problem:
     """One thing wrong with one input file, printed as `error: file:line: path: message` and a `hint:` line.
 
     `line` is 1-based; 0 means the file as a whole. `path` is the dotted place inside the file
-    (`budget.daily_limit`, `models[2].alias`), empty where the line says enough.
+    (`budget.daily_limit`, `models[2].alias`), empty where the line says enough. A `warning` stops nothing.
     """
 
     file: Path
@@ -27,12 +28,13 @@ class Problem:
     path: str
     message: str
     hint: str = ""
+    level: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else str(self.file)
         place = f"{self.path}: " if self.path else ""
         hint = f"\nhint:  {self.hint}" if self.hint else ""
-        return f"error: {where}: {place}{self.message}{hint}"
+        return f"{self.level}: {where}: {place}{self.message}{hint}"
 
 
 class TollgateError(Exception):

@@ -10,30 +10,38 @@ from pathlib import Path
 import pytest
 
 from tollgate.config import env, gateway, tenants
+from tollgate.config.model_names import ModelNames
 from tollgate.config.text import read
 from tollgate.errors import InputError
 
 BROKEN = Path(__file__).parents[1] / "fixtures" / "broken"
 CONFIG = Path(__file__).parents[2] / "src" / "tollgate" / "config"
 FILES = sorted(path for path in BROKEN.glob("*/*") if path.suffix in (".yaml", ".env") or path.is_dir())
-KNOWN_MODELS = {"test-model", "big"}
+NAMES = ModelNames(frozenset({"test-model", "large"}), {"big": "large"}, {"coding": ("big", "test-model")})
 
 # Messages about the file system or about size; tested in test_config_source.py with a file made for it.
-NOT_A_FIXTURE = ("no such file", "cannot be read: ", "expected at most 1 MiB", "expected UTF-8 text", "not YAML: ")
+NOT_A_FIXTURE = (
+    "no such file",
+    "cannot be read: ",
+    "expected at most 1 MiB",
+    "expected UTF-8 text",
+    "not YAML: ",
+    "a symbolic link ",
+)
 # Said, but nothing is refused for it; test_tenants.py.
 WARNINGS = ("a key in a file that is committed is no secret",)
 
 
 def _load(path: Path) -> object:
     if path.is_dir():
-        return tenants.load(path, KNOWN_MODELS)
+        return tenants.load(path, NAMES)
     name = Path(path.name)
     if path.parent.name == "gateway":
         return gateway.parse(read(path), name)
     if path.parent.name == "env":
         return env.parse(read(path), name)
-    tenant = tenants.parse(read(path), name)
-    problems = tenants.check([tenant], KNOWN_MODELS)
+    tenant = tenants.parse(read(path), name, names=NAMES)
+    problems = tenants.check([tenant], NAMES)
     if problems:
         raise InputError(problems)
     return tenant

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from tollgate.config import gateway_checks
+from tollgate.config.model_names import ModelNames
 from tollgate.config.providers import Endpoint, ModelPath
 from tollgate.config.source import Document
 from tollgate.config.source import parse as parse_yaml
@@ -96,12 +97,18 @@ class Edge(Input):
 Name = Annotated[str, AfterValidator(gateway_checks.model_name)]
 
 
+GroupName = Annotated[str, AfterValidator(gateway_checks.group_name)]
+
+
 class Gateway(Input):
     """The whole file."""
 
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     aliases: dict[Name, str] = Field(default_factory=dict)
     fallbacks: dict[str, Annotated[tuple[str, ...], Field(strict=False, min_length=1)]] = Field(default_factory=dict)
+    groups: dict[GroupName, Annotated[tuple[str, ...], Field(strict=False, min_length=1)]] = Field(
+        default_factory=dict, description="a name and the models or aliases it stands for in tenant files"
+    )
     routing: Routing = Routing()
     edge: Edge = Edge()
 
@@ -109,6 +116,11 @@ class Gateway(Input):
     def names(self) -> frozenset[str]:
         """Everything a client or a tenant file may name."""
         return frozenset(self.models) | frozenset(self.aliases)
+
+    @property
+    def model_names(self) -> ModelNames:
+        """What a tenant file may name, groups included."""
+        return ModelNames(frozenset(self.models), self.aliases, self.groups)
 
 
 def load(file: Path) -> Gateway:

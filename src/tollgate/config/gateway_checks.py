@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tollgate.config.model_names import GROUP
 from tollgate.config.providers import EMBEDDED, PROVIDERS
 from tollgate.config.source import Document
 from tollgate.config.validate import did_you_mean
@@ -15,12 +16,21 @@ if TYPE_CHECKING:
     from tollgate.config.gateway import Gateway, Target
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,99}")
+_GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _KEY_REFERENCE = re.compile(r"env:[A-Z][A-Z0-9_]*_API_KEY")
 
 
 def model_name(value: str) -> str:
+    if value.startswith(GROUP):
+        raise ValueError("group: begins a group in tenant files, not a model\nput groups under groups:")
     if not _NAME.fullmatch(value):
         raise ValueError(f"not a model name: {value[:60]!r}\nletters, digits and . _ : @ / -, at most 100")
+    return value
+
+
+def group_name(value: str) -> str:
+    if not _GROUP_NAME.fullmatch(value):
+        raise ValueError(f"not a group name: {value[:60]!a}\nlower-case letters, digits, - and _, at most 63")
     return value
 
 
@@ -42,6 +52,7 @@ def cross_checks(gateway: Gateway, document: Document) -> Iterator[Problem]:
     yield from _targets(gateway, document)
     yield from _aliases(gateway, document)
     yield from _fallbacks(gateway, document)
+    yield from _groups(gateway, document)
     patience, work = gateway.edge.read_timeout_s, gateway.routing.timeout_s
     if patience < work:
         yield document.problem(
@@ -112,6 +123,19 @@ def _fallbacks(gateway: Gateway, document: Document) -> Iterator[Problem]:
         if circle:
             way = " -> ".join(circle)
             yield document.problem(("fallbacks", name), f"goes in a circle: {way}", "break it in one place")
+
+
+def _groups(gateway: Gateway, document: Document) -> Iterator[Problem]:
+    for name, members in gateway.groups.items():
+        for index, member in enumerate(members):
+            loc = ("groups", name, index)
+            if member.startswith(GROUP):
+                yield document.problem(loc, "a group cannot hold a group", "name its models here")
+            elif member not in gateway.names:
+                message = f"unknown model {member[:60]!a}"
+                yield document.problem(loc, message, did_you_mean(member, gateway.names))
+            elif member in members[:index]:
+                yield document.problem(loc, f"{member} stands here twice", "keep the first")
 
 
 def _known(model: str, gateway: Gateway, document: Document, loc: tuple[str | int, ...]) -> Iterator[Problem]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 from tollgate.config.secret import Secret
 
@@ -32,9 +33,22 @@ def _parse(value: Any) -> Any:
             raise ValueError("expected env:NAME with the name of a variable\nas in env:ENGINEERING_KEY")
         return KeyOrigin("env", Secret(rest))
     if colon and scheme == "file":
-        if not rest or ".." in rest.split("/"):
-            raise ValueError("expected file:PATH without ..\nas in file:secrets/engineering.key")
-        return KeyOrigin("file", Secret(rest))
+        parts = PurePosixPath(rest).parts
+        if not parts or ".." in parts or rest[0] in "/~" or not rest.isprintable():
+            raise ValueError("expected file:PATH below the checkout, without ..\nas in file:secrets/engineering.key")
+        return KeyOrigin("file", Secret("/".join(parts)))  # one spelling, so that one file is seen to be one key
+    return KeyOrigin("literal", check_key(value))
+
+
+KeySource = Annotated[
+    KeyOrigin,
+    BeforeValidator(_parse),
+    WithJsonSchema({"type": "string", "pattern": r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|sk-[A-Za-z0-9_-]{13,97})$"}),
+]
+
+
+def check_key(value: str) -> Secret:
+    """A key as LiteLLM takes it; ValueError("what\\nhint") otherwise. For keys from files and variables too."""
     if not value.startswith("sk-"):
         raise ValueError(
             "a key starts with sk-; this one does not\nLiteLLM refuses it otherwise; or use env:NAME, file:PATH"
@@ -43,7 +57,4 @@ def _parse(value: Any) -> Any:
         raise ValueError(f"a key has at least 16 characters, this one {len(value)}\nleave it out and one is generated")
     if not _KEY.fullmatch(value):
         raise ValueError("a key holds letters, digits, - and _, at most 100\nLiteLLM cannot block any other")
-    return KeyOrigin("literal", Secret(value))
-
-
-KeySource = Annotated[KeyOrigin, BeforeValidator(_parse)]
+    return Secret(value)

@@ -41,8 +41,8 @@ def load(site: Site, overrides: Mapping[str, str] | None = None) -> Configuratio
     settings = attempt(lambda: env.load(site.env_file, overrides))
     models = attempt(lambda: gateway.load(site.gateway_file))
     # With a broken gateway.yaml every model name would look unknown: the file itself is the one problem to mend.
-    known = models.names if models is not None else None
-    teams = attempt(lambda: tenants.load(site.tenants_dir, known))
+    names = models.model_names if models is not None else None
+    teams = attempt(lambda: tenants.load(site.tenants_dir, names))
     if settings is None or models is None or teams is None:
         raise InputError(problems)
     return Configuration(settings, models, resolve(models, settings.provider_keys), teams)

@@ -44,6 +44,9 @@ class Document:
     def problem(self, loc: Loc, message: str, hint: str = "") -> Problem:
         return Problem(self.file, self.line(loc), dotted(loc), message, hint)
 
+    def warning(self, loc: Loc, message: str, hint: str = "") -> Problem:
+        return Problem(self.file, self.line(loc), dotted(loc), message, hint, level="warning")
+
     def strings(self) -> Iterator[tuple[Loc, str]]:
         """Every text in the document, keys included, with its place."""
         yield from _strings(self.data, ())

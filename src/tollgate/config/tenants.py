@@ -1,86 +1,31 @@
 """tenants/*.yaml: who may call which models, and how much. One file a tenant; a name starting with _ is not one.
 
-Money is USD, windows are calendar days and months in UTC. Everything but `tenant.id` may be left out. A missing
-`allowed_models` means every model of the gateway; a missing limit means none.
+The fields are in tenant_model.py, their rules in tenant_checks.py. `_defaults.yaml` fills what a file leaves out, field
+by field; a limit of `null` in a file means none in spite of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, Field, PrivateAttr
-
+from tollgate.config import tenant_checks
 from tollgate.config.gateway_checks import literal_variables
-from tollgate.config.key_source import KeySource
+from tollgate.config.model_names import ModelNames
 from tollgate.config.source import Document
 from tollgate.config.source import parse as parse_yaml
+from tollgate.config.tenant_model import Defaults, Tenant, TenantKey
 from tollgate.config.text import read
-from tollgate.config.validate import Input, did_you_mean, validate
+from tollgate.config.validate import validate
 from tollgate.errors import InputError, Problem
 
-_ID = r"^[a-z0-9][a-z0-9_-]{0,62}$"
-# LiteLLM 1.108 refuses a team when spend is above max_budget and reserves nothing for a budget of 0: one call passes.
-_NO_ZERO = "LiteLLM does not hold a budget of zero; leave it out for no limit, or take the tenant's file away"
+__all__ = ["DEFAULTS_FILE", "Defaults", "Tenant", "TenantKey", "Tenants", "check", "files", "load", "parse"]
 
-Usd = Annotated[float, Field(gt=0, le=1e9, description=_NO_ZERO)]
-Count = Annotated[int, Field(ge=1, le=2**31 - 1, description="a whole number; leave it out for no limit")]
-
-
-def _not_empty(models: tuple[str, ...]) -> tuple[str, ...]:
-    if not models:
-        raise ValueError("an empty list would mean every model to LiteLLM\nname the models, or leave the key out")
-    return models
-
-
-class Identity(Input):
-    """Who the tenant is. `id` never changes: spend and keys hang on it."""
-
-    id: str = Field(pattern=_ID, description="lower-case letters, digits, - and _, at most 63")
-    name: str = Field(default="", max_length=200)
-    owner: str = Field(default="", max_length=200, pattern=r"^$|^[^@\s]+@[^@\s]+$", description="an e-mail address")
-    api_key: KeySource | None = Field(
-        default=None, description="env:NAME, file:PATH or a key starting with sk-; left out, one is generated"
-    )
-
-
-class Budget(Input):
-    daily_limit: Usd | None = None
-    monthly_limit: Usd | None = None
-
-
-class RateLimits(Input):
-    requests_per_minute: Count | None = None
-    requests_per_hour: Count | None = None
-    requests_per_day: Count | None = None
-    tokens_per_minute: Count | None = None
-    max_parallel_requests: Count | None = None
-
-
-class Tenant(Input):
-    """One file."""
-
-    tenant: Identity
-    allowed_models: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_not_empty)] | None = None
-    budget: Budget = Budget()
-    rate_limits: RateLimits = RateLimits()
-    metadata: Mapping[str, Any] = Field(default_factory=dict)
-    _document: Document = PrivateAttr()
-
-    @property
-    def id(self) -> str:
-        return self.tenant.id
-
-    @property
-    def file(self) -> Path:
-        return self._document.file
-
-    @property
-    def document(self) -> Document:
-        """The file it came from, so that later checks can say where."""
-        return self._document
+DEFAULTS_FILE = "_defaults.yaml"
+File = TypeVar("File", bound=Defaults)
 
 
 @dataclass(frozen=True)
@@ -97,19 +42,23 @@ class Tenants:
         return len(self.tenants)
 
 
-def load(directory: Path, known_models: Collection[str] | None = None) -> Tenants:
+def load(directory: Path, names: ModelNames | None = None, now: datetime | None = None) -> Tenants:
     """Every tenant of a directory; InputError with all problems of all files. `None` leaves model names unchecked."""
     problems: list[Problem] = []
     tenants: list[Tenant] = []
+    defaults = _load_defaults(directory, names, problems)
     for file in files(directory):
         try:
-            tenants.append(parse(read(file), file))
+            tenants.append(parse(_read(file, directory), file, defaults, names))
         except InputError as error:
             problems += error.problems
-    problems += check(tenants, known_models)
+    problems += check(tenants, names)
+    problems += [problem for tenant in tenants for problem in tenant_checks.file_name(tenant)]
     if problems:
         raise InputError(problems)
-    return Tenants(tuple(sorted(tenants, key=lambda tenant: tenant.id)), tuple(_warnings(tenants)))
+    moment = now or datetime.now(UTC)
+    warnings = tuple(sorted(problem for tenant in tenants for problem in tenant_checks.warnings(tenant, moment)))
+    return Tenants(tuple(sorted(tenants, key=lambda tenant: tenant.id)), warnings)
 
 
 def files(directory: Path) -> list[Path]:
@@ -123,63 +72,79 @@ def files(directory: Path) -> list[Path]:
     )
 
 
-def parse(text: str, file: Path) -> Tenant:
-    """One file by itself: everything but what depends on other files or on the gateway."""
-    document = parse_yaml(text, file)
-    problems = list(literal_variables(document, "a key can be env:NAME or file:PATH; nothing else is looked up"))
-    try:
-        tenant = validate(Tenant, document)
-    except InputError as error:
-        places = {problem.path for problem in problems}
-        raise InputError([*problems, *(other for other in error.problems if other.path not in places)]) from None
-    tenant._document = document
-    problems += _own_checks(tenant)
-    if problems:
-        raise InputError(problems)
+def parse(text: str, file: Path, defaults: Defaults | None = None, names: ModelNames | None = None) -> Tenant:
+    """One file by itself: everything but what depends on other files or on the gateway (that is `check`).
+
+    Without `names`, a tenant whose models are a group cannot say which they are (`Tenant.models` raises KeyError).
+    """
+    tenant = _parse(Tenant, text, file, None if defaults is None else defaults.document)
+    tenant._names = names or ModelNames()
     return tenant
 
 
-def check(tenants: Collection[Tenant], known_models: Collection[str] | None) -> list[Problem]:
+def check(tenants: Collection[Tenant], names: ModelNames | None) -> list[Problem]:
     """What only shows when all files are seen together: an id or key used twice, a model that does not exist."""
-    return [*_twice(tenants), *(_unknown_models(tenants, known_models) if known_models is not None else ())]
+    problems = list(tenant_checks.across(tenants))
+    if names is not None:
+        problems += [problem for tenant in tenants for problem in tenant_checks.model_checks(tenant, names)]
+    return problems
 
 
-def _own_checks(tenant: Tenant) -> Iterator[Problem]:
-    daily, monthly = tenant.budget.daily_limit, tenant.budget.monthly_limit
-    if daily is not None and monthly is not None and daily > monthly:
-        message = f"expected at most monthly_limit ({monthly:g}), found {daily:g}"
-        yield tenant.document.problem(("budget", "daily_limit"), message, "lower one or raise the other")
-    models = tenant.allowed_models or ()
-    for index, model in enumerate(models):
-        if model in models[:index]:
-            yield tenant.document.problem(("allowed_models", index), f"{model} stands here twice", "keep the first")
+def _read(file: Path, directory: Path) -> str:
+    if file.is_symlink() and not file.resolve().is_relative_to(directory.resolve()):
+        message = "a symbolic link that leads out of its directory"
+        raise InputError([Problem(file, 0, "", message, "put the file itself here")])
+    return read(file)
 
 
-def _twice(tenants: Collection[Tenant]) -> Iterator[Problem]:
-    ids: dict[str, Tenant] = {}
-    keys: dict[object, Tenant] = {}
-    for tenant in tenants:
-        first = ids.setdefault(tenant.id, tenant)
-        if first is not tenant:
-            message = f"{tenant.id} is the tenant of {first.file.name} already"
-            yield tenant.document.problem(("tenant", "id"), message, "every tenant has an id of its own")
-        if tenant.tenant.api_key is not None:
-            first = keys.setdefault(tenant.tenant.api_key, tenant)
-            if first is not tenant:
-                message = f"the same key as in {first.file.name}"
-                yield tenant.document.problem(("tenant", "api_key"), message, "a key belongs to one tenant")
+def _load_defaults(directory: Path, names: ModelNames | None, problems: list[Problem]) -> Defaults | None:
+    """None where there is no such file, or where it has problems: they are told once, not with every tenant."""
+    for other in (directory / "_defaults.yml", directory / "_default.yaml"):
+        if other.exists():
+            problems.append(Problem(other, 0, "", "is read by nobody", f"rename it to {DEFAULTS_FILE}"))
+    file = directory / DEFAULTS_FILE
+    if not file.exists():
+        return None
+    try:
+        defaults = _parse(Defaults, _read(file, directory), file, None)
+    except InputError as error:
+        problems += error.problems
+        return None
+    problems += tenant_checks.model_checks(defaults, names) if names is not None else ()
+    return defaults
 
 
-def _unknown_models(tenants: Collection[Tenant], known: Collection[str]) -> Iterator[Problem]:
-    for tenant in tenants:
-        for index, model in enumerate(tenant.allowed_models or ()):
-            if model not in known:
-                message = f"unknown model {model[:60]!r}"
-                yield tenant.document.problem(("allowed_models", index), message, did_you_mean(model, known))
+def _parse(model: type[File], text: str, file: Path, defaults: Document | None) -> File:
+    document = parse_yaml(text, file)
+    problems = list(literal_variables(document, "a key can be env:NAME or file:PATH; nothing else is looked up"))
+    problems += _no_list(document)
+    if defaults is not None:
+        document = replace(document, data=_filled(document.data, defaults.data))
+    try:
+        found = validate(model, document)
+    except InputError as error:
+        places = {problem.path for problem in problems}
+        raise InputError([*problems, *(other for other in error.problems if other.path not in places)]) from None
+    found._document = document
+    if isinstance(found, Tenant):
+        found._defaults = defaults
+    problems += tenant_checks.own_checks(found)
+    if problems:
+        raise InputError(problems)
+    return found
 
 
-def _warnings(tenants: Collection[Tenant]) -> Iterator[Problem]:
-    for tenant in tenants:
-        if tenant.tenant.api_key is not None and tenant.tenant.api_key.kind == "literal":
-            hint = "use env:NAME or file:PATH, or leave it out and one is generated"
-            yield tenant.document.problem(("tenant", "api_key"), "a key in a file that is committed is no secret", hint)
+def _no_list(document: Document) -> Iterator[Problem]:
+    """`allowed_models:` with every line below it commented out must not come to mean every model."""
+    if "allowed_models" in document.data and document.data["allowed_models"] is None:
+        yield document.problem(("allowed_models",), "expected a list, found none", "name the models, or drop the key")
+
+
+def _filled(own: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """`own`, and what it lacks from `defaults`; mappings field by field, all else as a whole."""
+    filled = {**defaults, **own}
+    for key, value in own.items():
+        other = defaults.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            filled[key] = _filled(value, other)
+    return filled

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -30,6 +31,13 @@ class Input(BaseModel):
         if isinstance(data, dict):
             return {key: value for key, value in data.items() if not str(key).startswith("x-")}
         return data
+
+
+@dataclass(frozen=True)
+class Hint:
+    """Put on a type (`Annotated[int, Hint("...")]`): what to write instead of a wrong value."""
+
+    text: str
 
 
 Model = TypeVar("Model", bound=Input)
@@ -168,12 +176,14 @@ def _field_names(model: type[BaseModel] | None) -> list[str]:
 
 
 def _description(model: type[BaseModel], loc: Loc) -> str:
-    """A field's description doubles as the hint for a wrong value."""
+    """The hint for a wrong value: a Hint on the field or its type, else what the field is described as."""
     field = _field(model, loc)
     if field is None:
         return ""
-    inner = (meta for argument in get_args(field.annotation) for meta in get_args(argument)[1:])
-    return str(field.description or next((meta.description for meta in inner if isinstance(meta, FieldInfo)), "") or "")
+    inner = [*field.metadata, *(meta for argument in get_args(field.annotation) for meta in get_args(argument)[1:])]
+    hint = next((meta.text for meta in inner if isinstance(meta, Hint)), "")
+    said = next((meta.description for meta in inner if isinstance(meta, FieldInfo) and meta.description), "")
+    return hint or str(field.description or said or "")
 
 
 def _is_secret(model: type[BaseModel], loc: Loc) -> bool:

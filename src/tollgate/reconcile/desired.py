@@ -30,7 +30,7 @@ def team(tenant: Tenant) -> Team:
         requests_per_minute=tenant.rate_limits.requests_per_minute,
         tokens_per_minute=tenant.rate_limits.tokens_per_minute,
     )
-    models = tuple(sorted(tenant.allowed_models or ()))
+    models = tuple(sorted(tenant.models or ()))
     return Team(id=tenant.id, name=tenant.tenant.name or tenant.id, models=models, limits=limits)
 
 

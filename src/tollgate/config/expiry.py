@@ -1,0 +1,45 @@
+"""When a key stops working: a date (that day is its last, in UTC) or an RFC 3339 time, as an aware datetime."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
+_YEARS = range(2000, 2100)  # far enough from where a date or a database column ends
+_HINT = "as in 2027-01-31 (UTC, that day included) or 2027-01-31T18:00:00Z"
+
+
+def _parse(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"expected a date or a time with its zone, not {type(value).__name__}\n{_HINT}")
+    text = value.strip()
+    try:
+        if _DATE.fullmatch(text):
+            moment = datetime.fromisoformat(text).replace(tzinfo=UTC)
+            day = timedelta(days=1)
+        elif _TIME.fullmatch(text):
+            moment = datetime.fromisoformat(text.upper().replace("Z", "+00:00"))
+            day = timedelta()
+        else:
+            raise ValueError
+        if moment.year not in _YEARS:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"expected a date or a time with its zone, found {value[:60]!a}\n{_HINT}") from None
+    return moment.astimezone(UTC) + day
+
+
+Expiry = Annotated[
+    datetime,
+    BeforeValidator(_parse),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d))?$"}
+    ),
+]

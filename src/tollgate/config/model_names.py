@@ -1,0 +1,46 @@
+"""Which names a tenant file may use for models: models, their aliases, and groups of both, as gateway.yaml has them.
+
+LiteLLM lets a caller use a name when the caller is allowed that name or, for an alias, the model it stands for; not
+the other way round: who is allowed only the alias cannot ask for the model (docs/facts.md 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+GROUP = "group:"
+
+
+@dataclass(frozen=True)
+class ModelNames:
+    models: frozenset[str] = frozenset()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __contains__(self, entry: str) -> bool:
+        """Whether `allowed_models` may hold this entry."""
+        if entry.startswith(GROUP):
+            return entry.removeprefix(GROUP) in self.groups
+        return entry in self.models or entry in self.aliases
+
+    @property
+    def entries(self) -> list[str]:
+        """Everything `allowed_models` may hold, for a hint."""
+        return sorted([*self.models, *self.aliases, *(GROUP + name for name in self.groups)])
+
+    def expand(self, entries: Iterable[str]) -> tuple[str, ...]:
+        """The entries with each group replaced by its members, each name once. KeyError for an unknown group."""
+        names: dict[str, None] = {}
+        for entry in entries:
+            group = entry.startswith(GROUP)
+            names.update(dict.fromkeys(self.groups[entry.removeprefix(GROUP)] if group else (entry,)))
+        return tuple(names)
+
+    def within(self, name: str, allowed: Iterable[str] | None) -> bool:
+        """Whether somebody who is allowed these (expanded) names may ask for `name`. None allows everything."""
+        return allowed is None or not {name, self.aliases.get(name, name)}.isdisjoint(allowed)
+
+    def reaches(self, model: str, allowed: Iterable[str] | None) -> bool:
+        """Whether somebody who is allowed these (expanded) names can reach the model, under whatever name."""
+        return allowed is None or any(model in (name, self.aliases.get(name)) for name in allowed)

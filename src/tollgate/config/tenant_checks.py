@@ -1,0 +1,205 @@
+"""The rules of a tenant file that a type cannot say: limits that contradict each other, names that lead nowhere.
+
+A limit that comes from _defaults.yaml is judged with the file that took it over, because only there it is wrong.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from tollgate.config.key_source import KeyOrigin
+from tollgate.config.model_names import GROUP, ModelNames
+from tollgate.config.source import Document, Loc, dotted
+from tollgate.config.tenant_model import DEFAULT_KEY, Defaults, Tenant, TenantKey
+from tollgate.config.validate import Input, did_you_mean
+from tollgate.errors import Problem
+
+# Shortest first: what a shorter window allows must fit into each longer one.
+_MONEY = ("daily_limit", "weekly_limit", "monthly_limit")
+_PACE = ("requests_per_minute", "requests_per_hour", "requests_per_day")
+_RATES = (*_PACE, "tokens_per_minute", "max_parallel_requests")
+_FIX = "lower one or raise the other"
+
+
+def own_checks(file: Defaults) -> Iterator[Problem]:
+    """What is wrong with one file by itself, _defaults.yaml included."""
+    yield from _rising(file, file.budget, ("budget",), _MONEY)
+    yield from _rising(file, file.rate_limits, ("rate_limits",), _PACE)
+    yield from _soft_limit(file)
+    for model, cap in file.budget.per_model.items():
+        loc = ("budget", "per_model", model)
+        yield from _rising(file, cap, loc, _MONEY)
+        if loc in file.document.lines:  # a default cap that the tenant's own limit makes needless hurts nobody
+            yield from _within(file, cap, file.budget, loc, _MONEY)
+    yield from _model_twice(file, file.allowed_models or (), ("allowed_models",))
+    if isinstance(file, Tenant):
+        for index, key in enumerate(file.keys):
+            yield from _key(file, key, ("keys", index))
+        yield from _key_names(file)
+
+
+def model_checks(file: Defaults, names: ModelNames) -> Iterator[Problem]:
+    """Models, aliases and groups that do not exist, and caps or keys for models the tenant may not use."""
+    entries = file.allowed_models
+    yield from _unknown(file, entries or (), ("allowed_models",), names)
+    # Entries that lead nowhere have their own problem: the rest is judged as if they were not there.
+    allowed = None if entries is None else names.expand(entry for entry in entries if entry in names)
+    for model in file.budget.per_model:
+        loc = ("budget", "per_model", model)
+        if loc in file.document.lines:
+            yield from _capped_model(file, model, loc, names, allowed)
+    for index, key in enumerate(file.keys if isinstance(file, Tenant) else ()):
+        place = ("keys", index, "allowed_models")
+        yield from _unknown(file, key.allowed_models or (), place, names)
+        yield from _outside(file, key, place, names, allowed)
+
+
+def across(tenants: Collection[Tenant]) -> Iterator[Problem]:
+    """What only shows when all files are seen together: an id or a key used twice."""
+    ids: dict[str, Tenant] = {}
+    keys: dict[KeyOrigin, tuple[Path, str]] = {}
+    for tenant in tenants:
+        first = ids.setdefault(tenant.id, tenant)
+        if first is not tenant:
+            message = f"{tenant.id} is the tenant of {first.file.name} already"
+            yield tenant.document.problem(("tenant", "id"), message, "every tenant has an id of its own")
+        for loc, origin in _origins(tenant):
+            here = (tenant.file, dotted(loc))
+            file, place = keys.setdefault(origin, here)
+            if (file, place) != here:
+                where = f"{place} of {file.name}" if file != tenant.file else place
+                message = f"the same key as {where}"
+                yield tenant.document.problem(loc, message, "a key belongs to one tenant and has one name")
+
+
+def file_name(tenant: Tenant) -> Iterator[Problem]:
+    """The file of a tenant is found by its id, by people and by the commands that change it."""
+    if tenant.file.stem != tenant.id:
+        message = f"expected the file's name, {ascii(tenant.file.stem)[1:-1]}, found {tenant.id}"
+        hint = f"rename the file to {tenant.id}.yaml; the id of a tenant that is live must stay as it is"
+        yield tenant.document.problem(("tenant", "id"), message, hint)
+
+
+def warnings(tenant: Tenant, now: datetime) -> Iterator[Problem]:
+    """Worth showing; stops nothing."""
+    for loc, origin in _origins(tenant):
+        if origin.kind == "literal":
+            hint = "use env:NAME or file:PATH, or leave it out and one is generated"
+            yield tenant.document.warning(loc, "a key in a file that is committed is no secret", hint)
+    for index, key in enumerate(tenant.keys):
+        if key.expires is not None and key.expires <= now:
+            said = f"expired on {key.expires:%Y-%m-%d %H:%M} UTC"
+            yield tenant.document.warning(("keys", index, "expires"), said, "take the key out, or set a later date")
+
+
+def _origins(tenant: Tenant) -> Iterator[tuple[Loc, KeyOrigin]]:
+    if tenant.tenant.api_key is not None:
+        yield ("tenant", "api_key"), tenant.tenant.api_key
+    for index, key in enumerate(tenant.keys):
+        if key.api_key is not None:
+            yield ("keys", index, "api_key"), key.api_key
+
+
+def _key(tenant: Tenant, key: TenantKey, loc: Loc) -> Iterator[Problem]:
+    for part, names, inner, outer in (
+        ("budget", _MONEY, key.budget, tenant.budget),
+        ("rate_limits", _RATES, key.rate_limits, tenant.rate_limits),
+    ):
+        place = (*loc, part)
+        yield from _rising(tenant, inner, place, names if part == "budget" else _PACE)
+        yield from _within(tenant, inner, outer, place, names)
+    yield from _model_twice(tenant, key.allowed_models or (), (*loc, "allowed_models"))
+
+
+def _key_names(tenant: Tenant) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for index, key in enumerate(tenant.keys):
+        loc = ("keys", index, "name")
+        if key.name == DEFAULT_KEY:
+            yield tenant.document.problem(loc, "default is the name of the tenant's own key", "give it another name")
+        elif seen.setdefault(key.name, index) != index:
+            line = tenant.document.line(("keys", seen[key.name], "name"))
+            yield tenant.document.problem(loc, f"a key called {key.name} stands on line {line} already", "rename one")
+
+
+def _rising(file: Defaults, limits: Input, loc: Loc, names: Sequence[str]) -> Iterator[Problem]:
+    """Each limit against the next longer window that has one: a limit that a longer one forestalls never holds."""
+    given = [(name, limit) for name in names if (limit := getattr(limits, name, None)) is not None]
+    for (name, limit), (longer, most) in itertools.pairwise(given):
+        if limit > most:
+            message = f"expected at most {longer} ({most:.12g}), found {limit:.12g}"
+            yield _problem(file, (*loc, name), (*loc, longer), message)
+
+
+def _within(file: Defaults, inner: Input, outer: Input, loc: Loc, names: Sequence[str]) -> Iterator[Problem]:
+    for name in names:
+        limit, most = getattr(inner, name, None), getattr(outer, name, None)
+        if limit is not None and most is not None and limit > most:
+            message = f"expected at most the tenant's own {name} ({most:.12g}), found {limit:.12g}"
+            yield file.document.problem((*loc, name), message, _FIX)
+
+
+def _soft_limit(file: Defaults) -> Iterator[Problem]:
+    soft = file.budget.soft_limit
+    name = "monthly_limit" if file.budget.monthly_limit is not None else "daily_limit"
+    hard = getattr(file.budget, name)
+    if soft is not None and hard is not None and soft > hard:
+        message = f"expected at most {name} ({hard:.12g}), found {soft:.12g}"
+        yield _problem(file, ("budget", "soft_limit"), ("budget", name), message)
+
+
+def _problem(file: Defaults, loc: Loc, other: Loc, message: str) -> Problem:
+    """At `loc`, or at `other` where `loc` comes from _defaults.yaml; the hint says which one does."""
+    defaults = file.defaults if isinstance(file, Tenant) else None
+    taken = next((place for place in (loc, other) if place not in file.document.lines), None)
+    if defaults is None or taken is None:
+        return file.document.problem(loc, message, _FIX)
+    hint = f"{dotted(taken)} is from {defaults.file.name}:{defaults.line(taken)}; set it here too, null for no limit"
+    return Problem(file.file, file.document.line(loc if taken == other else other), dotted(loc), message, hint)
+
+
+def _model_twice(file: Defaults, models: Sequence[str], loc: Loc) -> Iterator[Problem]:
+    for index, model in enumerate(models):
+        if loc in file.document.lines and model in models[:index]:
+            yield file.document.problem((*loc, index), f"{ascii(model)[1:-1]} stands here twice", "keep the first")
+
+
+def _unknown(file: Defaults, entries: Iterable[str], loc: Loc, names: ModelNames) -> Iterator[Problem]:
+    for index, entry in enumerate(entries):
+        if entry not in names and loc in file.document.lines:
+            yield _unknown_model(file.document, (*loc, index), entry, names)
+
+
+def _unknown_model(document: Document, loc: Loc, entry: str, names: ModelNames) -> Problem:
+    if entry.startswith(GROUP):
+        message = f"unknown group {entry.removeprefix(GROUP)[:60]!a}"
+        closest = did_you_mean(entry, (GROUP + name for name in names.groups))
+        return document.problem(loc, message, closest or "groups stand in config/gateway.yaml under groups:")
+    message = f"unknown model {entry[:60]!a}"
+    return document.problem(loc, message, did_you_mean(entry, names.entries))
+
+
+def _capped_model(
+    file: Defaults, model: str, loc: Loc, names: ModelNames, allowed: Collection[str] | None
+) -> Iterator[Problem]:
+    if model in names.aliases:
+        message = f"{model} is an alias"
+        yield file.document.problem(loc, message, f"name the model: {names.aliases[model]}")
+    elif model not in names.models:
+        yield file.document.problem(loc, f"unknown model {model[:60]!a}", did_you_mean(model, names.models))
+    elif isinstance(file, Tenant) and not names.reaches(model, allowed):
+        yield file.document.problem(loc, f"the tenant may not use {model}", "add it to allowed_models, or drop the cap")
+
+
+def _outside(
+    file: Defaults, key: TenantKey, loc: Loc, names: ModelNames, allowed: Collection[str] | None
+) -> Iterator[Problem]:
+    for index, entry in enumerate(key.allowed_models or ()):
+        wanted = names.expand([entry]) if entry in names else ()
+        missing = [name for name in wanted if not names.within(name, allowed)]
+        if missing:
+            message = f"the tenant itself may not use {', '.join(missing)[:200]}"
+            yield file.document.problem((*loc, index), message, "a key can only narrow allowed_models of its tenant")
