@@ -14,6 +14,8 @@ main() {
     compile pyproject.toml --extra dev --constraints requirements.lock --output-file requirements-dev.lock "$@"
     compile images/tollgate/requirements.in --python-version 3.13 --no-annotate \
         --output-file images/tollgate/requirements.lock "$@"
+    compile images/llama-cpp/requirements.in --python-version 3.13 --no-annotate \
+        --output-file images/llama-cpp/requirements.lock "$@"
     if command -v npm >/dev/null; then
         images/litellm/lock.sh "$@"
     else

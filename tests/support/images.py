@@ -8,7 +8,7 @@ from functools import cache
 
 from tollgate.site import Site
 from tollgate.stack.configuration import settings
-from tollgate.stack.image_recipes import REGISTRY_BASE
+from tollgate.stack.image_recipes import ON_DEMAND, REGISTRY_BASE
 from tollgate.stack.image_versions import load
 from tollgate.stack.images import ImageSet, resolve
 from tollgate.stack.progress import PlainProgress
@@ -46,6 +46,8 @@ def _resolved(variables: frozenset[str]) -> Mapping[str, str]:
 
 def stand_ins(*, watchers: bool = True) -> ImageSet:
     """Names for every image variable, for tests that only render; `watchers`: whether Grafana's set can be had."""
-    names = {*load(Site.here().root / "images" / "versions.env").registry, "TOLLGATE_IMAGE"} - {REGISTRY_BASE}
+    names = (
+        {*load(Site.here().root / "images" / "versions.env").registry, "TOLLGATE_IMAGE"} - {REGISTRY_BASE} - ON_DEMAND
+    )
     missing = {} if watchers else dict.fromkeys(REGISTRY_ONLY, "registry docker.io cannot be reached")
     return ImageSet({name: f"example.invalid/{name.lower()}:1" for name in names - missing.keys()}, missing)

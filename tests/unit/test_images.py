@@ -80,8 +80,17 @@ def test_without_a_registry_all_but_a_few_are_built(machine: Machine) -> None:
     found = images.resolve("auto", machine.site, PlainProgress())
     assert set(found.unavailable) == IN_REGISTRIES_ONLY
     assert "docker.io cannot be reached" in found.unavailable["GRAFANA_IMAGE"]
-    assert set(found.images) == set(images.RECIPES) | {"TOLLGATE_IMAGE"}
+    assert set(found.images) == set(images.RECIPES) - images.ON_DEMAND | {"TOLLGATE_IMAGE"}
     assert all(reference.startswith("tollgate/") for reference in found.images.values())
+
+
+def test_an_engine_of_a_local_backend_is_made_available_only_when_asked_for(machine: Machine) -> None:
+    assert set(images.Catalogue.read("auto", machine.site).ways) >= images.ON_DEMAND
+    asked = {"LLAMA_CPP_IMAGE", "VLLM_IMAGE"}
+    found = images.resolve("auto", machine.site, PlainProgress(), only=asked)
+    assert found.images.keys() == {"LLAMA_CPP_IMAGE"}
+    assert found.images["LLAMA_CPP_IMAGE"].startswith("tollgate/llama-cpp:")
+    assert found.unavailable.keys() == {"VLLM_IMAGE"}
 
 
 def test_a_registry_is_asked_once_a_run(machine: Machine) -> None:

@@ -64,8 +64,14 @@ RECIPES: Mapping[str, Recipe] = {
     "NGINX_EXPORTER_IMAGE": _monitoring("nginx-exporter", "NGINX_EXPORTER_LOCAL"),
     "NODE_EXPORTER_IMAGE": _monitoring("node-exporter", "NODE_EXPORTER_LOCAL"),
     "LITELLM_IMAGE": Recipe("litellm", "LITELLM_VERSION", (("images/litellm", "."),), ("LITELLM_VERSION",)),
+    "LLAMA_CPP_IMAGE": Recipe("llama-cpp", "LLAMA_CPP_LOCAL", (("images/llama-cpp", "."),), ("LLAMA_CPP_LOCAL",)),
 }
 """Variables with a local build. Those in versions.env without one exist in registries only."""
+
+ON_DEMAND = frozenset(
+    {"VLLM_IMAGE", "LLAMA_CPP_IMAGE", "LLAMA_CPP_CUDA_IMAGE", "TRTLLM_IMAGE", "SGLANG_IMAGE", "OLLAMA_IMAGE"}
+)
+"""Engines of local backends, gigabytes each: made available only where one is configured, by name."""
 
 TOLLGATE = "TOLLGATE_IMAGE"
 TOLLGATE_RECIPE = Recipe(

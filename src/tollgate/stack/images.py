@@ -22,7 +22,16 @@ from tollgate.errors import StepError
 from tollgate.site import Site
 from tollgate.stack import image_build, image_recipes, image_versions
 from tollgate.stack.commands import ask
-from tollgate.stack.image_recipes import BASE_RECIPE, RECIPES, REGISTRY_BASE, TOLLGATE, TOLLGATE_RECIPE, Build, Recipe
+from tollgate.stack.image_recipes import (
+    BASE_RECIPE,
+    ON_DEMAND,
+    RECIPES,
+    REGISTRY_BASE,
+    TOLLGATE,
+    TOLLGATE_RECIPE,
+    Build,
+    Recipe,
+)
 from tollgate.stack.image_registry import Registries
 from tollgate.stack.image_versions import RegistryImage
 from tollgate.stack.progress import Progress
@@ -72,13 +81,13 @@ def resolve(
     mirror: str = "",
     only: Collection[str] | None = None,
 ) -> ImageSet:
-    """Make every image (or `only` those variables) available and say which it is.
+    """Make every image but those ON_DEMAND (or `only` those variables) available and say which it is.
 
     What is here already is used without any network access. `ca_bundle` and `mirror` are CA_BUNDLE and DEBIAN_MIRROR.
     Raises StepError naming the image that could not be pulled or built, InputError for a bad versions.env.
     """
     catalogue = Catalogue.read(source, site, mirror)
-    wanted = [name for name in catalogue.ways if only is None or name in only]
+    wanted = [name for name in catalogue.ways if (name not in ON_DEMAND if only is None else name in only)]
     images = catalogue.found(wanted, present())
     missing = [name for name in wanted if name not in images]
     if not missing:
