@@ -119,8 +119,9 @@ def _info(identity: str, target: Target, model: Model) -> dict[str, object]:
     info: dict[str, object] = {"id": identity, "mode": model.mode}
     if target.native_messages or target.model.startswith(f"{EMBEDDED}/"):
         info["supported_endpoints"] = ["/v1/messages"]
-        # Only Anthropic's own models are known to take a cache lifetime; other servers refuse the whole request.
-        info["cache_control_ttl"] = "anthropic/" in target.model
+        # Only Anthropic's own models, and the embedded provider, are known to take a cache lifetime; other servers
+        # refuse the whole request. services/hooks/upstream_shape.py goes by it too: these get all a client sent.
+        info["cache_control_ttl"] = "anthropic/" in target.model or target.model.startswith(f"{EMBEDDED}/")
     if model.context_tokens is not None:
         info["max_input_tokens"] = model.context_tokens
     if model.max_output_tokens is not None:

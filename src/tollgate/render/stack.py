@@ -36,7 +36,7 @@ REPLICA_ENVIRONMENT = {
 
 
 # The programs under services/ that run inside a replica; a change in any of them recreates every replica.
-REPLICA_CODE = ("replica",)
+REPLICA_CODE = ("hooks", "replica")
 
 
 # Directory below var/rendered, and what of the checkout it is a copy of.

@@ -26,7 +26,7 @@ from tollgate.config.secret import Secret
 from tollgate.litellm.client import Client
 from tollgate.render.litellm import render_litellm
 from tollgate.render.output import write
-from tollgate.render.stack import REPLICA_ENVIRONMENT
+from tollgate.render.stack import REPLICA_ENVIRONMENT, render_code
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  inside a container; only 127.0.0.1 is published
 ROOT = Path(__file__).resolve().parents[3]
@@ -130,9 +130,9 @@ def _migrate(directory: Path, database: dict[str, Any]) -> None:
 
 def _replica(directory: Path, master_key: Secret, words: dict[str, str]) -> DockerContainer:
     files = render_litellm(ROOT, load_gateway(ROOT / "config" / "gateway.yaml"), parse_env("", directory / ".env"))
-    write(directory, files)
+    write(directory, [*files, *render_code(ROOT)])
     container = on_loopback(DockerContainer(image("LITELLM_IMAGE")), 4000)
-    container.with_envs(**{name: value for name, value in REPLICA_ENVIRONMENT.items() if name != "PYTHONPATH"})
+    container.with_envs(**REPLICA_ENVIRONMENT)
     container.with_envs(
         LITELLM_MASTER_KEY=master_key.reveal(),
         LITELLM_SALT_KEY=f"sk-{words['salt']}",
@@ -140,5 +140,6 @@ def _replica(directory: Path, master_key: Secret, words: dict[str, str]) -> Dock
         REDIS_PASSWORD=words["redis"],
     )
     container.with_volume_mapping(str(directory / "litellm"), "/etc/litellm", "ro")
+    container.with_volume_mapping(str(directory / "code"), "/opt/tollgate", "ro")
     container.with_kwargs(entrypoint=["litellm"])
     return container.with_command(["--config", "/etc/litellm/config.yaml", "--host", EVERYWHERE, "--port", "4000"])
