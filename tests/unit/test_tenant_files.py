@@ -245,3 +245,18 @@ def test_a_link_within_and_a_linked_directory_are_fine(tmp_path: Path) -> None:
     (directory / "acme.yaml").symlink_to(".acme")
     (tmp_path / "other").symlink_to(directory)
     assert [tenant.id for tenant in tenants.load(tmp_path / "other")] == ["acme"]
+
+
+def test_a_draft_is_read_in_place_of_its_file_and_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("tenant: {id: a}\n")
+    (tmp_path / "b.yaml").write_text("tenant: {id: b}\n")
+    drafts = {
+        tmp_path / "a.yaml": "tenant: {id: a, name: New}\n",
+        tmp_path / "b.yaml": None,
+        tmp_path / "c.yaml": "tenant: {id: c}\n",
+    }
+    loaded = tenants.load(tmp_path, drafts=drafts)
+    assert [(tenant.id, tenant.tenant.name) for tenant in loaded] == [("a", "New"), ("c", "")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.yaml", "b.yaml"]
+    with pytest.raises(InputError, match=r"c\.yaml:1: budgett"):
+        tenants.load(tmp_path, drafts={tmp_path / "c.yaml": "budgett: {}\ntenant: {id: c}\n"})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeVar
 
 from tollgate.config import env, gateway, tenants
 from tollgate.config.catalogue import Catalogue, resolve
 from tollgate.config.env import Settings
 from tollgate.config.gateway import Gateway
-from tollgate.config.tenants import Tenants
+from tollgate.config.tenants import Drafts, Tenants
 from tollgate.errors import InputError, Problem
 from tollgate.site import Site
 
@@ -27,8 +28,10 @@ class Configuration:
     tenants: Tenants
 
 
-def load(site: Site, overrides: Mapping[str, str] | None = None) -> Configuration:
-    """Read .env, config/gateway.yaml and tenants/*.yaml of `site`; `overrides` win over .env."""
+def load(
+    site: Site, overrides: Mapping[str, str] | None = None, drafts: Drafts = MappingProxyType({})
+) -> Configuration:
+    """Read .env, config/gateway.yaml and tenants/*.yaml of `site`; `overrides` win over .env, `drafts` over files."""
     problems: list[Problem] = []
 
     def attempt(step: Callable[[], Loaded]) -> Loaded | None:
@@ -42,7 +45,7 @@ def load(site: Site, overrides: Mapping[str, str] | None = None) -> Configuratio
     models = attempt(lambda: gateway.load(site.gateway_file))
     # With a broken gateway.yaml every model name would look unknown: the file itself is the one problem to mend.
     names = models.model_names if models is not None else None
-    teams = attempt(lambda: tenants.load(site.tenants_dir, names))
+    teams = attempt(lambda: tenants.load(site.tenants_dir, names, drafts=drafts))
     if settings is None or models is None or teams is None:
         raise InputError(problems)
     return Configuration(settings, models, resolve(models, settings.provider_keys), teams)

@@ -6,10 +6,11 @@ by field; a limit of `null` in a file means none in spite of it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from tollgate.config import tenant_checks
@@ -22,10 +23,11 @@ from tollgate.config.text import read
 from tollgate.config.validate import validate
 from tollgate.errors import InputError, Problem
 
-__all__ = ["DEFAULTS_FILE", "Defaults", "Tenant", "TenantKey", "Tenants", "check", "files", "load", "parse"]
+__all__ = ["DEFAULTS_FILE", "Defaults", "Drafts", "Tenant", "TenantKey", "Tenants", "check", "files", "load", "parse"]
 
 DEFAULTS_FILE = "_defaults.yaml"
 File = TypeVar("File", bound=Defaults)
+Drafts = Mapping[Path, str | None]  # what a file is about to say; None where it is about to go
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,24 @@ class Tenants:
         return len(self.tenants)
 
 
-def load(directory: Path, names: ModelNames | None = None, now: datetime | None = None) -> Tenants:
-    """Every tenant of a directory; InputError with all problems of all files. `None` leaves model names unchecked."""
+def load(
+    directory: Path,
+    names: ModelNames | None = None,
+    now: datetime | None = None,
+    drafts: Drafts = MappingProxyType({}),
+) -> Tenants:
+    """Every tenant of a directory; InputError with all problems of all files. `None` leaves model names unchecked.
+
+    `drafts` is read in place of the files of those names, so that a change is checked before it is written.
+    """
     problems: list[Problem] = []
     tenants: list[Tenant] = []
     defaults = _load_defaults(directory, names, problems)
-    for file in files(directory):
+    for file in sorted({*files(directory), *drafts}):
         try:
-            tenants.append(parse(_read(file, directory), file, defaults, names))
+            text = drafts[file] if file in drafts else _read(file, directory)
+            if text is not None:
+                tenants.append(parse(text, file, defaults, names))
         except InputError as error:
             problems += error.problems
     problems += check(tenants, names)

@@ -143,7 +143,7 @@ def helper(connection: Connection) -> str:
         [
             "#!/bin/sh",
             f"# Prints the key of tenant {connection.tenant} ({connection.key_name}) for Claude Code's apiKeyHelper.",
-            f"# Install it as {connection.helper}, mode 0755. It is asked again every {HELPER_TTL_MS // 60_000} minutes.",
+            f"# Install it as {connection.helper}, mode 0755. It is asked every {HELPER_TTL_MS // 60_000} minutes.",
             comment,
             how,
             "",

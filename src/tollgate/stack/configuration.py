@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from types import MappingProxyType
 
 from tollgate.config import env
 from tollgate.config.catalogue import Catalogue
 from tollgate.config.env import Settings
 from tollgate.config.load import Configuration
 from tollgate.config.load import load as load_files
+from tollgate.config.tenants import Drafts
 from tollgate.site import Site
 
 __all__ = [
@@ -24,13 +26,15 @@ __all__ = [
 ]
 
 
-def load(site: Site) -> Configuration:
+def load(site: Site, drafts: Drafts = MappingProxyType({})) -> Configuration:
     """Everything the operator wrote; InputError with every problem of every file at once.
+
+    `drafts` stand for tenant files that are about to be written.
 
     A setting in the process environment wins over .env (`IMAGE_SOURCE=local make deploy`); provider keys do not,
     because a key in somebody's shell is not yet a decision to spend it for everyone.
     """
-    return load_files(site, overrides())
+    return load_files(site, overrides(), drafts)
 
 
 def settings(site: Site) -> Settings:
