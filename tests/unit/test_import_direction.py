@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "src" / "tollgate"
-PURE = ("config", "render", "reconcile")
+PURE = ("config", "render", "reconcile", "ledger")
 IMPURE_MODULES = {"httpx", "requests", "urllib3", "aiohttp", "docker", "subprocess", "socket", "psycopg", "redis"}
 IMPURE_MODULES |= {"urllib.request", "http.client"}
 # Who may import whom inside the package; errors and site are everybody's.
@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "render": {"render", "config"},
     "litellm": {"litellm", "config", "reconcile"},
     "reconcile": {"reconcile", "config", "litellm"},
-    "stack": {"stack", "reconcile", "render", "litellm", "config"},
+    "ledger": {"ledger"},
+    "stack": {"stack", "ledger", "reconcile", "render", "litellm", "config"},
     "services": {"services"},
 }
 EVERYBODYS = {"errors", "site", "__version__"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from tollgate.cli import report, usage
+
 group = typer.Typer(
     name="tenant",
     help="Create, change and look at tenants.",
@@ -15,3 +17,7 @@ group = typer.Typer(
 @group.callback()
 def tenant() -> None:
     """Create, change and look at tenants."""
+
+
+group.command()(usage.usage)
+group.command()(report.report)

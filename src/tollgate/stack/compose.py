@@ -85,12 +85,12 @@ class Compose:
         """Run one Compose command to its end, its lines going to `progress`; StepError when it fails."""
         return Command(step, self.argv(*arguments), hint, env=self.environment).run(progress)
 
-    def ask(self, *arguments: str, timeout: float = 60) -> str:
-        """The output of a read-only Compose command; TollgateError with its message when it fails."""
+    def ask(self, *arguments: str, timeout: float = 60, given: str = "") -> str:
+        """The output of a read-only Compose command, `given` its input; TollgateError with its message on failure."""
         if not self.rendered:
             raise TollgateError("nothing is deployed here yet", "run `make deploy`")
         what = f"docker compose {arguments[0]}"
-        return docker(self.argv(*arguments), env=self.environment, timeout=timeout, what=what)
+        return docker(self.argv(*arguments), env=self.environment, timeout=timeout, what=what, given=given)
 
     def become(self, *arguments: str) -> None:
         """Replace this process by a Compose command: its own output and signals, nothing in between."""

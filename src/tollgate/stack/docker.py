@@ -11,16 +11,23 @@ from tollgate.errors import TollgateError
 HINT = "is Docker running, and may this user use it? `make doctor` tells more"
 
 
-def docker(argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout: float = 60, what: str = "") -> str:
+def docker(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60,
+    what: str = "",
+    given: str = "",
+) -> str:
     """Standard output of `argv` (which begins with docker); TollgateError with its last line where it fails.
 
-    `what` is what the error calls it; `docker ps` and so on unless given.
+    `what` is what the error calls it; `docker ps` and so on unless given. `given` is its standard input.
     """
     what = what or " ".join(argv[:2])
     try:
         done = subprocess.run(
             list(argv),
-            stdin=subprocess.DEVNULL,
+            input=given,
             capture_output=True,
             text=True,
             errors="replace",

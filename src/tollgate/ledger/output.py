@@ -1,0 +1,135 @@
+"""Usage and months for programs: JSON values, and CSV that a spreadsheet opens without obeying any cell of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+from tollgate.ledger.month import Month
+from tollgate.ledger.rows import Team
+from tollgate.ledger.sums import Entry, Totals
+from tollgate.ledger.usage import KeyTotals, Line, Spent, Usage
+
+COLUMNS = ("spend_usd", "requests", "failed", "tokens_in", "tokens_out", "cache_read", "cache_written")
+# What begins a formula in a spreadsheet.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def usage_json(usage: Usage) -> dict[str, Any]:
+    return {
+        **_team(usage.team),
+        "at": usage.now.isoformat(timespec="seconds"),
+        "windows": [_spent(one) for one in usage.windows],
+        "model_limits": [{"model": one.model, **_spent(one)} for one in usage.caps],
+        "rate_limits": dict(usage.team.limits.rates),
+        "soft_limit_usd": _number(usage.team.limits.soft),
+        "models": _models(usage.models),
+        "keys": _keys(usage.keys),
+    }
+
+
+def overview_json(lines: Iterable[Line]) -> list[dict[str, Any]]:
+    return [{**_team(line.team), "windows": [_spent(one) for one in line.windows]} for line in lines]
+
+
+def month_json(month: Month) -> dict[str, Any]:
+    return {
+        **_team(month.team),
+        "at": month.now.isoformat(timespec="seconds"),
+        "month": f"{month.window.since:%Y-%m}",
+        "complete": not month.running,
+        "total": _totals(month.total),
+        "month_before": _totals(month.before),
+        "daily_limit_usd": _number(month.daily_limit),
+        "monthly_limit_usd": _number(month.monthly_limit),
+        "projected_usd": None if month.projected is None else round(float(month.projected), 2),
+        "limit_reached_on": None if month.runs_out is None else month.runs_out.isoformat(),
+        "days": [{"day": day.isoformat(), **_totals(totals)} for day, totals in month.days.items()],
+        "models": _models(month.models),
+        "keys": _keys(month.keys),
+        "failures": [asdict(failure) for failure in month.failures],
+    }
+
+
+def entries_csv(team: Team, entries: Iterable[Entry], key_names: Mapping[str, str]) -> str:
+    """One line a day, key and model: what a spreadsheet pivots."""
+    rows = ((entry.day.isoformat(), key_names[entry.key], entry.model, entry.totals) for entry in entries)
+    table = sorted(rows, key=lambda row: row[:3])
+    return _csv(
+        ("tenant", "day", "key", "model", *COLUMNS),
+        ((team.id, day, key, model, *_cells(totals)) for day, key, model, totals in table),
+    )
+
+
+def overview_csv(lines: Iterable[Line]) -> str:
+    head = ("tenant", "name", "state", "window", "since", "until", "limit_usd", *COLUMNS)
+    return _csv(
+        head,
+        (
+            (
+                line.team.id,
+                line.team.name,
+                line.team.state,
+                one.window.name,
+                one.window.since.isoformat(),
+                one.window.until.isoformat(),
+                "" if one.limit is None else f"{one.limit:f}",
+                *_cells(one.totals),
+            )
+            for line in lines
+            for one in line.windows
+        ),
+    )
+
+
+def _csv(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([f"'{cell}" if cell.startswith(FORMULA) else cell for cell in row] for row in rows)
+    return stream.getvalue()
+
+
+def _cells(totals: Totals) -> tuple[str, ...]:
+    tokens = (totals.tokens_in, totals.tokens_out, totals.cache_read, totals.cache_written)
+    return (f"{totals.spend:f}", *(str(number) for number in (totals.requests, totals.failed, *tokens)))
+
+
+def _team(team: Team) -> dict[str, Any]:
+    return {"tenant": team.id, "name": team.name, "owner": team.owner, "state": team.state}
+
+
+def _spent(one: Spent) -> dict[str, Any]:
+    return {
+        "window": one.window.name,
+        "since": one.window.begins.isoformat(),
+        "resets": one.window.reopens.isoformat(),
+        "limit_usd": _number(one.limit),
+        "share": None if one.share is None else round(float(one.share), 4),
+        "counted_usd": _number(one.counted),
+        **_totals(one.totals),
+    }
+
+
+def _totals(totals: Totals) -> dict[str, Any]:
+    fields = asdict(totals)
+    return {"spend_usd": _number(fields.pop("spend")), **fields}
+
+
+def _models(models: Mapping[str, Totals]) -> list[dict[str, Any]]:
+    return [{"model": model, **_totals(totals)} for model, totals in models.items()]
+
+
+def _keys(keys: Iterable[KeyTotals]) -> list[dict[str, Any]]:
+    return [
+        {"key": one.name, "state": one.state, "owner": one.owner, "keys": one.keys, **_totals(one.totals)}
+        for one in keys
+    ]
+
+
+def _number(amount: Decimal | None) -> float | None:
+    return None if amount is None else float(amount)
