@@ -7,22 +7,31 @@ can build anything but text, numbers, booleans, lists and mappings. Raises Input
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-
-from tollgate.config.text import check_text
+from tollgate.config.text import check_text, hidden_character
+from tollgate.config.yaml_nodes import (
+    TAG,
+    MappingNode,
+    MarkedYAMLError,
+    Node,
+    ScalarNode,
+    SequenceNode,
+    TooDeepError,
+    YAMLError,
+    compose,
+)
 from tollgate.errors import InputError, Problem
 
 MAX_NODES = 50_000  # aliases counted each time they are used: a 1 KiB "YAML bomb" reaches this, no honest file does
 MAX_DEPTH = 32
-_TAG = "tag:yaml.org,2002:"
+
+_MAP, _SEQ, _STR, _NULL, _BOOL, _INT, _FLOAT, _TIMESTAMP, _MERGE = (
+    TAG + name for name in ("map", "seq", "str", "null", "bool", "int", "float", "timestamp", "merge")
+)
 
 Loc = tuple[str | int, ...]
 
@@ -64,16 +73,14 @@ def parse(text: str, file: Path) -> Document:
     """Raises InputError with everything wrong: encoding-level faults, bad YAML, duplicate keys, foreign tags."""
     check_text(text, file)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ReusedAnchorWarning)  # legal: the later anchor counts
-            root = YAML(typ="safe", pure=True).compose(text)
+        root = compose(text, MAX_DEPTH + 1)
     except MarkedYAMLError as error:
         raise InputError([_syntax_problem(error, text, file)]) from None
     except (YAMLError, ValueError, AssertionError, IndexError) as error:  # what its scanner lets out on broken input
         raise InputError([Problem(file, 0, "", f"not YAML: {type(error).__name__}")]) from None
-    except RecursionError:
-        raise InputError([Problem(file, 0, "", f"nested deeper than {MAX_DEPTH} levels")]) from None
-    reader = _Reader(file)
+    except TooDeepError as error:
+        raise InputError([Problem(file, error.line, "", f"nested deeper than {MAX_DEPTH} levels")]) from None
+    reader = _Reader(file, escapes="\\" in text)
     data = {} if root is None else reader.value(root, ())
     if not reader.problems and not isinstance(data, dict):
         reader.problems.append(Problem(file, 1, "", f"expected keys and values (key: value), found {kind(data)}"))
@@ -91,8 +98,9 @@ def kind(value: object) -> str:
 class _Reader:
     """Turns nodes into values; collects problems and lines on the way."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, escapes: bool) -> None:
         self.file = file
+        self._escapes = escapes
         self.problems: list[Problem] = []
         self.lines: dict[Loc, int] = {}
         self._count = 0
@@ -107,7 +115,7 @@ class _Reader:
         if len(loc) > MAX_DEPTH:
             self._problem(node, loc[:3], f"nested deeper than {MAX_DEPTH} levels")
             return None
-        if not isinstance(node, ScalarNode) and node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
+        if not isinstance(node, ScalarNode) and node.tag not in (_MAP, _SEQ):
             self._foreign_tag(node, loc)
         if isinstance(node, ScalarNode):
             return self._scalar(node, loc)
@@ -131,14 +139,14 @@ class _Reader:
         own: dict[str, Any] = {}
         first: dict[str, int] = {}
         for key_node, value_node in node.value:
-            if key_node.tag == f"{_TAG}merge":
+            if key_node.tag == _MERGE:
                 merged = self._merge(value_node, loc) | merged
                 continue
-            if key_node.tag != f"{_TAG}str":
+            if key_node.tag != _STR:
                 found = key_node.value if isinstance(key_node, ScalarNode) else "a list or mapping"
                 self._problem(key_node, loc, f"expected text as a key, found {found}", "put it in quotes")
                 continue
-            key = key_node.value
+            key = self._text(key_node, loc)
             if key in first:
                 self._problem(
                     key_node, (*loc, key), f"duplicate key, first on line {first[key]}", "keep one of the two"
@@ -162,16 +170,16 @@ class _Reader:
 
     def _scalar(self, node: Node, loc: Loc) -> Any:
         text, tag = str(node.value), str(node.tag)
-        if tag in (f"{_TAG}str", f"{_TAG}timestamp"):  # a date stays text: fields that want one parse it themselves
-            return text
-        if tag == f"{_TAG}null":
+        if tag == _STR or tag == _TIMESTAMP:  # a date stays text: fields that want one parse it themselves
+            return self._text(node, loc)
+        if tag == _NULL:
             return None
-        if tag == f"{_TAG}bool":
+        if tag == _BOOL and text.lower() in ("true", "false"):
             return text.lower() == "true"
         try:
-            if tag == f"{_TAG}int":
+            if tag == _INT:
                 return _integer(text)
-            if tag == f"{_TAG}float":
+            if tag == _FLOAT:
                 return _finite(text)
         except ValueError:
             self._problem(node, loc, "not a number this file can hold")
@@ -179,8 +187,15 @@ class _Reader:
         self._foreign_tag(node, loc)
         return None
 
+    def _text(self, node: Node, loc: Loc) -> str:
+        """`check_text` saw the file; an escape in a quoted text ("\\u202e") is seen only here."""
+        text = str(node.value)
+        if self._escapes and (name := hidden_character(text)):
+            self._problem(node, loc, f"hidden or control character {name}", "take the escape out")
+        return text
+
     def _foreign_tag(self, node: Node, loc: Loc) -> None:
-        tag = str(node.tag).removeprefix(_TAG)[:60]
+        tag = str(node.tag).removeprefix(TAG)[:60]
         self._problem(node, loc, f"unexpected tag {tag}", "write the value without !tags")
 
     def _problem(self, node: Node, loc: Loc, message: str, hint: str = "") -> None:
@@ -189,7 +204,10 @@ class _Reader:
 
 def _integer(text: str) -> int:
     digits = text.replace("_", "")
-    return int(digits, 0) if digits.lstrip("+-").lower()[:2] in ("0x", "0o", "0b") else int(digits)
+    number = int(digits, 0) if digits.lstrip("+-").lower()[:2] in ("0x", "0o", "0b") else int(digits)
+    if abs(number) >= 2**63:  # what a database column and other readers of the same value can hold
+        raise ValueError
+    return number
 
 
 def _finite(text: str) -> float:

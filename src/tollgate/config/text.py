@@ -8,6 +8,7 @@ from pathlib import Path
 from tollgate.errors import InputError, Problem
 
 MAX_BYTES = 1024 * 1024
+_USUAL = 16 * 1024  # read first: asking for all that is allowed would set a MiB aside for each small file
 
 # Control characters, and those that reorder or hide text: a review would not see what the machine reads.
 _HIDDEN = re.compile(
@@ -20,7 +21,9 @@ def read(file: Path) -> str:
     """The text of `file`; InputError where it is missing, unreadable, not UTF-8 or over 1 MiB."""
     try:
         with file.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
+            raw = stream.read(_USUAL)
+            if len(raw) == _USUAL:
+                raw += stream.read(MAX_BYTES + 1 - _USUAL)
     except FileNotFoundError:
         raise InputError([Problem(file, 0, "", "no such file")]) from None
     except OSError as error:
@@ -39,11 +42,16 @@ def check_text(text: str, file: Path) -> None:
     """Refuse text that is too long or holds hidden characters; one problem a line."""
     if len(text) > MAX_BYTES:
         raise InputError([Problem(file, 0, "", "expected at most 1 MiB, found more")])
+    if not _HIDDEN.search(text):
+        return
     problems = []
     for number, line in enumerate(text.split("\n"), start=1):
-        hidden = _HIDDEN.search(line)
-        if hidden:
-            name = f"U+{ord(hidden.group()):04X}"
+        if name := hidden_character(line):
             problems.append(Problem(file, number, "", f"hidden or control character {name}", "delete it or retype it"))
-    if problems:
-        raise InputError(problems)
+    raise InputError(problems)
+
+
+def hidden_character(text: str) -> str:
+    """The first hidden character as U+202E; "" where there is none."""
+    found = _HIDDEN.search(text)
+    return f"U+{ord(found.group()):04X}" if found else ""
