@@ -163,7 +163,7 @@ def _problem(file: Defaults, loc: Loc, other: Loc, message: str) -> Problem:
 
 def _model_twice(file: Defaults, models: Sequence[str], loc: Loc) -> Iterator[Problem]:
     for index, model in enumerate(models):
-        if loc in file.document.lines and model in models[:index]:
+        if model in models[:index] and loc in file.document.lines:
             yield file.document.problem((*loc, index), f"{ascii(model)[1:-1]} stands here twice", "keep the first")
 
 
