@@ -50,6 +50,9 @@ check: bootstrap-dev ## what CI runs without containers: format, lint, types, sh
 golden: bootstrap-dev ## write the golden files anew; read the diff before you commit it
 	@UPDATE_GOLDEN=1 $(PYTHON) -m pytest tests/golden -m "not docker" -q
 
+docs: bootstrap-dev ## write docs/tenants.md and tenants/schema.json anew, from the model of a tenant file
+	@UPDATE_GOLDEN=1 $(PYTHON) -m pytest tests/golden/test_tenant_reference.py -q
+
 bench-deploy: bootstrap-dev ## measure cold deploy, warm start and no-op deploy, step by step
 	@$(PYTHON) -m tests.bench.deploy
 
@@ -67,5 +70,5 @@ help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: deploy basic status logs doctor plan start stop restart down clean test check golden bench-deploy lock \
+.PHONY: deploy basic status logs doctor plan start stop restart down clean test check golden docs bench-deploy lock \
 	bootstrap bootstrap-dev help

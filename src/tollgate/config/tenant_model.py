@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PrivateAttr
+from pydantic import AfterValidator, Field, PrivateAttr, WithJsonSchema
 
 from tollgate.config.expiry import Expiry
 from tollgate.config.key_source import KeySource
@@ -42,10 +42,15 @@ def _one_line(text: str) -> str:
     return text
 
 
-ModelList = Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_not_empty)]
+ModelList = Annotated[
+    tuple[str, ...],
+    Field(strict=False),
+    AfterValidator(_not_empty),
+    WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True}),
+]
 _KEY_HELP = (
     "Where the key comes from: `env:NAME`, `file:PATH` (below the checkout) or the key itself, which draws a warning. "
-    "Left out, one is generated and kept in secrets/tenants/"
+    "Left out, one is generated and kept in `secrets/tenants/"
 )
 
 
@@ -53,28 +58,40 @@ class Identity(Input):
     """Who the tenant is."""
 
     id: Name = Field(
-        description=f"The file's name without .yaml: {_LETTERS}. Never change it: spend and keys hang on it."
+        description=f"The file's name without .yaml: {_LETTERS}. Never change it: spend and keys hang on it.",
+        examples=["engineering"],
     )
     name: Annotated[str, AfterValidator(_one_line)] = Field(
-        default="", max_length=200, description="For people, as dashboards and reports show it; the id unless given."
+        default="",
+        max_length=200,
+        description="For people, as dashboards and reports show it; the id unless given.",
+        examples=["Engineering"],
     )
-    owner: Email = Field(default="", description="E-mail address of who answers for the spend.")
-    api_key: KeySource | None = Field(default=None, description=f"{_KEY_HELP}<id>.")
+    owner: Email = Field(
+        default="", description="E-mail address of who answers for the spend.", examples=["lead@example.org"]
+    )
+    api_key: KeySource | None = Field(
+        default=None, description=f"{_KEY_HELP}<id>`.", examples=["env:ENGINEERING_KEY", "file:secrets/engineering.key"]
+    )
 
 
 class Windows(Input):
     """Money by the calendar: a day, week (from Monday) or month in UTC, after which spend counts from zero again."""
 
-    daily_limit: Usd | None = Field(default=None, description="USD a day; a day begins at 00:00 UTC.")
-    weekly_limit: Usd | None = Field(default=None, description="USD a week; a week begins on Monday, 00:00 UTC.")
-    monthly_limit: Usd | None = Field(default=None, description="USD a month; a month begins on the 1st, 00:00 UTC.")
+    daily_limit: Usd | None = Field(default=None, description="USD a day; a day begins at 00:00 UTC.", examples=[100])
+    weekly_limit: Usd | None = Field(
+        default=None, description="USD a week; a week begins on Monday, 00:00 UTC.", examples=[500]
+    )
+    monthly_limit: Usd | None = Field(
+        default=None, description="USD a month; a month begins on the 1st, 00:00 UTC.", examples=[2000]
+    )
 
 
 class ModelBudget(Input):
-    """What one model may cost the tenant."""
+    """What one model may cost the tenant, by the same calendar."""
 
-    daily_limit: Usd | None = Field(default=None, description="USD a day for this model.")
-    monthly_limit: Usd | None = Field(default=None, description="USD a month for this model.")
+    daily_limit: Usd | None = Field(default=None, description="USD a day for this model.", examples=[20])
+    monthly_limit: Usd | None = Field(default=None, description="USD a month for this model.", examples=[400])
 
 
 class Budget(Windows):
@@ -84,35 +101,46 @@ class Budget(Windows):
         default=None,
         description="USD in the month (in the day, where daily_limit is the only limit) from which the owner is to "
         "be told. Nothing is refused.",
+        examples=[1500],
     )
     per_model: Mapping[str, ModelBudget] = Field(
         default_factory=dict,
         description="A model's name (not an alias) and what may be spent on it, within the limits above.",
+        examples=[{"claude-opus-5-5": {"daily_limit": 20}}],
     )
 
 
 class RateLimits(Input):
     """How much at once. Counted over all replicas together."""
 
-    requests_per_minute: Count | None = Field(default=None, description="Requests in a minute.")
-    requests_per_hour: Count | None = Field(default=None, description="Requests in an hour.")
-    requests_per_day: Count | None = Field(default=None, description="Requests in a day.")
-    tokens_per_minute: Count | None = Field(default=None, description="Tokens in a minute, input and output together.")
-    max_parallel_requests: Count | None = Field(default=None, description="Requests that run at the same time.")
+    requests_per_minute: Count | None = Field(default=None, description="Requests in a minute.", examples=[60])
+    requests_per_hour: Count | None = Field(default=None, description="Requests in an hour.", examples=[1000])
+    requests_per_day: Count | None = Field(default=None, description="Requests in a day.", examples=[10000])
+    tokens_per_minute: Count | None = Field(
+        default=None, description="Tokens in a minute, input and output together.", examples=[200000]
+    )
+    max_parallel_requests: Count | None = Field(
+        default=None, description="Requests that run at the same time.", examples=[10]
+    )
 
 
 class TenantKey(Input):
     """One more key of the tenant, for a person or a CI job. It spends the tenant's budget; its own limits narrow it."""
 
-    name: Name = Field(description=f"Unique within the file: {_LETTERS}. `default` is tenant.api_key.")
-    owner: Email = Field(default="", description="E-mail address of who uses the key.")
-    api_key: KeySource | None = Field(default=None, description=f"{_KEY_HELP}<id>.<name>.")
+    name: Name = Field(
+        description=f"Unique within the file: {_LETTERS}. `default` is tenant.api_key.", examples=["alice"]
+    )
+    owner: Email = Field(default="", description="E-mail address of who uses the key.", examples=["alice@example.org"])
+    api_key: KeySource | None = Field(default=None, description=f"{_KEY_HELP}<id>.<name>`.", examples=["env:ALICE_KEY"])
     expires: Expiry | None = Field(
         default=None,
         description="When the key stops working: the last day (until midnight UTC), or an exact time with its zone.",
+        examples=["2027-01-31", "2027-01-31T18:00:00Z"],
     )
     allowed_models: ModelList | None = Field(
-        default=None, description="Some of the tenant's models; all of them unless given."
+        default=None,
+        description="Some of the tenant's models; all of them unless given.",
+        examples=[["claude-haiku-5-5"]],
     )
     budget: Windows = Field(default=Windows(), description="What this key may spend, at most the tenant's own limits.")
     rate_limits: RateLimits = Field(default=RateLimits(), description="This key's pace, at most the tenant's own.")
@@ -124,11 +152,14 @@ class Defaults(Input):
     allowed_models: ModelList | None = Field(
         default=None,
         description="Models, aliases or `group:NAME` (config/gateway.yaml) the tenant may use; all unless given.",
+        examples=[["claude-sonnet-5-5", "group:coding"]],
     )
     budget: Budget = Field(default=Budget(), description="What the tenant may spend over all its keys.")
     rate_limits: RateLimits = Field(default=RateLimits(), description="How much at once, over all keys and replicas.")
     metadata: Mapping[str, Any] = Field(
-        default_factory=dict, description="Anything of your own, such as a cost centre; kept with the team in LiteLLM."
+        default_factory=dict,
+        description="Anything of your own, such as a cost centre; kept with the team in LiteLLM.",
+        examples=[{"cost_centre": 4711}],
     )
     suspended: bool = Field(
         default=False, description="true refuses every request of the tenant's keys and keeps everything else."

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from tollgate.config import tenant_checks
 from tollgate.config.gateway_checks import literal_variables
 from tollgate.config.model_names import ModelNames
-from tollgate.config.source import Document
+from tollgate.config.source import Document, Loc
 from tollgate.config.source import parse as parse_yaml
 from tollgate.config.tenant_model import Defaults, Tenant, TenantKey
 from tollgate.config.text import read
@@ -148,8 +148,13 @@ def _parse(model: type[File], text: str, file: Path, defaults: Document | None) 
 
 def _no_list(document: Document) -> Iterator[Problem]:
     """`allowed_models:` with every line below it commented out must not come to mean every model."""
-    if "allowed_models" in document.data and document.data["allowed_models"] is None:
-        yield document.problem(("allowed_models",), "expected a list, found none", "name the models, or drop the key")
+    keys = document.data.get("keys")
+    places: list[tuple[Loc, Any]] = [((), document.data)]
+    places += [(("keys", index), key) for index, key in enumerate(keys if isinstance(keys, list) else ())]
+    for loc, mapping in places:
+        if isinstance(mapping, dict) and mapping.get("allowed_models", "") is None:
+            hint = "name the models, or drop the key"
+            yield document.problem((*loc, "allowed_models"), "expected a list, found none", hint)
 
 
 def _filled(own: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

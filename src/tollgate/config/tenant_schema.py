@@ -1,0 +1,61 @@
+"""The JSON Schema of a tenant file, for editors: they complete its keys, show each description, mark what is wrong.
+
+Made from the model, so that it cannot say something else; written to be read by editors that know little: no
+references, one type (or null) a field, a description on everything.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tollgate.config.tenant_model import Tenant
+
+_NOTE = (
+    "Generated from src/tollgate/config/tenant_model.py by `make docs`. Rules over several fields are checked later."
+)
+# Where null would widen instead of mean none: tenants.py refuses it.
+_NEVER_NULL = ("allowed_models",)
+
+
+def text() -> str:
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def schema() -> dict[str, Any]:
+    raw = Tenant.model_json_schema()
+    made = _plain(raw, raw.get("$defs", {}))
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Tenant",
+        "$comment": _NOTE,
+        **made,
+    }
+
+
+def _plain(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in node:
+        target = definitions[node["$ref"].rpartition("/")[2]]
+        node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
+    plain = {key: value for key, value in node.items() if key not in ("$defs", "title", "anyOf", "default")}
+    if "anyOf" in node:
+        (kept,) = (choice for choice in node["anyOf"] if choice != {"type": "null"})
+        kept = _plain(kept, definitions)
+        plain = {**kept, "type": [kept["type"], "null"], **plain}
+    if node.get("default") not in (None, "", []) and not isinstance(node["default"], dict):
+        plain["default"] = node["default"]
+    if "items" in node:
+        plain["items"] = _plain(node["items"], definitions)
+    if isinstance(node.get("additionalProperties"), dict):
+        plain["additionalProperties"] = _plain(node["additionalProperties"], definitions)
+    if "properties" in node:
+        plain["properties"] = {name: _field(name, value, definitions) for name, value in node["properties"].items()}
+        plain["patternProperties"] = {"^x-": {"description": "Your own; ignored. A place for YAML anchors."}}
+    return plain
+
+
+def _field(name: str, node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    field = _plain(node, definitions)
+    if name in _NEVER_NULL:
+        field["type"] = field["type"][0]
+    return field
