@@ -18,6 +18,8 @@ REPLICA_ENVIRONMENT = {
     "POSTGRES_PORT": "5432",
     "POSTGRES_USER": "litellm",
     "POSTGRES_DB": "litellm",
+    # For our own limits (services/hooks); LiteLLM has it in its configuration.
+    "TOLLGATE_REDIS": "redis:6379",
     # The migrate job owns the schema; replicas that migrate race each other.
     "DISABLE_SCHEMA_UPDATE": "true",
     # Without it every start spends seconds asking a price map that may be out of reach.

@@ -1,4 +1,4 @@
-"""One real LiteLLM replica with PostgreSQL, Redis and the embedded provider, configured as a deployment renders it."""
+"""Real LiteLLM replicas with PostgreSQL, Redis and the embedded provider, configured as a deployment renders it."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ class Gateway:
     url: str
     master_key: Secret = field(repr=False)
     database: dict[str, Any] = field(repr=False)
+    # One address a replica; `url` is the first.
+    urls: list[str] = field(default_factory=list)
+    containers: dict[str, DockerContainer] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.client = Client(self.url, self.master_key)
@@ -49,9 +52,18 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         self.client.__exit__(None, None, None)
 
-    def ask(self, key: Secret, path: str = "/v1/messages", model: str = "test-model") -> httpx.Response:
-        body = {"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
-        return httpx.post(self.url + path, json=body, headers={"x-api-key": key.reveal()}, timeout=60)
+    def ask(
+        self,
+        key: Secret,
+        path: str = "/v1/messages",
+        model: str = "test-model",
+        text: str = "hello",
+        replica: int = 1,
+        **more: Any,
+    ) -> httpx.Response:
+        body = {"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": text}], **more}
+        url = self.urls[replica - 1] if self.urls else self.url
+        return httpx.post(url + path, json=body, headers={"x-api-key": key.reveal()}, timeout=60, trust_env=False)
 
     def get(self, key: Secret, path: str) -> httpx.Response:
         return httpx.get(self.url + path, headers={"x-api-key": key.reveal()}, timeout=60)
@@ -62,8 +74,11 @@ class Gateway:
 
 
 @contextmanager
-def running_gateway(directory: Path) -> Iterator[Gateway]:
-    """Bring everything up in `directory`'s state, and take it down whatever happens."""
+def running_gateway(directory: Path, replicas: int = 1, gateway_yaml: str = "") -> Iterator[Gateway]:
+    """Bring everything up in `directory`'s state, and take it down whatever happens.
+
+    `gateway_yaml` stands in for config/gateway.yaml.
+    """
     os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # its image cannot be had without a registry
     words = {name: secrets.token_hex(16) for name in ("postgres", "redis", "salt")}
     master_key = Secret(f"sk-{secrets.token_urlsafe(32)}")
@@ -74,8 +89,7 @@ def running_gateway(directory: Path) -> Iterator[Gateway]:
             return stack.enter_context(container.with_network(network).with_network_aliases(name))
 
         postgres = start(_postgres(directory, words["postgres"]), "postgres")
-        start(_redis(words["redis"]), "redis")
-        start(_provider(), "provider")
+        containers = {"redis": start(_redis(words["redis"]), "redis"), "provider": start(_provider(), "provider")}
         database = {
             "host": "127.0.0.1",
             "port": int(postgres.get_exposed_port(5432)),
@@ -84,14 +98,18 @@ def running_gateway(directory: Path) -> Iterator[Gateway]:
             "password": words["postgres"],
         }
         _migrate(directory, database)
-        replica = start(_replica(directory, master_key, words), "litellm-1")
-        url = f"http://127.0.0.1:{replica.get_exposed_port(4000)}"
-        gateway = stack.enter_context(Gateway(url, master_key, database))
-        try:
-            eventually(gateway.client.ready, within=180, every=1)
-        except AssertionError as error:
-            out, err = replica.get_logs()
-            raise AssertionError(f"{error}\n{(out + err).decode()[-4000:]}") from error
+        configure(directory, gateway_yaml)
+        for number in range(1, replicas + 1):
+            name = f"litellm-{number}"
+            containers[name] = start(_replica(directory, master_key, words), name)
+        urls = [
+            f"http://127.0.0.1:{container.get_exposed_port(4000)}"
+            for name, container in containers.items()
+            if name.startswith("litellm-")
+        ]
+        gateway = stack.enter_context(Gateway(urls[0], master_key, database, urls, containers))
+        for url, name in zip(urls, sorted(name for name in containers if name.startswith("litellm-")), strict=True):
+            _wait_for(url, containers[name])
         yield gateway
 
 
@@ -128,9 +146,17 @@ def _migrate(directory: Path, database: dict[str, Any]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def configure(directory: Path, gateway_yaml: str = "") -> None:
+    """What a deployment renders for its replicas: LiteLLM's configuration, and our code that runs beside it."""
+    file = ROOT / "config" / "gateway.yaml"
+    if gateway_yaml:
+        file = directory / "gateway.yaml"
+        file.write_text(gateway_yaml)
+    files = render_litellm(ROOT, load_gateway(file), parse_env("", directory / ".env"))
+    write(directory, files + render_code(ROOT))
+
+
 def _replica(directory: Path, master_key: Secret, words: dict[str, str]) -> DockerContainer:
-    files = render_litellm(ROOT, load_gateway(ROOT / "config" / "gateway.yaml"), parse_env("", directory / ".env"))
-    write(directory, [*files, *render_code(ROOT)])
     container = on_loopback(DockerContainer(image("LITELLM_IMAGE")), 4000)
     container.with_envs(**REPLICA_ENVIRONMENT)
     container.with_envs(
@@ -141,5 +167,19 @@ def _replica(directory: Path, master_key: Secret, words: dict[str, str]) -> Dock
     )
     container.with_volume_mapping(str(directory / "litellm"), "/etc/litellm", "ro")
     container.with_volume_mapping(str(directory / "code"), "/opt/tollgate", "ro")
-    container.with_kwargs(entrypoint=["litellm"])
-    return container.with_command(["--config", "/etc/litellm/config.yaml", "--host", EVERYWHERE, "--port", "4000"])
+    container.with_kwargs(entrypoint=["python", "-m", "tollgate.services.replica.server"])
+    return container
+
+
+def _wait_for(url: str, container: DockerContainer) -> None:
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{url}/health/readiness", timeout=5, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    try:
+        eventually(ready, within=180, every=0.5)
+    except AssertionError as error:
+        out, err = container.get_logs()
+        raise AssertionError(f"{error}\n{(out + err).decode()[-4000:]}") from error

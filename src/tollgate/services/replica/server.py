@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 
 from tollgate.services.replica.headers import Application, without_provider_headers
+from tollgate.services.replica.refusals import with_refusals
 
 HOST, PORT = "0.0.0.0", 4000  # noqa: S104  inside a container that publishes nothing
 
@@ -34,7 +35,7 @@ def application() -> Application:
     """LiteLLM's application with our layers around it, the outermost last."""
     from litellm.proxy.proxy_server import app  # takes seconds, and is there only in its own image
 
-    return without_provider_headers(app)
+    return with_refusals(without_provider_headers(app))
 
 
 def main() -> None:

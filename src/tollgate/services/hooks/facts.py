@@ -1,0 +1,37 @@
+"""The callback that notes what a refusal will have to say: who called, and what LiteLLM raised.
+
+It changes nothing and needs neither Redis nor database, so `make basic` loads it too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litellm.integrations.custom_logger import CustomLogger
+
+from tollgate.services.hooks.ongoing import CURRENT
+
+
+class Facts(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there when types are checked
+    """First in `callbacks`, so that a request that another one refuses counts as past authentication."""
+
+    async def async_pre_call_hook(
+        self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
+    ) -> None:
+        ongoing = CURRENT.get(None)
+        if ongoing is not None:
+            ongoing.caller, ongoing.admitted = user_api_key_dict, True
+
+    async def async_post_call_failure_hook(
+        self,
+        request_data: dict[str, Any],
+        original_exception: Exception,
+        user_api_key_dict: Any,
+        traceback_str: str | None = None,
+    ) -> None:
+        ongoing = CURRENT.get(None)
+        if ongoing is not None:
+            ongoing.caller, ongoing.error = user_api_key_dict, original_exception
+
+
+handler = Facts()
