@@ -20,7 +20,7 @@ class Facts(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there when ty
     ) -> None:
         ongoing = CURRENT.get(None)
         if ongoing is not None:
-            ongoing.caller, ongoing.admitted = user_api_key_dict, True
+            ongoing.caller, ongoing.admitted, ongoing.model = user_api_key_dict, True, str(data.get("model", ""))
 
     async def async_post_call_failure_hook(
         self,
@@ -32,6 +32,7 @@ class Facts(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there when ty
         ongoing = CURRENT.get(None)
         if ongoing is not None:
             ongoing.caller, ongoing.error = user_api_key_dict, original_exception
+            ongoing.model = ongoing.model or str(request_data.get("model", ""))
 
 
 handler = Facts()

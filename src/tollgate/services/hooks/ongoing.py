@@ -20,6 +20,8 @@ class Ongoing:
 
     caller: Any = None
     error: Exception | None = None
+    # The model as the client named it.
+    model: str = ""
     # Set where the words are known already; the layer then looks no further.
     refusal: Refusal | None = None
     # Seconds until LiteLLM's own limit of a minute reopens.
