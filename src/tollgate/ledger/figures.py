@@ -18,6 +18,8 @@ RATES = {
 
 def usd(amount: Decimal) -> str:
     """To the cent; amounts below a dollar to the hundredth of one, where cents would hide them."""
+    if 0 < amount < FINE:
+        return "<$0.0001"
     step = FINE if 0 < abs(amount) < 1 else CENT
     return f"${amount.quantize(step, ROUND_HALF_UP):,}"
 

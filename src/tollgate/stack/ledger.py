@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from tollgate.config.validate import did_you_mean
@@ -28,9 +29,13 @@ def ask(compose: Compose, question: str, **values: str) -> Json:
         raise TollgateError("nothing is deployed here yet", "run `make deploy`")
     if "postgres" not in compose.running():
         raise TollgateError("the ledger is in Postgres, which is not running", "run `make start`")
-    variables = [word for name, value in values.items() for word in ("-v", f"{name}={value}")]
-    answer = compose.ask("exec", "-T", "postgres", *PSQL, *variables, timeout=90, given=question)
-    return loads(answer)
+    return loads(compose.ask("exec", "-T", "postgres", *psql(values), timeout=90, given=question))
+
+
+def psql(values: Mapping[str, str]) -> list[str]:
+    """The client in the container, reading a question from its standard input, with `values` for its variables."""
+    # A process's argument cannot hold a NUL, and no tenant's name does.
+    return [*PSQL, *(word for name, value in values.items() for word in ("-v", f"{name}={value}".replace("\0", "?")))]
 
 
 def usage_of(site: Site, compose: Compose, tenant: str) -> Usage:
@@ -38,7 +43,7 @@ def usage_of(site: Site, compose: Compose, tenant: str) -> Usage:
     moment = now()
     windows = [window for _, window in windows_of(moment)]
     since, until = min(window.since for window in windows), max(window.until for window in windows)
-    answer = ask(compose, queries.TENANT, tenant=_name(tenant), since=f"{since}", until=f"{until}")
+    answer = ask(compose, queries.TENANT, tenant=tenant, since=f"{since}", until=f"{until}")
     found = usage(answer, tenant, moment)
     if found is None:
         raise _unknown(site, compose, tenant)
@@ -58,7 +63,7 @@ def everybody(compose: Compose) -> tuple[Line, ...]:
 def month_of(site: Site, compose: Compose, tenant: str, window: Window) -> Month:
     """One tenant's month; TollgateError for one that the ledger does not know."""
     moment = now()
-    values = {"tenant": _name(tenant), "until": f"{window.until}"}
+    values = {"tenant": tenant, "until": f"{window.until}"}
     answer = ask(compose, queries.TENANT, since=f"{month_before(window).since}", **values)
     found = month(answer, None, tenant, window, moment)
     if found is None:
@@ -73,11 +78,6 @@ def size(compose: Compose) -> Json:
     """Bytes of the database, and rows and oldest row of the log of single requests."""
     answer: Json = ask(compose, queries.SIZE)["size"][0]
     return answer
-
-
-def _name(tenant: str) -> str:
-    """A process's argument cannot hold a NUL, and no tenant's name does."""
-    return tenant.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _unknown(site: Site, compose: Compose, tenant: str) -> TollgateError:
