@@ -24,6 +24,12 @@ doctor: bootstrap ## check engine, settings, secrets, containers, database, one 
 plan: bootstrap ## what tenants/*.yaml would change in LiteLLM; changes nothing
 	@$(TOLLGATE) plan || [ $$? -eq 2 ]
 
+rollout: bootstrap ## replace every replica, one after another, without anyone noticing
+	@$(TOLLGATE) rollout
+
+scale: bootstrap ## change the number of replicas without anyone noticing: make scale N=5
+	@$(if $(N),$(TOLLGATE) scale $(N),echo "error: how many replicas? make scale N=5" >&2; exit 1)
+
 start: bootstrap ## start the stopped containers
 	@$(TOLLGATE) start
 
@@ -70,5 +76,6 @@ help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: deploy basic status logs doctor plan start stop restart down clean test check golden docs bench-deploy lock \
+
+.PHONY: deploy basic status logs doctor plan rollout scale start stop restart down clean test check golden docs bench-deploy lock \
 	bootstrap bootstrap-dev help

@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.docker)
             item.add_marker(pytest.mark.stack)
     # It takes containers down: what only reads comes before it.
-    last = ["test_contract.py", "test_lifecycle.py"]
+    last = ["test_contract.py", "test_rollout.py", "test_lifecycle.py"]
     stack = [item for item in items if "tests/stack" in str(item.path)]
     stack.sort(key=lambda item: last.index(item.path.name) if item.path.name in last else -1)
     items[:] = [item for item in items if item not in stack] + stack

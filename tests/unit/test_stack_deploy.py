@@ -22,7 +22,7 @@ from tollgate.stack.progress import PlainProgress
 from tollgate.stack.tenants import Applied
 
 RELOAD = "services: kill --signal SIGHUP nginx"
-UP = "up --detach --no-deps --remove-orphans --quiet-pull"
+UP = "up --detach --no-deps --quiet-pull"
 SERVICES = ["litellm-1", "litellm-2", "migrate", "nginx", "postgres", "redis"]
 QUIET = "migrate: done: 0 applied, 220 already there, 0 indexes built, 0.1 s"
 
@@ -64,14 +64,27 @@ class Host:
     def compose_run(self, _: Compose, step: str, __: object, *arguments: str, hint: str = "") -> str:
         self.call(f"{step}: {' '.join(arguments)}")
         if arguments[0] == "up":
-            for name in arguments[5:]:
-                self.containers.setdefault(name, (f"id of {name}", "now"))
+            for name in arguments[4:]:
+                if not name.startswith("--"):
+                    self.containers.setdefault(name, (f"id of {name}", "now"))
         return self.migrated if step == "schema" else ""
 
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     made = Host()
+
+    class Rolls:
+        """How replicas are replaced is test_stack_bring_up.py's."""
+
+        def __init__(self, *_: object, everyone: bool) -> None:
+            self.everyone = everyone
+
+        def roll(self, replicas: Collection[str], up: object) -> None:
+            made.call(f"roll {'all of' if self.everyone else 'what changed of'} {' '.join(replicas)}")
+
+        def remove(self, replicas: Collection[str]) -> None:
+            assert not replicas
 
     def named(name: str, answer: object) -> Callable[..., object]:
         def does(*_: object, **__: object) -> object:
@@ -91,6 +104,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(Compose, "running", lambda _: dict(made.containers))
     monkeypatch.setattr(Compose, "services", lambda _: SERVICES)
     monkeypatch.setattr(Compose, "remove_half_recreated", lambda _: made.half_recreated)
+    monkeypatch.setattr(bring_up, "Rollout", Rolls)
     monkeypatch.setattr(bring_up, "wait_ready", lambda step, _, services, __: made.call(f"wait: {sorted(services)}"))
     monkeypatch.setattr(deploy.tenants, "apply", named("tenants", lambda: made.applied))
     monkeypatch.setattr(deploy.first_request, "send", named("request", "200"))
@@ -129,7 +143,7 @@ def test_everything_happens_once_and_in_order(host: Host, site: Site) -> None:
         f"databases: {UP} postgres redis",
         "wait: ['postgres', 'redis']",
         "schema: run --rm -T --no-deps migrate",
-        f"services: {UP} nginx postgres redis",
+        f"services: {UP} --remove-orphans nginx postgres redis",
         f"services: {UP} litellm-1 litellm-2",
         "wait: ['litellm-1', 'litellm-2', 'nginx', 'postgres', 'redis']",
         "tenants",
@@ -149,18 +163,18 @@ def test_a_second_run_changes_nothing(host: Host, site: Site) -> None:
     assert "unchanged" in shown(second).results["services"]
 
 
-def test_replicas_that_serve_are_changed_one_after_the_other(host: Host, site: Site) -> None:
+def test_replicas_that_serve_are_rolled(host: Host, site: Site) -> None:
     run(site)
     host.calls.clear()
     run(site)
-    steps = [call for call in host.calls if "litellm" in call]
-    assert steps == [
-        f"services: {UP} litellm-1",
-        "wait: ['litellm-1']",
-        f"services: {UP} litellm-2",
-        "wait: ['litellm-2']",
-        "wait: ['litellm-1', 'litellm-2', 'nginx', 'postgres', 'redis']",
-    ]
+    assert [call for call in host.calls if call.startswith("roll")] == ["roll what changed of litellm-1 litellm-2"]
+
+
+def test_twin_a_rollout_rolls_all_of_them(host: Host, site: Site) -> None:
+    run(site)
+    host.calls.clear()
+    Deploy(site, Shown(), replace_replicas=True).run()
+    assert [call for call in host.calls if call.startswith("roll")] == ["roll all of litellm-1 litellm-2"]
 
 
 def test_a_changed_limit_reloads_nginx_and_recreates_nothing(host: Host, site: Site) -> None:

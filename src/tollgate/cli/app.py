@@ -47,6 +47,8 @@ def main(
 
 for command in (
     deploy.deploy,
+    deploy.rollout,
+    deploy.scale,
     lifecycle.status,
     lifecycle.logs,
     lifecycle.start,

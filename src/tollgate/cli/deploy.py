@@ -1,4 +1,4 @@
-"""`tollgate deploy`: the steps with their progress, then where the gateway is and how to use it."""
+"""`tollgate deploy`, `rollout`, `scale`: the steps with their progress, then where the gateway is and how to use it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tollgate.cli.addresses import addresses
 from tollgate.cli.progress import StepDisplay
 from tollgate.config.tenants import Tenant
 from tollgate.site import Site
-from tollgate.stack.configuration import engine_install_allowed
+from tollgate.stack.configuration import change_env, engine_install_allowed
 from tollgate.stack.deploy import STEPS, Deploy
 from tollgate.stack.first_request import example_tenant
 from tollgate.stack.lock import locked
@@ -30,11 +30,37 @@ def deploy(
     """
     if until and until not in STEPS:
         raise typer.BadParameter(f"expected one of {', '.join(STEPS)}, found {until}", param_hint="--until")
-    site: Site = context.obj
-    allow = engine_install_allowed()
-    run = Deploy(site, StepDisplay(Console(stderr=True)), allow_engine_install=allow)
-    with locked(site, "deploy"):
-        run.run(until)
+    with locked(context.obj, "deploy"):
+        _run(context.obj, until, as_json=as_json)
+
+
+def rollout(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="print what was done as JSON on standard output")] = False,
+) -> None:
+    """Give every replica a new container, one after another: drained first, checked after; nobody notices.
+
+    It is a deploy that also replaces replicas which differ in nothing; configuration that changed goes along.
+    """
+    with locked(context.obj, "rollout"):
+        _run(context.obj, as_json=as_json, replace_replicas=True)
+
+
+def scale(
+    context: typer.Context,
+    replicas: Annotated[int, typer.Argument(help="how many LiteLLM replicas there should be")],
+    as_json: Annotated[bool, typer.Option("--json", help="print what was done as JSON on standard output")] = False,
+) -> None:
+    """Set REPLICAS in .env and deploy: new ones serve once they are checked, superfluous ones finish their streams."""
+    with locked(context.obj, f"scale to {replicas}"):
+        change_env(context.obj, "REPLICAS", str(replicas))
+        _run(context.obj, as_json=as_json)
+
+
+def _run(site: Site, until: str = "", *, as_json: bool, replace_replicas: bool = False) -> None:
+    display = StepDisplay(Console(stderr=True))
+    run = Deploy(site, display, allow_engine_install=engine_install_allowed(), replace_replicas=replace_replicas)
+    run.run(until)
     if as_json:
         where = {} if until else addresses(run.compose)
         typer.echo(json.dumps({"changes": run.changes, "seconds": run.timings, "addresses": where}, indent=2))

@@ -37,8 +37,12 @@ def pool_limit(replicas: int) -> int:
 
 
 def max_connections(replicas: int) -> int:
-    """What Postgres must allow: every pool full, and 40 for the migrate job, exporter, backups and people."""
-    return pool_limit(replicas) * replicas + 40
+    """What Postgres must allow: every pool full, and 40 for the migrate job, exporter, backups and people.
+
+    The same for all usual numbers of replicas: Postgres reads it only when it starts, and `make scale` must not restart
+    the database under everyone.
+    """
+    return max(_POOLED_CONNECTIONS, pool_limit(replicas) * replicas) + 40
 
 
 def _render(root: Path, template: str, path: str, gateway: Gateway, settings: Settings) -> Rendered:

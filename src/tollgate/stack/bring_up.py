@@ -8,28 +8,35 @@ from tollgate.errors import StepError
 from tollgate.stack.compose import DATABASES, MIGRATE, Compose
 from tollgate.stack.health import not_ready, wait_ready
 from tollgate.stack.progress import Progress
+from tollgate.stack.rollout import REPLICA, Rollout
+from tollgate.stack.rotation import Rotation
 
-REPLICA = "litellm-"
 # Engine 20.10 hands out ports without looking whether a connection of the host holds one.
 PORT_TRIES = 4
 
 
-def bring_up(step: str, compose: Compose, services: Collection[str], progress: Progress) -> list[str]:
+def bring_up(
+    step: str, compose: Compose, services: Collection[str], progress: Progress, *, replace_replicas: bool = False
+) -> list[str]:
     """Create, recreate or start what differs from its description; wait until all is healthy; return what was started.
 
-    Replicas are changed one at a time while others serve, all at once where none does.
+    Replicas are drained and changed one at a time while others serve, all at once where none does; with
+    `replace_replicas` also those that did not change. Replicas that `services` no longer names are drained, then go.
     """
     before = compose.running()
     for name in compose.remove_half_recreated():
         progress.say(f"removed {name}, left by an interrupted run")
     replicas = sorted(name for name in services if name.startswith(REPLICA))
     others = sorted(set(services) - set(replicas))
+    rollout = Rollout(step, compose, progress, Rotation(compose, progress), everyone=replace_replicas)
+    if replicas:
+        rollout.remove([name for name in before if name.startswith(REPLICA) and name not in replicas])
     if others:
-        _up(step, compose, others, progress)
+        # Takes away the replicas that were just drained, and whatever else an older version of the kit described.
+        _up(step, compose, others, progress, *(["--remove-orphans"] if replicas else []))
     if any(name in before for name in replicas):
-        for name in replicas:
-            _up(step, compose, [name], progress)
-            wait_ready(step, compose, [name], progress)
+        again = ["--force-recreate"] if replace_replicas else []
+        rollout.roll(replicas, lambda names: _up(step, compose, names, progress, *again))
     elif replicas:
         _up(step, compose, replicas, progress)
     wait_ready(step, compose, services, progress)
@@ -44,10 +51,9 @@ def start_all(compose: Compose, progress: Progress) -> list[str]:
     return started + bring_up("start", compose, rest, progress)
 
 
-def _up(step: str, compose: Compose, services: Collection[str], progress: Progress) -> None:
-    # Without --no-deps Compose would start the one-shot migrate job again each time. --remove-orphans takes away
-    # replicas that a smaller REPLICAS no longer describes.
-    words = ("up", "--detach", "--no-deps", "--remove-orphans", "--quiet-pull", *services)
+def _up(step: str, compose: Compose, services: Collection[str], progress: Progress, *options: str) -> None:
+    # Without --no-deps Compose would start the one-shot migrate job again each time.
+    words = ("up", "--detach", "--no-deps", "--quiet-pull", *options, *services)
     try:
         _run(step, compose, words, progress)
     except StepError as error:

@@ -12,10 +12,12 @@ from tollgate.config.env import Settings
 from tollgate.config.load import Configuration
 from tollgate.config.load import load as load_files
 from tollgate.config.tenants import Drafts
+from tollgate.config.text import read
 from tollgate.site import Site
 
 __all__ = [
     "Configuration",
+    "change_env",
     "engine_install_allowed",
     "ensure_env",
     "left_out",
@@ -68,6 +70,30 @@ def ensure_env(site: Site) -> bool:
         os.link(temporary, site.env_file)  # never over a file that appeared meanwhile
     finally:
         temporary.unlink()
+    return True
+
+
+def change_env(site: Site, name: str, value: str) -> bool:
+    """Set `name` in .env, leaving every other line and comment as it is; say whether that changed anything.
+
+    The file as it would be is checked first: InputError, and nothing written, when it is not valid.
+    """
+    ensure_env(site)
+    lines = read(site.env_file).splitlines()
+    places = [index for index, line in enumerate(lines) if line.split("=")[0].strip() == name]
+    changed = [*lines]
+    if places:
+        changed[places[-1]] = f"{name}={value}"
+    else:
+        changed.append(f"{name}={value}")
+    text = "\n".join(changed) + "\n"
+    env.parse(text, site.env_file)
+    if changed == lines:
+        return False
+    temporary = site.env_file.with_name(".env.new")
+    temporary.touch(mode=0o600)
+    temporary.write_text(text)
+    temporary.replace(site.env_file)
     return True
 
 

@@ -33,11 +33,15 @@ class Display(Progress, Protocol):
 
 @dataclass
 class Deploy:
-    """One run: what the steps find out for each other, what they changed, and how long each took (seconds)."""
+    """One run: what the steps find out for each other, what they changed, and how long each took (seconds).
+
+    `replace_replicas` gives every replica a new container, also those that differ in nothing.
+    """
 
     site: Site
     display: Display
     allow_engine_install: bool = True
+    replace_replicas: bool = False
     changes: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -119,7 +123,7 @@ def _schema(run: Deploy) -> str:
 
 def _services(run: Deploy) -> str:
     services = [name for name in run.compose.services() if name != MIGRATE]
-    started = bring_up("services", run.compose, services, run.display)
+    started = bring_up("services", run.compose, services, run.display, replace_replicas=run.replace_replicas)
     if rendering.nginx_to_reload(run.site) and "started nginx" not in started:
         # Its connections stay: recreating it for a changed limit would cut or outwait every stream.
         run.compose.run("services", run.display, "kill", "--signal", "SIGHUP", "nginx")

@@ -1,0 +1,109 @@
+"""Change under steady traffic: nobody notices. `make test-rollout` is the same with more clients and longer streams."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import httpx
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.stack import Stack
+from tests.support.traffic import Traffic
+
+LONG = os.environ.get("TOLLGATE_LONG_TESTS") == "1"
+
+
+@pytest.fixture
+def traffic(stack: Stack) -> Traffic:
+    if LONG:
+        return Traffic(stack.url, stack.key("contractor"), clients=64, shortest=10, longest=60)
+    return Traffic(stack.url, stack.key("contractor"))
+
+
+def test_a_rollout_replaces_every_replica_and_nobody_notices(stack: Stack, traffic: Traffic) -> None:
+    before = stack.compose.running()
+    with traffic.running():
+        eventually(lambda: traffic.answers > 3, within=60)
+        done = json.loads(stack.cli("rollout", "--json").stdout)
+    assert [change for change in done["changes"] if "litellm" in change] == [
+        f"started litellm-{number}" for number in (1, 2, 3)
+    ]
+    assert stack.compose.running()["nginx"] == before["nginx"]
+    assert traffic.failures == []
+    assert traffic.streams > 0 < traffic.answers
+
+
+def test_scaling_up_and_down_is_not_noticed_and_everything_that_counts_replicas_follows(
+    stack: Stack, traffic: Traffic
+) -> None:
+    before = stack.compose.running()
+    with traffic.running():
+        stack.cli("scale", "4")
+        grown = stack.compose.running()
+        up = replicas_up(stack, 4)
+        stack.cli("scale", "3")
+    after = stack.compose.running()
+    assert "litellm-4" in grown
+    assert up == 4
+    assert sorted(after) == sorted(before)
+    unchanged = {"nginx", "postgres", "redis", "litellm-1", "litellm-2", "litellm-3"}
+    assert {name: after[name] for name in unchanged} == {name: before[name] for name in unchanged}
+    assert "REPLICAS=3" in (stack.home / ".env").read_text()
+    assert traffic.failures == []
+
+
+def test_twin_a_replica_that_is_just_stopped_cuts_streams(stack: Stack, traffic: Traffic) -> None:
+    """Without draining and without waiting: the traffic above would have seen it."""
+    container = next(row for row in stack.compose.containers() if row.service == "litellm-2")
+    with traffic.running():
+        eventually(lambda: stack.docker("exec", container.name, "true") == "" and traffic.answers > 3, within=60)
+        stack.docker("restart", "--time", "0", container.name)
+    assert [failure for failure in traffic.failures if "stream" in failure or "peer closed" in failure]
+    eventually(lambda: stack.cli("status", check=False).returncode == 0, within=120, every=2)
+
+
+def test_a_replica_that_does_not_come_up_stops_the_roll_and_the_others_serve(stack: Stack) -> None:
+    """A configuration that LiteLLM dies of: litellm-1 is out, the others run what they ran, and say so."""
+    gateway = stack.home / "config" / "gateway.yaml"
+    original = gateway.read_text()
+    before = stack.compose.running()
+    code = stack.site.rendered_dir / "code" / "tollgate" / "services" / "replica" / "server.py"
+    healthy = code.read_text()
+    mode = code.stat().st_mode
+    try:
+        gateway.write_text(original.replace("cooldown_s: 5", "cooldown_s: 7"))
+        stack.cli("deploy", "--until", "rendering")
+        code.chmod(0o644)
+        code.write_text('raise SystemExit("broken on purpose")\n')
+        failed = stack.cli("start", check=False)
+        after = stack.compose.running()
+        assert failed.returncode == 1
+        assert "litellm-2, litellm-3 still serve as before; litellm-1 gets no requests" in failed.stderr
+        assert "broken on purpose" in failed.stderr
+        assert {name: after[name] for name in ("litellm-2", "litellm-3")} == {
+            name: before[name] for name in ("litellm-2", "litellm-3")
+        }
+        headers = {"Authorization": f"Bearer {stack.key('contractor')}"}
+        body = {"model": "test-model", "max_tokens": 8, "messages": [{"role": "user", "content": "hello"}]}
+        for _ in range(6):
+            assert httpx.post(f"{stack.url}/v1/messages", json=body, headers=headers, timeout=60).status_code == 200
+    finally:
+        code.write_text(healthy)
+        code.chmod(mode)
+        gateway.write_text(original)
+        stack.cli("deploy")
+    assert json.loads(stack.cli("status", "--json").stdout)["ready"] is True
+
+
+def replicas_up(stack: Stack, expected: int) -> int:
+    def seen() -> int:
+        answer = httpx.get(
+            f"{stack.prometheus_url}/api/v1/query", params={"query": 'sum(up{job="litellm"})'}, trust_env=False
+        )
+        result = answer.json()["data"]["result"]
+        return int(result[0]["value"][1]) if result else 0
+
+    eventually(lambda: seen() == expected, within=90)
+    return seen()

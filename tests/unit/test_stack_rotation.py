@@ -1,0 +1,39 @@
+"""What nginx's files and the kernel's connection table say of a replica that is being drained."""
+
+from __future__ import annotations
+
+import pytest
+
+from tollgate.stack.rotation import active, connections
+
+IN_USE = """# written by entrypoint.sh
+server 172.20.0.5:4000 max_fails=2 fail_timeout=5s; # litellm-1
+server 172.20.0.6:4000 max_fails=2 fail_timeout=5s down; # litellm-2
+server 172.20.0.7:4000 max_fails=2 fail_timeout=5s; # litellm-10
+"""
+# As /proc/net/tcp shows them: nginx listening, two requests to 172.20.0.5, one connection in TIME_WAIT, one elsewhere.
+TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:0FA0 00000000:0000 0A 00000000:00000000 00:00000000 00000000   101        0 1 1 0 100 0 0 10 0
+   1: 040014AC:B0A2 050014AC:0FA0 01 00000000:00000000 00:00000000 00000000   101        0 2 1 0 20 4 30 10 -1
+   2: 040014AC:B0A4 050014AC:0FA0 01 00000000:00000000 00:00000000 00000000   101        0 3 1 0 20 4 30 10 -1
+   3: 040014AC:B0A6 050014AC:0FA0 06 00000000:00000000 03:00000000 00000000     0        0 0 3 0
+   4: 040014AC:B0A8 070014AC:0FA0 01 00000000:00000000 00:00000000 00000000   101        0 4 1 0 20 4 30 10 -1
+   5: 040014AC:B0AA 050014AC:1770 01 00000000:00000000 00:00000000 00000000   101        0 5 1 0 20 4 30 10 -1
+"""
+
+
+def test_a_replica_marked_down_is_not_active() -> None:
+    assert active(IN_USE) == {"litellm-1", "litellm-10"}
+
+
+def test_an_empty_list_has_no_active_replica() -> None:
+    assert active("# written by entrypoint.sh\nserver 127.0.0.1:1 down;\n") == set()
+
+
+@pytest.mark.parametrize(
+    ("addresses", "running"),
+    [(["172.20.0.5"], 2), (["172.20.0.7", "10.0.0.1"], 1), (["172.20.0.6"], 0), (["172.20.0.4"], 0)],
+    ids=["two requests", "any of its addresses", "none", "its own listening socket does not count"],
+)
+def test_established_connections_to_its_port_are_running_requests(addresses: list[str], running: int) -> None:
+    assert connections(TABLE, addresses) == running
