@@ -50,6 +50,9 @@ clean: $(if $(filter yes,$(CONFIRM)),bootstrap) ## remove the containers AND THE
 test: bootstrap-dev ## every test, the whole stack included; does its own set-up and leaves nothing behind
 	@scripts/test.sh $(T)
 
+test-rollout: bootstrap-dev ## rollout and scaling under 64 clients with streams of up to a minute
+	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/stack/test_rollout.py
+
 check: bootstrap-dev ## what CI runs without containers: format, lint, types, shell, unit and golden tests
 	@scripts/check.sh
 
@@ -76,6 +79,26 @@ help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-
-.PHONY: deploy basic status logs doctor plan rollout scale start stop restart down clean test check golden docs bench-deploy lock \
-	bootstrap bootstrap-dev help
+.PHONY: deploy \
+	basic \
+	status \
+	logs \
+	doctor \
+	plan \
+	rollout \
+	scale \
+	start \
+	stop \
+	restart \
+	down \
+	clean \
+	test \
+	test-rollout \
+	check \
+	golden \
+	docs \
+	bench-deploy \
+	lock \
+	bootstrap \
+	bootstrap-dev \
+	help

@@ -1,4 +1,4 @@
-"""Steady traffic against a gateway: half the clients stream for a while, half ask for whole answers; every failure is kept.
+"""Steady traffic against a gateway: half the clients stream, half ask for whole answers; every failure is kept.
 
 A failure is what a user would notice: a status that is not 200, a broken connection, a stream without its end.
 """
