@@ -122,4 +122,5 @@ def made_from(containers: Iterable[Container]) -> dict[str, str]:
 def stopped(error: StepError, name: str, untouched: Sequence[str]) -> StepError:
     """The failure of one replica as the end of a roll: what serves now, and what to do."""
     kept = f"{', '.join(untouched)} still serve as before; " if untouched else ""
-    return StepError(error.step, error.message, f"{kept}{name} gets no requests. {error.hint}", error.log)
+    cause = error.message.removeprefix(f"{error.step}: ")
+    return StepError(error.step, cause, f"{kept}{name} gets no requests. {error.hint}", error.log)
