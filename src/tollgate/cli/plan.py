@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from tollgate.cli import configured
 from tollgate.reconcile.output import text
 from tollgate.site import Site
-from tollgate.stack import configuration, tenants
+from tollgate.stack import tenants
 from tollgate.stack.compose import Compose
 
 
@@ -19,7 +20,7 @@ def plan(
 ) -> None:
     """What differs between tenants/*.yaml and LiteLLM; changes nothing. Exit 0 in sync, 2 changes, 1 error."""
     site: Site = context.obj
-    loaded = configuration.load(site)
+    loaded = configured.load(site)
     made = tenants.plan(site, Compose.core(site, loaded.settings.compose_project_name), loaded)
     typer.echo(json.dumps(made.to_json(), indent=2) if as_json else text(made))
     if not made.empty:

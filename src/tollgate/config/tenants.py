@@ -20,7 +20,7 @@ from tollgate.config.source import Document, Loc
 from tollgate.config.source import parse as parse_yaml
 from tollgate.config.tenant_model import Defaults, Tenant, TenantKey
 from tollgate.config.text import read
-from tollgate.config.validate import validate
+from tollgate.config.validate import validate_partly
 from tollgate.errors import InputError, Problem
 
 __all__ = ["DEFAULTS_FILE", "Defaults", "Drafts", "Tenant", "TenantKey", "Tenants", "check", "files", "load", "parse"]
@@ -60,11 +60,13 @@ def load(
     for file in sorted({*files(directory), *drafts}):
         try:
             text = drafts[file] if file in drafts else _read(file, directory)
-            if text is not None:
-                tenants.append(parse(text, file, defaults, names))
+            tenant, found = _parse(Tenant, text, file, defaults, names) if text is not None else (None, [])
         except InputError as error:
-            problems += error.problems
-    problems += check(tenants, names)
+            tenant, found = None, error.problems
+        problems += found
+        tenants += [tenant] if tenant is not None else []
+    told = {(problem.file, problem.path) for problem in problems}  # `${KEY}` is no model either, but once is enough
+    problems += [problem for problem in check(tenants, names) if (problem.file, problem.path) not in told]
     problems += [problem for tenant in tenants for problem in tenant_checks.file_name(tenant)]
     if problems:
         raise InputError(problems)
@@ -89,8 +91,9 @@ def parse(text: str, file: Path, defaults: Defaults | None = None, names: ModelN
 
     Without `names`, a tenant whose models are a group cannot say which they are (`Tenant.models` raises KeyError).
     """
-    tenant = _parse(Tenant, text, file, None if defaults is None else defaults.document)
-    tenant._names = names or ModelNames()
+    tenant, problems = _parse(Tenant, text, file, defaults, names)
+    if tenant is None or problems:
+        raise InputError(problems)
     return tenant
 
 
@@ -118,32 +121,33 @@ def _load_defaults(directory: Path, names: ModelNames | None, problems: list[Pro
     if not file.exists():
         return None
     try:
-        defaults = _parse(Defaults, _read(file, directory), file, None)
+        defaults, found = _parse(Defaults, _read(file, directory), file)
     except InputError as error:
-        problems += error.problems
-        return None
-    problems += tenant_checks.model_checks(defaults, names) if names is not None else ()
-    return defaults
+        defaults, found = None, error.problems
+    if defaults is not None and names is not None:
+        found += tenant_checks.model_checks(defaults, names)
+    problems += found
+    return None if found else defaults
 
 
-def _parse(model: type[File], text: str, file: Path, defaults: Document | None) -> File:
+def _parse(
+    model: type[File], text: str, file: Path, defaults: Defaults | None = None, names: ModelNames | None = None
+) -> tuple[File | None, list[Problem]]:
+    """What the file says, as far as it can be understood, and all that is wrong with it by itself."""
     document = parse_yaml(text, file)
     problems = list(literal_variables(document, "a key can be env:NAME or file:PATH; nothing else is looked up"))
     problems += _no_list(document)
     if defaults is not None:
-        document = replace(document, data=_filled(document.data, defaults.data))
-    try:
-        found = validate(model, document)
-    except InputError as error:
-        places = {problem.path for problem in problems}
-        raise InputError([*problems, *(other for other in error.problems if other.path not in places)]) from None
-    found._document = document
-    if isinstance(found, Tenant):
-        found._defaults = defaults
-    problems += tenant_checks.own_checks(found)
-    if problems:
-        raise InputError(problems)
-    return found
+        document = replace(document, data=_filled(document.data, defaults.document.data))
+    made, wrong = validate_partly(model, document)
+    places = {problem.path for problem in problems}
+    problems += [problem for problem in wrong if problem.path not in places]
+    if made is not None:
+        made._document = document
+        if isinstance(made, Tenant):
+            made._names, made._defaults = names or ModelNames(), None if defaults is None else defaults.document
+        problems += tenant_checks.own_checks(made)
+    return made, problems
 
 
 def _no_list(document: Document) -> Iterator[Problem]:

@@ -45,14 +45,43 @@ Model = TypeVar("Model", bound=Input)
 
 def validate(model: type[Model], document: Document) -> Model:
     """Build `model` from `document`; InputError with one Problem for each thing wrong."""
+    made, problems = validate_partly(model, document)
+    if made is None or problems:
+        raise InputError(problems)
+    return made
+
+
+def validate_partly(model: type[Model], document: Document) -> tuple[Model | None, list[Problem]]:
+    """One Problem for each thing wrong, and the model without those things, so that the rest can be judged too.
+
+    None where it cannot be without them. A list with one wrong item is left out as a whole: the others keep no place.
+    """
     try:
-        return model.model_validate(document.data)
+        return model.model_validate(document.data), []
     except ValidationError as error:
         # pydantic calls a list too short when its items are wrong; those have their own problems.
         details = [
             found for found in error.errors(include_url=False) if found["type"] != "too_short" or not found["input"]
         ]
-        raise InputError(_problem(detail, model, document) for detail in details) from None
+    data = document.data
+    for detail in details:
+        data = _without(data, _place(detail["loc"], document))
+    problems = [_problem(detail, model, document) for detail in details]
+    try:
+        return model.model_validate(data), problems
+    except ValidationError:  # what is missing cannot be left out; told in `problems` already
+        return None, problems
+
+
+def _without(data: dict[str, Any], loc: Loc) -> dict[str, Any]:
+    """A copy of `data` that lacks what stands at `loc`, or the list it stands in."""
+    if not loc or loc[0] not in data:
+        return data
+    name, rest = str(loc[0]), loc[1:]
+    inner = data[name]
+    if isinstance(inner, dict) and rest:
+        return {**data, name: _without(inner, rest)}
+    return {key: value for key, value in data.items() if key != name}
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

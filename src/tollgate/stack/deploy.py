@@ -79,7 +79,7 @@ def _settings(run: Deploy) -> str:
 
 def _configuration(run: Deploy) -> str:
     run.configuration = configuration.load(run.site)
-    for line in left_out(run.configuration.catalogue):
+    for line in [*left_out(run.configuration.catalogue), *map(str, run.configuration.tenants.warnings)]:
         run.display.say(line)
     return f"{len(run.configuration.catalogue.models)} model(s), {len(run.configuration.tenants)} tenant(s)"
 
