@@ -31,7 +31,8 @@ class Problem:
     level: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}" if self.line else str(self.file)
+        file = str(self.file) if str(self.file).isprintable() else ascii(str(self.file))
+        where = f"{file}:{self.line}" if self.line else file
         place = f"{self.path}: " if self.path else ""
         hint = f"\nhint:  {self.hint}" if self.hint else ""
         return f"{self.level}: {where}: {place}{self.message}{hint}"

@@ -19,7 +19,7 @@ CONFIG = Path(__file__).parents[2] / "src" / "tollgate" / "config"
 FILES = sorted(path for path in BROKEN.glob("*/*") if path.suffix in (".yaml", ".env") or path.is_dir())
 NAMES = ModelNames(frozenset({"test-model", "large"}), {"big": "large"}, {"coding": ("big", "test-model")})
 
-# Messages about the file system or about size; tested in test_config_source.py with a file made for it.
+# Messages about the file system or about size; test_config_source.py and test_tenant_security.py make files for them.
 NOT_A_FIXTURE = (
     "no such file",
     "cannot be read: ",
@@ -27,6 +27,7 @@ NOT_A_FIXTURE = (
     "expected UTF-8 text",
     "not YAML: ",
     "a symbolic link ",
+    "expected a file",
 )
 # Said, but nothing is refused for it; test_tenants.py.
 WARNINGS = ("a key in a file that is committed is no secret",)

@@ -1,7 +1,7 @@
 """Which names a tenant file may use for models: models, their aliases, and groups of both, as gateway.yaml has them.
 
 LiteLLM lets a caller use a name when the caller is allowed that name or, for an alias, the model it stands for; not
-the other way round: who is allowed only the alias cannot ask for the model (docs/facts.md 3).
+the other way round: who is allowed only the alias cannot ask for the model (docs/facts.md 12).
 """
 
 from __future__ import annotations

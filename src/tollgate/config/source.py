@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tollgate.config.text import check_text
-from tollgate.config.yaml_nodes import MarkedYAMLError, TooDeepError, YAMLError, compose
-from tollgate.config.yaml_values import MAX_DEPTH, Loc, Reader, dotted, kind
+from tollgate.config.yaml_nodes import MarkedYAMLError, TooMuchError, YAMLError, compose
+from tollgate.config.yaml_values import MAX_DEPTH, MAX_NODES, Loc, Reader, dotted, kind, visible
 from tollgate.errors import InputError, Problem
 
-__all__ = ["Document", "Loc", "dotted", "kind", "parse"]
+__all__ = ["Document", "Loc", "dotted", "kind", "parse", "visible"]
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ def parse(text: str, file: Path) -> Document:
     """Raises InputError with everything wrong: encoding-level faults, bad YAML, duplicate keys, foreign tags."""
     check_text(text, file)
     try:
-        root = compose(text, MAX_DEPTH + 1)
+        root = compose(text, MAX_DEPTH, 2 * MAX_NODES)
     except MarkedYAMLError as error:
         raise InputError([_syntax_problem(error, text, file)]) from None
     except (YAMLError, ValueError, AssertionError, IndexError) as error:  # what its scanner lets out on broken input
         raise InputError([Problem(file, 0, "", f"not YAML: {type(error).__name__}")]) from None
-    except TooDeepError as error:
-        raise InputError([Problem(file, error.line, "", f"nested deeper than {MAX_DEPTH} levels")]) from None
+    except TooMuchError as error:
+        raise InputError([Problem(file, error.line, "", error.what)]) from None
     reader = Reader(file, escapes="\\" in text)
     data = {} if root is None else reader.value(root, ())
     if not reader.problems and not isinstance(data, dict):
@@ -75,7 +75,7 @@ class _Lines(Mapping[Loc, int]):
     @cached_property
     def _found(self) -> dict[Loc, int]:
         reader = Reader(Path(), escapes=False)
-        root = compose(self._text, MAX_DEPTH + 1)
+        root = compose(self._text, MAX_DEPTH, 2 * MAX_NODES)
         if root is not None:
             reader.value(root, ())
         return reader.lines

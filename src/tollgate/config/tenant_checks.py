@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tollgate.config.key_source import KeyOrigin
 from tollgate.config.model_names import GROUP, ModelNames
-from tollgate.config.source import Document, Loc, dotted
+from tollgate.config.source import Document, Loc, dotted, visible
 from tollgate.config.tenant_model import DEFAULT_KEY, Defaults, Tenant, TenantKey
-from tollgate.config.validate import Input, did_you_mean
+from tollgate.config.validate import MOST, Input, did_you_mean
 from tollgate.errors import Problem
 
 # Shortest first: what a shorter window allows must fit into each longer one.
@@ -44,7 +44,7 @@ def own_checks(file: Defaults) -> Iterator[Problem]:
 def model_checks(file: Defaults, names: ModelNames) -> Iterator[Problem]:
     """Models, aliases and groups that do not exist, and caps or keys for models the tenant may not use."""
     entries = file.allowed_models
-    yield from _unknown(file, entries or (), ("allowed_models",), names)
+    yield from itertools.islice(_unknown(file, entries or (), ("allowed_models",), names), MOST)
     # Entries that lead nowhere have their own problem: the rest is judged as if they were not there.
     allowed = None if entries is None else names.expand(entry for entry in entries if entry in names)
     for model in file.budget.per_model:
@@ -53,7 +53,7 @@ def model_checks(file: Defaults, names: ModelNames) -> Iterator[Problem]:
             yield from _capped_model(file, model, loc, names, allowed)
     for index, key in enumerate(file.keys if isinstance(file, Tenant) else ()):
         place = ("keys", index, "allowed_models")
-        yield from _unknown(file, key.allowed_models or (), place, names)
+        yield from itertools.islice(_unknown(file, key.allowed_models or (), place, names), MOST)
         yield from _outside(file, key, place, names, allowed)
 
 
@@ -78,7 +78,7 @@ def across(tenants: Collection[Tenant]) -> Iterator[Problem]:
 def file_name(tenant: Tenant) -> Iterator[Problem]:
     """The file of a tenant is found by its id, by people and by the commands that change it."""
     if tenant.file.stem != tenant.id:
-        message = f"expected the file's name, {ascii(tenant.file.stem)[1:-1]}, found {tenant.id}"
+        message = f"expected the file's name, {visible(tenant.file.stem)}, found {tenant.id}"
         hint = f"rename the file to {tenant.id}.yaml; the id of a tenant that is live must stay as it is"
         yield tenant.document.problem(("tenant", "id"), message, hint)
 
@@ -162,9 +162,11 @@ def _problem(file: Defaults, loc: Loc, other: Loc, message: str) -> Problem:
 
 
 def _model_twice(file: Defaults, models: Sequence[str], loc: Loc) -> Iterator[Problem]:
+    seen: set[str] = set()
     for index, model in enumerate(models):
-        if model in models[:index] and loc in file.document.lines:
-            yield file.document.problem((*loc, index), f"{ascii(model)[1:-1]} stands here twice", "keep the first")
+        if model in seen and loc in file.document.lines:
+            yield file.document.problem((*loc, index), f"{visible(model)} stands here twice", "keep the first")
+        seen.add(model)
 
 
 def _unknown(file: Defaults, entries: Iterable[str], loc: Loc, names: ModelNames) -> Iterator[Problem]:

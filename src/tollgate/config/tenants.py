@@ -6,6 +6,7 @@ by field; a limit of `null` in a file means none in spite of it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -106,19 +107,26 @@ def check(tenants: Collection[Tenant], names: ModelNames | None) -> list[Problem
 
 
 def _read(file: Path, directory: Path) -> str:
-    if file.is_symlink() and not file.resolve().is_relative_to(directory.resolve()):
+    if file.is_symlink() and not _real(file).is_relative_to(_real(directory)):
         message = "a symbolic link that leads out of its directory"
         raise InputError([Problem(file, 0, "", message, "put the file itself here")])
+    if file.exists() and not file.is_file():  # a pipe would be waited for
+        raise InputError([Problem(file, 0, "", "expected a file", "take it away, or begin its name with _")])
     return read(file)
+
+
+def _real(path: Path) -> Path:
+    """Path.resolve raises for links in a circle; this leaves them to whoever opens the file."""
+    return Path(os.path.realpath(path))
 
 
 def _load_defaults(directory: Path, names: ModelNames | None, problems: list[Problem]) -> Defaults | None:
     """None where there is no such file, or where it has problems: they are told once, not with every tenant."""
     for other in (directory / "_defaults.yml", directory / "_default.yaml"):
-        if other.exists():
+        if os.path.lexists(other):
             problems.append(Problem(other, 0, "", "is read by nobody", f"rename it to {DEFAULTS_FILE}"))
     file = directory / DEFAULTS_FILE
-    if not file.exists():
+    if not os.path.lexists(file):
         return None
     try:
         defaults, found = _parse(Defaults, _read(file, directory), file)

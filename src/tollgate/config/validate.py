@@ -40,6 +40,8 @@ class Hint:
     text: str
 
 
+MOST = 200  # problems told of one file: nobody mends more at once
+
 Model = TypeVar("Model", bound=Input)
 
 
@@ -62,7 +64,7 @@ def validate_partly(model: type[Model], document: Document) -> tuple[Model | Non
         # pydantic calls a list too short when its items are wrong; those have their own problems.
         details = [
             found for found in error.errors(include_url=False) if found["type"] != "too_short" or not found["input"]
-        ]
+        ][:MOST]
     data = document.data
     for detail in details:
         data = _without(data, _place(detail["loc"], document))

@@ -21,7 +21,7 @@ __all__ = [
     "Node",
     "ScalarNode",
     "SequenceNode",
-    "TooDeepError",
+    "TooMuchError",
     "YAMLError",
     "compose",
 ]
@@ -42,34 +42,41 @@ _WORDS = {
 }
 
 
-class TooDeepError(Exception):
-    """Nested deeper than the caller allows; `line` is where, from 1."""
+class TooMuchError(Exception):
+    """Deeper, or more values, than the caller allows; `what` is a sentence, `line` is where, from 1."""
 
-    def __init__(self, line: int) -> None:
-        super().__init__(line)
-        self.line = line
+    def __init__(self, what: str, line: int) -> None:
+        super().__init__(what, line)
+        self.what, self.line = what, line
 
 
 class _Composer(CParser, BaseResolver):  # type: ignore[misc]  # PyYAML has no types
-    def __init__(self, text: str, max_depth: int) -> None:
+    def __init__(self, text: str, max_depth: int, max_nodes: int) -> None:
         CParser.__init__(self, text)
         BaseResolver.__init__(self)
-        self._left = max_depth
+        self._max_depth, self._depth = max_depth, -1  # the document itself is no level
+        self._max_nodes, self._nodes = max_nodes, 0
 
     def descend_resolver(self, current_node: Any, current_index: Any) -> None:
-        """Called before each node is read."""
-        self._left -= 1
-        if self._left < 0:
-            raise TooDeepError(current_node.start_mark.line + 1)
+        """Called before each node is read; `current_node` is the one around it."""
+        self._depth += 1
+        self._nodes += 1
+        if self._depth > self._max_depth:
+            raise TooMuchError(f"nested deeper than {self._max_depth} levels", current_node.start_mark.line + 1)
+        if self._nodes > self._max_nodes:
+            raise TooMuchError(f"more than {self._max_nodes} keys and values", current_node.start_mark.line + 1)
 
     def ascend_resolver(self) -> None:
-        self._left += 1
+        self._depth -= 1
 
 
 for _name, (_words, _first) in _WORDS.items():
     _Composer.add_implicit_resolver(f"{TAG}{_name}", re.compile(f"(?:{_words})\\Z"), list(_first))
 
 
-def compose(text: str, max_depth: int) -> Node | None:
-    """The one document of `text`; None for an empty one. Raises YAMLError, ValueError, TooDeepError."""
-    return _Composer(text, max_depth).get_single_node()
+def compose(text: str, max_depth: int, max_nodes: int) -> Node | None:
+    """The one document of `text`; None for an empty one. Raises YAMLError, ValueError, TooMuchError.
+
+    Keys count as nodes too.
+    """
+    return _Composer(text, max_depth, max_nodes).get_single_node()

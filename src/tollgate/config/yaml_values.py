@@ -25,11 +25,17 @@ Loc = tuple[str | int, ...]
 
 
 def dotted(loc: Loc) -> str:
-    """`("models", "a", "targets", 0)` as `models.a.targets[0]`."""
+    """`("models", "a", "targets", 0)` as `models.a.targets[0]`; what a key could hide or overrun is made visible."""
     text = ""
     for part in loc:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        text += f"[{part}]" if isinstance(part, int) else f".{visible(part)}" if text else visible(part)
     return text
+
+
+def visible(text: str, most: int = 60) -> str:
+    """On one line, in ASCII: a look-alike letter shows as what it is."""
+    short = text if len(text) <= most else text[: most - 3] + "..."
+    return short if short.isascii() and short.isprintable() else ascii(short)[1:-1]
 
 
 def kind(value: object) -> str:
@@ -86,7 +92,7 @@ class Reader:
                 merged = self._merge(value_node, loc) | merged
                 continue
             if key_node.tag != _STR:
-                found = key_node.value if isinstance(key_node, ScalarNode) else "a list or mapping"
+                found = visible(key_node.value) if isinstance(key_node, ScalarNode) else "a list or mapping"
                 self._problem(key_node, loc, f"expected text as a key, found {found}", "put it in quotes")
                 continue
             key = self._text(key_node, loc)
@@ -138,7 +144,7 @@ class Reader:
         return text
 
     def _foreign_tag(self, node: Node, loc: Loc) -> None:
-        tag = str(node.tag).removeprefix(TAG)[:60]
+        tag = visible(str(node.tag).removeprefix(TAG))
         self._problem(node, loc, f"unexpected tag {tag}", "write the value without !tags")
 
     def _problem(self, node: Node, loc: Loc, message: str, hint: str = "") -> None:

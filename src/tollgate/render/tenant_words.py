@@ -107,7 +107,7 @@ through its aliases.
 ```yaml
 # config/gateway.yaml
 groups:
-  coding: [claude-opus-5-5, claude-sonnet-5-5, qwen-coder]
+  coding: [claude-opus-5-5, claude-sonnet-5-5, claude-haiku-5-5, qwen-coder]
 ```
 
 ## Keys
