@@ -38,10 +38,10 @@ ROWS: dict[str, tuple[tuple[int, str, bool, int | None], str]] = {
     "key blocked": (KEY, 'Key "alice" of tenant "blockedkey" was revoked'),
     "tenant suspended": (KEY, 'Tenant "suspended" is suspended: none of its keys work until it is resumed. Ask lead@'),
     "key expired": (KEY, 'Key "alice" of tenant "expired" expired on Nov 21 2026'),
-    "model not in team": (MODEL, 'Tenant "narrow" has no model of this name here'),
-    "model not in key": (MODEL, 'Tenant "keynarrow" has no model of this name here'),
-    "model unknown, messages": (MODEL, 'Tenant "open" has no model of this name here'),
-    "model unknown, chat": (MODEL, 'Tenant "open" has no model of this name here'),
+    "model not in team": (MODEL, 'Tenant "narrow" has no model "gpt-nine" here'),
+    "model not in key": (MODEL, 'Tenant "keynarrow" has no model "gpt-nine" here'),
+    "model unknown, messages": (MODEL, 'Tenant "open" has no model "gpt-nine" here'),
+    "model unknown, chat": (MODEL, 'Tenant "open" has no model "gpt-nine" here'),
     "route not allowed": (MODEL, "may not use this route"),
     "tenant over its day": (
         spent(MIDNIGHT),
@@ -101,7 +101,9 @@ def ongoing_of(case: dict[str, Any]) -> Ongoing:
             metadata={"name": "alice"},
             team_metadata={"owner": "lead@example.com"},
         )
-    return Ongoing(caller=caller, admitted=case["admitted"], error=exception_of(case["error"]), reopens_in=17)
+    return Ongoing(
+        caller=caller, admitted=case["admitted"], error=exception_of(case["error"]), reopens_in=17, model="gpt-nine"
+    )
 
 
 def exception_of(recorded: dict[str, Any] | None) -> Exception | None:

@@ -54,7 +54,7 @@ def holders(caller: Any) -> Iterator[Holder]:
 
 
 def tenant_name(caller: Any) -> str:
-    return str(caller.team_id or caller.team_alias or "")
+    return str(getattr(caller, "team_id", None) or "")
 
 
 def key_name(caller: Any) -> str:

@@ -53,7 +53,7 @@ def _before_admission(ongoing: Ongoing, status: int, text: str, kind: str, now: 
         message = f"This model has no price, so no budget could hold it, and the gateway does not serve it. {OPERATOR}"
         return Refusal(403, "permission_error", "model_without_price", message)
     if _MODEL_REFUSED.search(kind):
-        return _model_not_allowed(ongoing.caller)
+        return _model_not_allowed(ongoing)
     if status == 403:
         return Refusal(403, "permission_error", "route_not_allowed", "This key may not use this route of the gateway.")
     if status in (502, 503, 504):
@@ -90,13 +90,14 @@ def _when(caller: Any) -> str:
     return f" on {expires:%b} {expires.day} {expires:%Y}" if isinstance(expires, datetime) else ""
 
 
-def _model_not_allowed(caller: Any) -> Refusal:
+def _model_not_allowed(ongoing: Ongoing) -> Refusal:
     """Also for a model that does not exist: nobody learns which models others have. A 404 would lose the sentence, and
     Claude Code asks six times after a 400."""
-    tenant = tenant_name(caller) if caller is not None else ""
+    who = f'Tenant "{tenant_name(ongoing.caller)}"' if tenant_name(ongoing.caller) else "This gateway"
+    named = "".join(letter for letter in ongoing.model[:100] if letter.isprintable())
     message = (
-        f'Tenant "{tenant}" has' if tenant else "This gateway has"
-    ) + " no model of this name here. GET /v1/models lists those it may use; choose one with /model or --model."
+        f'{who} has no model "{named}" here. GET /v1/models lists those it may use; choose with /model or --model.'
+    )
     return Refusal(403, "permission_error", "model_not_allowed", message)
 
 
@@ -132,7 +133,7 @@ def _after_admission(ongoing: Ongoing, status: int, text: str) -> Refusal:
     if _is(error, "RouterRateLimitError", "RouterRateLimitErrorBasic") or "No deployments available" in text:
         return _overloaded("model_unavailable", "No target of this model answers at the moment.", _cooldown(text))
     if _is(error, "ProxyModelNotFoundError") or "Invalid model name passed in" in text:
-        return _model_not_allowed(ongoing.caller)
+        return _model_not_allowed(ongoing)
     if _is(error, *_PROVIDERS_ERRORS):
         return replace(_from_the_provider(error, status, text), counts=True)
     return _failed() if status >= 500 else _as_it_came(status, text)
