@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from tests.contract.litellm.gateway import Gateway, running_gateway
+from tests.contract.litellm.gateway import Gateway, gateway_for_tests, running_gateway
 from tests.contract.litellm.tenants import Tenants
+from tollgate.config.secret import Secret
 
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with running_gateway(tmp_path_factory.mktemp("gateway")) as gateway:
+    with running_gateway(tmp_path_factory.mktemp("gateway"), gateway_yaml=gateway_for_tests()) as gateway:
         yield gateway
 
 
@@ -29,3 +32,28 @@ def gateway(running: Gateway) -> Gateway:
 @pytest.fixture
 def tenants(gateway: Gateway) -> Tenants:
     return Tenants(gateway)
+
+
+@pytest.fixture
+def handmade(running: Gateway) -> Callable[..., Secret]:
+    """Makes a tenant of a name of its own, with the fields LiteLLM knows and the limits our hooks read; its key.
+
+    By hand and not by `apply`, so that one test needs one limit only.
+    """
+
+    def make(
+        team: dict[str, Any] | None = None,
+        key: dict[str, Any] | None = None,
+        limits: dict[str, Any] | None = None,
+        key_limits: dict[str, Any] | None = None,
+    ) -> Secret:
+        name = f"t{uuid.uuid4().hex[:8]}"
+        secret = Secret(f"sk-{name}-{uuid.uuid4().hex}")
+        metadata = {"owner": "lead@example.com", "limits": limits or {}}
+        running.client.create_team({"team_id": name, "models": ["test-model"], "metadata": metadata, **(team or {})})
+        metadata = {"name": "alice", "limits": key_limits or {}}
+        fields = {"team_id": name, "key_alias": f"{name}/alice/1", "models": ["all-team-models"], "metadata": metadata}
+        running.client.create_key(secret, {**fields, **(key or {})})
+        return secret
+
+    return make

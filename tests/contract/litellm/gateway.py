@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import httpx
 import psycopg
+import yaml
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
@@ -146,6 +147,23 @@ def _migrate(directory: Path, database: dict[str, Any]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+# The shipped models, one whose server is not there, one more name; provoked errors are not tried again.
+def gateway_for_tests() -> str:
+    gateway = yaml.safe_load((ROOT / "config" / "gateway.yaml").read_text())
+    gateway["routing"] |= {"retries": 0, "allowed_fails": 1000}
+    gateway["aliases"]["another-name"] = "test-model"
+    target = {"model": "hosted_vllm/dead", "api_base": "http://provider:9/v1", "api_key": "none"}
+    gateway["models"]["dead-model"] = {"targets": [target], "price": "free"}
+    return yaml.safe_dump(gateway, sort_keys=False)
+
+
+# Answers are cached for who asks for it (`cache: {use-cache: true}`): other tests see nothing of it.
+CACHE = """litellm_settings:
+  cache: true
+  cache_params: {type: redis, host: redis, port: 6379, password: os.environ/REDIS_PASSWORD, ttl: 600, mode: default_off}
+"""
+
+
 def configure(directory: Path, gateway_yaml: str = "") -> None:
     """What a deployment renders for its replicas: LiteLLM's configuration, and our code that runs beside it."""
     file = ROOT / "config" / "gateway.yaml"
@@ -153,7 +171,11 @@ def configure(directory: Path, gateway_yaml: str = "") -> None:
         file = directory / "gateway.yaml"
         file.write_text(gateway_yaml)
     files = render_litellm(ROOT, load_gateway(file), parse_env("", directory / ".env"))
-    write(directory, files + render_code(ROOT))
+    write(directory, [*files, *render_code(ROOT)])
+    config = directory / "litellm" / "config.yaml"
+    text = config.read_text()
+    if "\n  cache: true" not in text:
+        config.write_text(text.replace("litellm_settings:\n", CACHE, 1))
 
 
 def _replica(directory: Path, master_key: Secret, words: dict[str, str]) -> DockerContainer:

@@ -1,0 +1,119 @@
+"""How much passes beyond a limit when everything comes at once: part of `make bench-tenants`, or run alone.
+
+Three LiteLLM replicas, PostgreSQL and Redis, as a deployment configures them; 64 clients that ask the replicas in turn
+without pause. Prints a Markdown table for docs/performance.md; figures are of one run.
+
+    python -m tests.bench.overspend
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.contract.litellm.gateway import Gateway, running_gateway
+
+REPLICAS, CLIENTS = 3, 64
+CALLS = 100
+# 2 tokens in at 1 and 50 out at 5 USD per million: what the embedded provider's answer costs, streamed or not.
+COST = (2 * 1 + 50 * 5) / 1_000_000
+BODY = {"model": "test-model", "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What passed, of how many, in which time; and what the ledger has of it."""
+
+    name: str
+    fits: int
+    statuses: Counter[int]
+    seconds: float
+
+    @property
+    def row(self) -> str:
+        passed = self.statuses[200]
+        return f"| {self.name} | {self.fits} | {passed} | {passed - self.fits:+d} | {self.statuses.total()} | {self.seconds:.0f} |"
+
+
+def tenant(gateway: Gateway, team: dict[str, Any], limits: dict[str, Any] | None = None) -> str:
+    name, key = f"bench-{uuid.uuid4().hex[:8]}", f"sk-{uuid.uuid4().hex}"
+    metadata = {"limits": limits or {}}
+    admin = httpx.Client(headers={"Authorization": f"Bearer {gateway.master_key.reveal()}"}, timeout=60)
+    with admin:
+        for path, fields in (
+            ("/team/new", {"team_id": name, "metadata": metadata, "models": ["test-model"], **team}),
+            ("/key/generate", {"key": key, "team_id": name, "models": ["all-team-models"]}),
+        ):
+            admin.post(gateway.url + path, json=fields).raise_for_status()
+    return key
+
+
+def storm(name: str, gateway: Gateway, key: str, fits: int, seconds: float) -> Run:
+    """CLIENTS clients that ask for `seconds`, each beginning at another replica."""
+    began, seen, lock = time.monotonic(), Counter[int](), threading.Lock()
+    headers = {"x-api-key": key}
+
+    def ask(number: int) -> None:
+        with httpx.Client(headers=headers, timeout=120, trust_env=False) as client:
+            while time.monotonic() - began < seconds:
+                number += 1
+                answer = client.post(f"{gateway.urls[number % REPLICAS]}/v1/messages", json=BODY)
+                with lock:
+                    seen[answer.status_code] += 1
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        for done in [clients.submit(ask, number) for number in range(CLIENTS)]:
+            done.result()
+    return Run(name, fits, seen, time.monotonic() - began)
+
+
+def main() -> int:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        running_gateway(Path(scratch), replicas=REPLICAS) as gateway,
+    ):
+        Path(scratch).chmod(0o755)
+        budget = CALLS * COST
+        day = {"budget_limits": [{"budget_duration": "1d", "max_budget": budget}]}
+        model = {"per_model": {"test-model": {"1d": budget}}}
+        runs = [
+            storm(
+                "monthly budget of a tenant",
+                gateway,
+                tenant(gateway, {"max_budget": budget, "budget_duration": "1mo"}),
+                CALLS,
+                20,
+            ),
+            storm("daily budget of a tenant", gateway, tenant(gateway, day), CALLS, 20),
+            storm("daily budget of one model", gateway, tenant(gateway, {}, model), CALLS, 20),
+            # A little less than a minute, so that no second window begins.
+            storm("60 requests per minute", gateway, tenant(gateway, {"rpm_limit": 60}), 60, 50),
+            storm("60 requests per hour", gateway, tenant(gateway, {}, {"requests_per_hour": 60}), 60, 10),
+        ]
+    sys.stdout.write(table(runs))
+    return 0
+
+
+def table(runs: list[Run]) -> str:
+    lines = [
+        f"{REPLICAS} replicas, {CLIENTS} clients at once, {time.strftime('%Y-%m-%d')}; one run each.",
+        "",
+        "| limit | worth, calls | passed | beyond | asked | seconds |",
+        "|---|---:|---:|---:|---:|---:|",
+        *(run.row for run in runs),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
