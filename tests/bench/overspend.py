@@ -42,7 +42,8 @@ class Run:
     @property
     def row(self) -> str:
         passed = self.statuses[200]
-        return f"| {self.name} | {self.fits} | {passed} | {passed - self.fits:+d} | {self.statuses.total()} | {self.seconds:.0f} |"
+        cells = (self.name, self.fits, passed, f"{passed - self.fits:+d}", self.statuses.total(), f"{self.seconds:.0f}")
+        return f"| {' | '.join(str(cell) for cell in cells)} |"
 
 
 def tenant(gateway: Gateway, team: dict[str, Any], limits: dict[str, Any] | None = None) -> str:
