@@ -185,6 +185,12 @@ def test_before_and_after_admission_the_same_401_means_different_things() -> Non
     assert worded("provider 401, messages").status == 502
 
 
+def test_a_provider_that_refuses_to_count_tokens_does_not_blame_the_key() -> None:
+    """LiteLLM calls no callback there: neither admission nor error is known."""
+    body = {"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}}
+    assert refusal_of(Ongoing(), 401, body).code == "provider_refused_gateway"
+
+
 def test_what_a_hook_refused_is_said_as_it_is() -> None:
     ours = Refusal(429, "rate_limit_error", "requests_per_hour", "Wait.")
     assert refusal_of(Ongoing(refusal=ours, admitted=True), 429, {}, NOW) is ours

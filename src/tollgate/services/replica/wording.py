@@ -25,6 +25,7 @@ TRY_AGAIN_S = 5
 
 # What OpenAI's client raises, which LiteLLM's exceptions derive from; its own transports'; httpx's.
 _PROVIDERS_ERRORS = ("OpenAIError", "BaseLLMException", "HTTPStatusError", "TransportError")
+_ABOUT_KEYS = ("token_not_found_in_db", "expired_key", "auth_error")
 _MODEL_REFUSED = re.compile(r"_model_access_denied$")
 _OVER_WINDOW = re.compile(r"over (\w+) budget|:window:(\w+)")
 _COOLDOWN = re.compile(r"Try again in ([\d.]+) seconds")
@@ -47,6 +48,8 @@ def refusal_of(ongoing: Ongoing, status: int, answer: Any, now: datetime | None 
 def _before_admission(ongoing: Ongoing, status: int, text: str, kind: str, now: datetime) -> Refusal:
     if kind == "budget_exceeded" or _is(ongoing.error, "BudgetExceededError"):
         return _budget(ongoing, text, now)
+    if status == 401 and ongoing.error is None and kind not in _ABOUT_KEYS:
+        return _from_the_provider(None, status, text)  # of counting tokens LiteLLM tells no callback
     if status == 401:
         return _about_the_key(ongoing.caller, text, kind)
     if kind == "model_cost_map_missing":
