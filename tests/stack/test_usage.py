@@ -81,3 +81,9 @@ def test_a_name_that_is_nearly_right_and_a_month_without_anything(stack: Stack) 
     assert wrong.returncode == 1 and "did you mean bookkeeper?" in wrong.stderr
     empty = stack.cli("tenant", "report", TENANT, "--month", "2026-01").stdout
     assert "Nothing in the ledger for January 2026" in empty
+
+
+def test_status_says_how_much_room_the_ledger_takes(stack: Stack) -> None:
+    room = json.loads(stack.cli("status", "--json").stdout)["ledger"]
+    assert room["bytes"] > 1_000_000 and room["log_rows"] >= CALLS
+    assert "single requests logged, the oldest of " in stack.cli("status").stdout

@@ -129,3 +129,8 @@ def test_without_a_deployment_it_says_what_to_do(tmp_path) -> None:  # type: ign
 def test_a_value_is_one_argument_of_psql() -> None:
     argv = reading.psql({"tenant": "x' \"; \\! ls\n\0"})
     assert argv[-2:] == ["-v", "tenant=x' \"; \\! ls\n?"]
+
+
+def test_room() -> None:
+    shown = [figures.room(size) for size in (2**13, 3 * 2**19, 2**30, 5 * 2**40)]
+    assert shown == ["8 KiB", "1.5 MiB", "1.0 GiB", "5.0 TiB"]

@@ -13,7 +13,10 @@ from rich.table import Table
 from tollgate.cli.addresses import addresses
 from tollgate.cli.progress import StepDisplay
 from tollgate.errors import TollgateError
+from tollgate.ledger import figures
+from tollgate.ledger.rows import Size
 from tollgate.site import Site
+from tollgate.stack import ledger
 from tollgate.stack.bring_up import start_all
 from tollgate.stack.compose import MIGRATE, Compose, Container
 from tollgate.stack.configuration import project
@@ -42,18 +45,27 @@ def status(
     services = [name for name in compose.services() if name != MIGRATE]
     by_name = {row.service: row for row in compose.containers() if row.service != MIGRATE}
     missing = [name for name in services if name not in by_name or not by_name[name].ready]
+    room = ledger.size(compose) if "postgres" in by_name and by_name["postgres"].ready else None
     if as_json:
         rows = [asdict(by_name[name]) for name in services if name in by_name]
-        typer.echo(json.dumps({"ready": not missing, "not_ready": missing, "containers": rows}, indent=2))
+        state = {"ready": not missing, "not_ready": missing, "containers": rows, "ledger": room and asdict(room)}
+        typer.echo(json.dumps(state, indent=2, default=str))
     else:
         Console().print(_table(services, by_name))
         for name, address in addresses(compose).items():
             typer.echo(f"{name:<11} {address}")
+        if room is not None:
+            typer.echo(f"{'ledger':<11} {_room(room)}")
         left_out = context.obj.rendered_dir / "left-out.txt"
         if left_out.is_file() and (text := left_out.read_text().strip()):
             typer.echo(text)
     if missing:
         raise typer.Exit(1)
+
+
+def _room(size: Size) -> str:
+    since = f", the oldest of {size.oldest}" if size.oldest else ""
+    return f"{figures.room(size.bytes)} of database, about {size.log_rows:,} single requests logged{since}"
 
 
 def _table(services: list[str], by_name: dict[str, Container]) -> Table:

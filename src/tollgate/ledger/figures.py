@@ -44,6 +44,13 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def room(size: int) -> str:
+    for unit, letters in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {letters}"
+    return f"{size / 2**10:.0f} KiB"
+
+
 def moment(when: datetime) -> str:
     return f"{when:%Y-%m-%d %H:%M} UTC"
 

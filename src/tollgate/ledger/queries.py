@@ -3,7 +3,7 @@
 What is spent comes from LiteLLM_DailyTeamSpend: one row a team, UTC day, key and model, added to with every flush and
 kept for good, also when the team or the key is deleted; LiteLLM_SpendLogs goes after its retention and is read only
 for why requests failed. What a limit is and what the gateway counts against it come from the team's own row and
-LiteLLM_BudgetWindowSpend. docs/facts.md 12 says how each is known.
+LiteLLM_BudgetWindowSpend. docs/facts.md 13 says how each is known.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _KEYS = """
     SELECT token, key_alias AS alias, metadata->>'name' AS name, metadata->>'owner' AS owner, created_at AS made,
            CASE WHEN blocked THEN 'suspended'
                 WHEN expires < now() AT TIME ZONE 'UTC' THEN 'expired'
-                WHEN (metadata->>'retiring')::boolean THEN 'retiring'
+                WHEN metadata->>'retiring' = 'true' THEN 'retiring'
                 ELSE 'active' END AS state
       FROM "LiteLLM_VerificationToken" WHERE team_id = :'tenant'
      UNION ALL
@@ -123,9 +123,10 @@ FAILURES = _question(
 SIZE = _question(
     size="""
     SELECT pg_database_size(current_database()) AS bytes,
-           (SELECT greatest(reltuples, 0)::bigint
-              FROM pg_class WHERE oid = '"LiteLLM_SpendLogs"'::regclass) AS log_rows,
+           (SELECT greatest(reltuples, n_live_tup, 0)::bigint
+              FROM pg_class, pg_stat_user_tables
+             WHERE oid = relid AND oid = '"LiteLLM_SpendLogs"'::regclass) AS log_rows,
            (SELECT min("startTime") FROM "LiteLLM_SpendLogs") AS oldest
     """
 )
-"""How much room the ledger takes; the rows as the planner estimates them, for counting reads them all."""
+"""How much room the ledger takes; the rows as the server estimates them: counting reads them all."""

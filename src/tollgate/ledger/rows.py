@@ -70,6 +70,15 @@ class Key:
     made: str = ""
 
 
+@dataclass(frozen=True)
+class Size:
+    """Room the ledger takes: the whole database, and how many single requests its log has, since when."""
+
+    bytes: int
+    log_rows: int
+    oldest: date | None
+
+
 def loads(text: str) -> Json:
     """Money stays exact: every number with a point is a Decimal."""
     answer: Json = json.loads(text, parse_float=Decimal)
@@ -105,6 +114,11 @@ def teams(rows: Iterable[Json], counted: Iterable[Json]) -> dict[str, Team]:
         counter = Counter(_moment(row["since"]), None, _usd(row["spend"]))
         counters.setdefault(row["team"], {})[row["duration"]] = counter
     return {row["id"]: _team(row, counters.get(row["id"], {})) for row in rows}
+
+
+def size(row: Json) -> Size:
+    oldest = _moment(row["oldest"])
+    return Size(int(row["bytes"]), int(row["log_rows"]), None if oldest is None else oldest.date())
 
 
 def _team(row: Json, windows: Mapping[str, Counter]) -> Team:

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from tollgate.config.validate import did_you_mean
 from tollgate.errors import TollgateError
-from tollgate.ledger import queries
+from tollgate.ledger import queries, rows
 from tollgate.ledger.month import Month, month
-from tollgate.ledger.rows import Json, loads
+from tollgate.ledger.rows import Json, Size
 from tollgate.ledger.usage import Line, Usage, overview, usage, windows_of
 from tollgate.ledger.windows import Window, month_before
 from tollgate.site import Site
@@ -29,7 +29,7 @@ def ask(compose: Compose, question: str, **values: str) -> Json:
         raise TollgateError("nothing is deployed here yet", "run `make deploy`")
     if "postgres" not in compose.running():
         raise TollgateError("the ledger is in Postgres, which is not running", "run `make start`")
-    return loads(compose.ask("exec", "-T", "postgres", *psql(values), timeout=90, given=question))
+    return rows.loads(compose.ask("exec", "-T", "postgres", *psql(values), timeout=90, given=question))
 
 
 def psql(values: Mapping[str, str]) -> list[str]:
@@ -74,10 +74,12 @@ def month_of(site: Site, compose: Compose, tenant: str, window: Window) -> Month
     return found
 
 
-def size(compose: Compose) -> Json:
-    """Bytes of the database, and rows and oldest row of the log of single requests."""
-    answer: Json = ask(compose, queries.SIZE)["size"][0]
-    return answer
+def size(compose: Compose) -> Size | None:
+    """How much room the ledger takes; None where it cannot be asked, which is not what its caller is after."""
+    try:
+        return rows.size(ask(compose, queries.SIZE)["size"][0])
+    except TollgateError:
+        return None
 
 
 def _unknown(site: Site, compose: Compose, tenant: str) -> TollgateError:

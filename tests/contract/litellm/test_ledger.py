@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -168,5 +167,6 @@ def test_a_question_cannot_write(gateway: Gateway) -> None:
 
 
 def test_how_much_room_it_takes(gateway: Gateway) -> None:
-    size = json.loads(asked(gateway, queries.SIZE))["size"][0]
-    assert size["bytes"] > 1_000_000 and size["log_rows"] >= 0
+    size = rows.size(rows.loads(asked(gateway, queries.SIZE))["size"][0])
+    assert size.bytes > 1_000_000
+    assert size.oldest is not None and size.log_rows > 0, "the tests above sent requests"
