@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tollgate.cli.usage import FRESH, breakdown, by_name, one_format, title
+from tollgate.cli.usage import FRESH, breakdown, by_name, one_format, screen, title
 from tollgate.errors import TollgateError
 from tollgate.ledger import figures, output
 from tollgate.ledger.month import Month
@@ -49,7 +49,7 @@ def report(
     elif as_csv:
         typer.echo(output.entries_csv(found.team, found.entries, found.key_names), nl=False)
     elif html is None:
-        show(Console(highlight=False), found)
+        show(screen(), found)
 
 
 def write(file: Path, text: str) -> None:

@@ -22,6 +22,7 @@ from tollgate.stack.compose import Compose
 from tollgate.stack.configuration import project
 
 BAR = 16
+PAPER = 140
 TRAFFIC = ("REQUESTS", "FAILED", "TOKENS IN", "CACHED", "TOKENS OUT")
 HEADINGS = ("TODAY", "DAY LIMIT", "WEEK", "MONTH", "MONTH LIMIT", "SHARE", "REQUESTS", "TOKENS")
 FRESH = "From LiteLLM's ledger, which is written every few seconds: the newest requests may be missing."
@@ -46,7 +47,7 @@ def usage(
         elif as_csv:
             typer.echo(output.overview_csv(lines), nl=False)
         else:
-            show_everybody(Console(highlight=False), lines)
+            show_everybody(screen(), lines)
         return
     found = ledger.usage_of(site, compose, tenant)
     if as_json:
@@ -54,7 +55,13 @@ def usage(
     elif as_csv:
         typer.echo(output.entries_csv(found.team, found.entries, found.key_names), nl=False)
     else:
-        show(Console(highlight=False), found)
+        show(screen(), found)
+
+
+def screen() -> Console:
+    """The terminal, or enough room for every table where a file or a pipe has no width of its own."""
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=PAPER)
 
 
 def one_format(*asked: object) -> None:
