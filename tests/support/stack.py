@@ -26,8 +26,12 @@ TENANTS = ROOT / "tests" / "fixtures" / "tenants"
 
 
 # Every Compose project that this checkout's tests start: the stack, the parts of contract/stack_parts, the watchers of
-# contract/observability, and the bench. tests/support/sweep.py removes what is left of them.
-STACK, PARTS, WATCHERS, BENCH = SUFFIXES = ("", "-parts", "-watchers", "-bench")
+# contract/observability, contract/backends, and the bench. tests/support/sweep.py removes what is left of them.
+STACK, PARTS, WATCHERS, BENCH, BACKENDS, *_ENDINGS = SUFFIXES = (
+    *("", "-parts", "-watchers", "-bench", "-backends"),
+    # What the two commands that contract/backends runs make of its project's name.
+    *("-backends-basic", "-backends-local-basic"),
+)
 
 
 def project_name(suffix: str = STACK) -> str:

@@ -173,3 +173,13 @@ def test_the_project_and_its_files_are_named_in_every_call(docker: Docker, compo
 def test_basic_has_a_project_of_its_own(tmp_path: Path) -> None:
     site = Site(tmp_path, tmp_path)
     assert Compose.basic(site, "tollgate").project != Compose.core(site, "tollgate").project
+
+
+def test_the_backends_file_counts_once_it_is_rendered(tmp_path: Path) -> None:
+    """Before, Compose is not told of it; a deployment without backends never has one."""
+    compose = Compose.core(Site.here(tmp_path), "t")
+    file = tmp_path / "var" / "rendered" / "compose" / "backends.yaml"
+    assert str(file) not in compose.argv("ps")
+    file.parent.mkdir(parents=True)
+    file.write_text("services: {}\n")
+    assert str(file) in compose.argv("ps")

@@ -108,3 +108,13 @@ def test_the_deadline_ends_it_also_when_nothing_fails() -> None:
 def test_a_service_that_is_never_created_is_named() -> None:
     with pytest.raises(StepError, match=r"redis \(not created\)"):
         wait([READY], services=["litellm-1", "redis"], within=60)
+
+
+def test_a_local_backend_may_take_long_and_nothing_else_may() -> None:
+    """It reads tens of gigabytes from disk; a replica that takes as long is broken."""
+    loading = seen("backend-gpu", health="starting")
+    assert wait(*([loading],) * 100, [seen("backend-gpu")], services=("backend-gpu",)).details
+    with pytest.raises(StepError, match="backend-gpu"):
+        wait([loading], services=("backend-gpu",))
+    with pytest.raises(StepError, match="litellm-1"):
+        wait(*([STARTING],) * 100, [READY])

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tollgate import __version__
-from tollgate.cli import basic, crash, deploy, doctor, images, lifecycle, plan, tenant
+from tollgate.cli import basic, crash, deploy, doctor, images, lifecycle, plan, serve_local, tenant
 from tollgate.site import Site
 
 app = typer.Typer(
@@ -60,6 +60,7 @@ for command in (
     plan.plan,
     images.images,
     basic.basic,
+    serve_local.serve_local,
 ):
     app.command()(command)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(lifecycle.compose)

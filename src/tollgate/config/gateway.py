@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from tollgate.config import gateway_checks
+from tollgate.config import backends, gateway_checks
+from tollgate.config.backends import Backend, BackendName
 from tollgate.config.model_names import ModelNames
 from tollgate.config.providers import Endpoint, ModelPath
 from tollgate.config.source import Document
@@ -109,6 +110,9 @@ class Gateway(Input):
     groups: dict[GroupName, Annotated[tuple[str, ...], Field(strict=False, min_length=1)]] = Field(
         default_factory=dict, description="a name and the models or aliases it stands for in tenant files"
     )
+    backends: dict[BackendName, Backend] = Field(
+        default_factory=dict, description="model servers of your own; each is a model under its alias"
+    )
     routing: Routing = Routing()
     edge: Edge = Edge()
 
@@ -136,7 +140,26 @@ def parse(text: str, file: Path) -> Gateway:
     except InputError as error:
         places = {problem.path for problem in problems}
         raise InputError([*problems, *(other for other in error.problems if other.path not in places)]) from None
+    taken = {name: f"a model, on line {document.line(('models', name))}" for name in gateway.models}
+    taken |= {name: f"an alias, on line {document.line(('aliases', name))}" for name in gateway.aliases}
+    problems += backends.problems(gateway.backends, taken, document)
+    gateway = with_backends(gateway)
     problems += gateway_checks.cross_checks(gateway, document)
     if problems:
         raise InputError(problems)
     return gateway
+
+
+def with_backends(gateway: Gateway) -> Gateway:
+    """Each backend as the model that clients ask for."""
+    served = {
+        backend.alias: Model(
+            description=f"{backend.kind.title}, {'run here' if backend.run else 'your own'}",
+            targets=(Target.model_validate(backends.target(name, backend)),),
+            context_tokens=backend.context_tokens,
+            max_output_tokens=backend.max_output_tokens,
+        )
+        for name, backend in gateway.backends.items()
+        if backend.somewhere
+    }
+    return gateway.model_copy(update={"models": {**served, **gateway.models}})

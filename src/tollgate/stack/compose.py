@@ -18,6 +18,8 @@ from tollgate.stack.docker import docker
 from tollgate.stack.progress import Progress
 
 MIGRATE = "migrate"
+# Rendered where a local backend is run here.
+BACKENDS, BASIC_BACKENDS = "compose/backends.yaml", "basic-backends.yaml"
 DATABASES = ("postgres", "redis")
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 HALF_RECREATED = re.compile(r"[0-9a-f]{12}_")
@@ -47,11 +49,12 @@ class Container:
 
 @dataclass(frozen=True)
 class Compose:
-    """One Compose project. `files` and `env_file` are absolute."""
+    """One Compose project; paths are absolute. `extra` are files that are there only where something needs them."""
 
     project: str
     files: tuple[Path, ...]
     env_file: Path
+    extra: tuple[Path, ...] = ()
 
     @classmethod
     def core(cls, site: Site, project: str) -> Compose:
@@ -60,14 +63,17 @@ class Compose:
             site.rendered_dir / "compose" / "replicas.yaml",
             site.root / "compose" / "observability.yaml",
         )
-        return cls(project, files, site.rendered_dir / "compose.env")
+        extra = (site.rendered_dir / BACKENDS,)
+        return cls(project, files, site.rendered_dir / "compose.env", extra)
 
     @classmethod
     def basic(cls, site: Site, project: str) -> Compose:
-        return cls(f"{project}-basic", (site.root / "compose" / "basic.yaml",), site.rendered_dir / "basic.env")
+        files = (site.root / "compose" / "basic.yaml",)
+        return cls(f"{project}-basic", files, site.rendered_dir / "basic.env", (site.rendered_dir / BASIC_BACKENDS,))
 
     def argv(self, *arguments: str) -> list[str]:
-        files = [word for file in self.files for word in ("-f", str(file))]
+        present = (*self.files, *(file for file in self.extra if file.is_file()))
+        files = [word for file in present for word in ("-f", str(file))]
         return ["docker", "compose", "-p", self.project, "--env-file", str(self.env_file), *files, *arguments]
 
     @property

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from tollgate.errors import InputError
 from tollgate.site import Site
-from tollgate.stack import configuration, first_request, preflight, rendering, secrets, tenants
+from tollgate.stack import backends, configuration, first_request, preflight, rendering, secrets, tenants
 from tollgate.stack.bring_up import bring_up
 from tollgate.stack.compose import DATABASES, MIGRATE, Compose
 from tollgate.stack.configuration import Configuration, left_out
@@ -99,6 +99,8 @@ def _images(run: Deploy) -> str:
     before = present()
     mirror = settings.debian_mirror or ""
     run.images = resolve(settings.image_source, run.site, run.display, ca_bundle=settings.ca_bundle, mirror=mirror)
+    engines = backends.provide(run.site, settings, run.configuration.gateway.backends, run.display)
+    run.images = ImageSet({**run.images.images, **engines}, run.images.unavailable)
     for line in rendering.images_left_out(run.images):
         run.display.say(line)
     return run.note([f"image {image}" for image in sorted(set(run.images.images.values()) - set(before))])

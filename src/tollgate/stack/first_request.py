@@ -48,22 +48,22 @@ def send(site: Site, compose: Compose, configuration: Configuration) -> str:
     return ask(f"http://{host}:{port}", key, f"tenant {tenant.id}", hint)
 
 
-def ask(url: str, key: Secret, who: str, hint: str) -> str:
+def ask(url: str, key: Secret, who: str, hint: str, *, model: str = MODEL, timeout: float = TIMEOUT_S) -> str:
     """POST /v1/messages as a client does, a few times where that may help; what came back, for a person."""
-    body = {"model": MODEL, "max_tokens": 32, "messages": [{"role": "user", "content": "Say hello."}]}
+    body = {"model": model, "max_tokens": 32, "messages": [{"role": "user", "content": "Say hello."}]}
     headers = {"Authorization": f"Bearer {key.reveal()}", "anthropic-version": "2023-06-01"}
     problem = ""
     for attempt in range(TRIES):
         began = time.monotonic()
         try:
             # A proxy for the outside must not see requests to this machine.
-            answer = httpx.post(f"{url}/v1/messages", json=body, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+            answer = httpx.post(f"{url}/v1/messages", json=body, headers=headers, timeout=timeout, trust_env=False)
         except httpx.TransportError as error:
             problem = f"{type(error).__name__}: {error}"
         else:
             if answer.status_code == 200 and answer.json().get("content"):
                 milliseconds = (time.monotonic() - began) * 1000
-                return f"200 for {who} from {MODEL} in {milliseconds:.0f} ms"
+                return f"200 for {who} from {model} in {milliseconds:.0f} ms"
             problem = f"HTTP {answer.status_code}: {mask(answer.text[:300])}"
             if answer.status_code == 429 and OWN_LIMIT.search(answer.text):
                 return f"429: {who} is at a limit of its own, which the gateway keeps"

@@ -12,6 +12,8 @@ from tollgate.stack.progress import Progress
 
 # A replica imports LiteLLM (8 to 13 s of one core); three of them share two cores on the smallest machine.
 START_SECONDS = 240.0
+# A local backend reads its model from disk and warms its GPU up first.
+BACKEND, BACKEND_SECONDS = "backend-", 1800.0
 # Docker restarts a container that exits, and once may be bad luck; one that fails again this long after its first
 # failure will not come up by waiting longer.
 PATIENCE_SECONDS = 20.0
@@ -28,7 +30,7 @@ def wait_ready(
     """Return once every service in `services` is running and healthy.
 
     Raises StepError with the container's last log lines when one is down or unhealthy `PATIENCE_SECONDS` after it
-    first was, or when `within` seconds have passed.
+    first was, or when `within` seconds have passed (a local backend: half an hour).
     """
     began = clock()
     first_failed: dict[str, float] = {}
@@ -42,8 +44,9 @@ def wait_ready(
         for name in waiting:
             if name in seen and seen[name].failed and now - first_failed.setdefault(name, now) > PATIENCE_SECONDS:
                 raise not_ready(step, compose, name, seen[name])
-        if now - began > within:
-            raise not_ready(step, compose, waiting[0], seen.get(waiting[0]))
+        for name in waiting:
+            if now - began > (max(within, BACKEND_SECONDS) if name.startswith(BACKEND) else within):
+                raise not_ready(step, compose, name, seen.get(name))
         time.sleep(0.5)
 
 

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from tollgate import __version__
+from tollgate.render.backends import render_backends, run_here
 from tollgate.render.litellm import max_connections, pool_limit, render_litellm
 from tollgate.render.nginx import render_nginx
 from tollgate.render.observability import render_observability
 from tollgate.render.output import Rendered, digest, prune, write
-from tollgate.render.stack import below, render_code, render_compose_env, render_mounted, render_replicas
+from tollgate.render.stack import below, render_code, render_compose_env, render_mounted, render_replicas, replica_names
 from tollgate.site import Site
 from tollgate.stack import publish
 from tollgate.stack.configuration import Configuration
@@ -53,6 +54,7 @@ def rendered_files(site: Site, configuration: Configuration, *, grafana: bool) -
         *render_code(site.root),
         *render_mounted(site.root),
         render_replicas(site.root, settings.replicas, pool_limit(settings.replicas)),
+        *render_backends(site.root, site.home, configuration.gateway.backends, replica_names(settings.replicas)),
     ]
 
 
@@ -100,7 +102,7 @@ def compose_env(
         "PROMETHEUS_PORT": str(settings.prometheus_port),
         "POSTGRES_MAX_CONNECTIONS": str(max_connections(settings.replicas)),
         # Compose reads this one itself: services of a profile whose images cannot be had are left out.
-        "COMPOSE_PROFILES": "" if images.unavailable else "grafana",
+        "COMPOSE_PROFILES": ",".join(_profiles(configuration, images)),
     }
     hashes = {}
     for name, (directories, service) in PARTS.items():
@@ -108,6 +110,11 @@ def compose_env(
     # Compose wants every variable filled, also those of services whose profile is off.
     references = {**dict.fromkeys(images.unavailable, "unavailable"), **images.images}
     return render_compose_env(values, references, hashes)
+
+
+def _profiles(configuration: Configuration, images: ImageSet) -> list[str]:
+    backends = ["backends"] if run_here(configuration.gateway.backends) else []
+    return backends if images.unavailable else ["grafana", *backends]
 
 
 def left_out(configuration: Configuration, images: ImageSet) -> Rendered:
