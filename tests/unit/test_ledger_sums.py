@@ -106,6 +106,18 @@ def test_what_the_gateway_counts_is_told_apart_where_it_differs() -> None:
     assert same is not None and not same.windows[0].disagrees
 
 
+def test_what_came_in_under_an_alias_counts_against_the_models_cap() -> None:
+    def capped(aliases: dict[str, str]) -> Decimal:
+        found = usage(ledger.answer(), ledger.TENANT, ledger.NOW, aliases)
+        assert found is not None
+        return next(one.totals.spend for one in found.caps if one.window.name == "this month")
+
+    found = usage(ledger.answer(), ledger.TENANT, ledger.NOW)
+    assert found is not None and capped({}) == found.models["claude-opus-5-5"].spend
+    with_alias = capped({"claude-sonnet-5-5": "claude-opus-5-5"})
+    assert with_alias == found.models["claude-opus-5-5"].spend + found.models["claude-sonnet-5-5"].spend
+
+
 def test_unknown_deleted_and_orphaned_tenants() -> None:
     nothing = {"teams": [], "keys": [], "entries": [], "counted": []}
     assert usage(nothing, "nobody", ledger.NOW) is None

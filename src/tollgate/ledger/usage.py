@@ -74,8 +74,11 @@ def windows_of(now: datetime) -> tuple[tuple[str, Window], ...]:
     return ((DAY, day_of(now)), (WEEK, week_of(now)), (MONTH, month_of(now.date())))
 
 
-def usage(answer: rows.Json, tenant: str, now: datetime) -> Usage | None:
-    """From the answer to queries.TENANT; None where the ledger knows no such tenant."""
+def usage(answer: rows.Json, tenant: str, now: datetime, aliases: Mapping[str, str] | None = None) -> Usage | None:
+    """From the answer to queries.TENANT; None where the ledger knows no such tenant.
+
+    The ledger has the name that was asked for: what came in under an alias of a model counts against the model's cap.
+    """
     entries, keys = rows.entries(answer["entries"]), rows.keys(answer["keys"])
     team = team_in(answer, tenant, entries)
     if team is None:
@@ -87,7 +90,7 @@ def usage(answer: rows.Json, tenant: str, now: datetime) -> Usage | None:
         team,
         now,
         tuple(_spent(team, entries, duration, window) for duration, window in windows),
-        tuple(_caps(team, entries, windows)),
+        tuple(_caps(team, entries, windows, aliases or {})),
         by(month, lambda entry: entry.model),
         by_key(month, keys),
         tuple(month),
@@ -135,11 +138,14 @@ def _spent(team: Team, entries: Iterable[Entry], duration: str, window: Window) 
     return Spent(window, within, team.limits.budgets.get(duration), team.counted(duration, window))
 
 
-def _caps(team: Team, entries: tuple[Entry, ...], windows: Iterable[tuple[str, Window]]) -> Iterable[Spent]:
+def _caps(
+    team: Team, entries: tuple[Entry, ...], windows: Iterable[tuple[str, Window]], aliases: Mapping[str, str]
+) -> Iterable[Spent]:
     for duration, window in windows:
         for model, caps in sorted(team.limits.per_model.items()):
             if duration in caps:
-                used = total(entry for entry in entries if entry.model == model and entry.day in window)
+                of_it = (entry for entry in entries if aliases.get(entry.model, entry.model) == model)
+                used = total(entry for entry in of_it if entry.day in window)
                 yield Spent(window, used, caps[duration], model=model)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from tollgate.config import gateway
 from tollgate.config.validate import did_you_mean
 from tollgate.errors import TollgateError
 from tollgate.ledger import queries, rows
@@ -44,7 +45,7 @@ def usage_of(site: Site, compose: Compose, tenant: str) -> Usage:
     windows = [window for _, window in windows_of(moment)]
     since, until = min(window.since for window in windows), max(window.until for window in windows)
     answer = ask(compose, queries.TENANT, tenant=tenant, since=f"{since}", until=f"{until}")
-    found = usage(answer, tenant, moment)
+    found = usage(answer, tenant, moment, gateway.load(site.gateway_file).aliases)
     if found is None:
         raise _unknown(site, compose, tenant)
     return found
