@@ -18,7 +18,7 @@ from tollgate.reconcile.desired import key_hash
 pytestmark = pytest.mark.docker
 
 Handmade = Callable[..., Secret]
-SLOW = "[[tokens=40 tps=10]] Take your time."
+SLOW = "[[tokens=40 tps=20]] Take your time."
 
 
 def statuses(gateway: Gateway, key: Secret, count: int, **options: Any) -> list[int]:
@@ -129,7 +129,8 @@ def test_a_client_that_hangs_up_frees_its_slot(running: Gateway, handmade: Handm
     }
     url, headers = f"{running.url}/v1/messages", {"x-api-key": key.reveal()}
     with httpx.stream("POST", url, json=body, headers=headers, timeout=60, trust_env=False) as answer:
-        next(answer.iter_bytes())
+        pieces = answer.iter_bytes()  # kept: forgotten, it would hang up
+        assert next(pieces)
         assert running.ask(key).status_code == 429
     eventually(lambda: running.ask(key).status_code == 200, within=20)
 
