@@ -1,0 +1,42 @@
+"""While Redis is away a replica counts alone, from zero, and says so in its log; when it is back, its counters hold.
+
+Last by its name: LiteLLM's own circuit breaker leaves Redis alone for a minute afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.contract.litellm.gateway import Gateway
+from tests.support.eventually import eventually
+from tollgate.config.secret import Secret
+
+pytestmark = pytest.mark.docker
+
+
+def test_a_frozen_redis_stops_nobody_and_lifts_no_limit_for_good(
+    running: Gateway, handmade: Callable[..., Secret]
+) -> None:
+    key = handmade(limits={"requests_per_hour": 2, "max_parallel_requests": 1})
+    redis = running.containers["redis"].get_wrapped_container()
+    assert [running.ask(key).status_code for _ in range(3)] == [200, 200, 429]
+    redis.pause()
+    try:
+        assert [running.ask(key).status_code for _ in range(3)] == [200, 200, 429]
+    finally:
+        redis.unpause()
+
+    def back() -> bool:
+        """The two of this hour that Redis knows are still there, so that no answer here is another."""
+        assert running.ask(key).status_code == 429
+        return "Redis is back" in log(running)
+
+    eventually(back, within=30, every=1)
+    assert log(running).count("Redis is away") == 1
+
+
+def log(running: Gateway) -> str:
+    out, err = running.containers["litellm-1"].get_logs()
+    return str((out + err).decode())
