@@ -1,4 +1,4 @@
-"""One stack for the whole folder; after each test its logs are read for crashes and secrets."""
+"""The shared stack as a tenant and an operator see it; after each test its logs are read for crashes and secrets."""
 
 from __future__ import annotations
 
@@ -9,29 +9,7 @@ import httpx
 import pytest
 
 from tests.support import logs
-from tests.support.stack import ROOT, Stack, bring_up, prepare, project_name, take_down
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "tests/stack" in str(item.path):
-            item.add_marker(pytest.mark.docker)
-            item.add_marker(pytest.mark.stack)
-    # It takes containers down: what only reads comes before it.
-    last = ["test_contract.py", "test_rollout.py", "test_lifecycle.py"]
-    stack = [item for item in items if "tests/stack" in str(item.path)]
-    stack.sort(key=lambda item: last.index(item.path.name) if item.path.name in last else -1)
-    items[:] = [item for item in items if item not in stack] + stack
-
-
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = prepare(tmp_path_factory.mktemp("stack") / "home", project_name())
-    try:
-        bring_up(stack)
-        yield stack
-    finally:
-        take_down(stack, ROOT / "var" / "logs" / "stack-test")
+from tests.support.stack import Stack
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,12 @@ from tollgate.stack.compose import Compose
 from tollgate.stack.secrets import GENERATED
 
 ROOT = Path(__file__).resolve().parents[2]
-TENANTS = ROOT / "tests" / "fixtures" / "tenants"
+FIXTURES = ROOT / "tests" / "fixtures"
+TENANTS = FIXTURES / "tenants"
+# The shipped catalogue with the embedded provider in Anthropic's place: its Claude models are then served just as they
+# are with a real key, and what reached "Anthropic" can be read back.
+ANTHROPIC = "http://provider:8080"
+CLAUDE = re.compile(r"- model: (anthropic/\S+)$", re.MULTILINE)
 
 
 # Every Compose project that this checkout's tests start: the stack, the parts of contract/stack_parts, the watchers of
@@ -105,14 +111,23 @@ class Stack:
         return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True, timeout=120).stdout
 
 
+def catalogue() -> str:
+    shipped = (ROOT / "config" / "gateway.yaml").read_text()
+    moved, number = CLAUDE.subn(rf"- {{model: \1, api_base: '{ANTHROPIC}', api_key: env:RECORDED_API_KEY}}", shipped)
+    assert number >= 5, "the shipped catalogue names Anthropic's models in another way now"
+    more = (FIXTURES / "clients" / "models.yaml").read_text()
+    return moved.replace("\nmodels:\n", f"\nmodels:\n{more}", 1)
+
+
 def prepare(home: Path, project: str) -> Stack:
     """A fresh home with the shipped configuration, the test tenants, and ports of Docker's choosing."""
     (home / "config").mkdir(parents=True)
-    shutil.copyfile(ROOT / "config" / "gateway.yaml", home / "config" / "gateway.yaml")
+    (home / "config" / "gateway.yaml").write_text(catalogue())
     shutil.copytree(TENANTS, home / "tenants")
     shutil.copyfile(ROOT / "tenants" / "example.yaml", home / "tenants" / "example.yaml")
     ports = "".join(f"{name}_PORT=0\n" for name in ("GATEWAY", "ADMIN", "GRAFANA", "PROMETHEUS"))
-    (home / ".env").write_text(f"COMPOSE_PROJECT_NAME={project}\nGATEWAY_BIND=127.0.0.1\n{ports}")
+    settings = f"COMPOSE_PROJECT_NAME={project}\nGATEWAY_BIND=127.0.0.1\nRECORDED_API_KEY=sk-recorded\n{ports}"
+    (home / ".env").write_text(settings)
     (home / ".env").chmod(0o600)
     return Stack(home, project)
 
