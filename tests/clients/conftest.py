@@ -15,7 +15,6 @@ from tests.support.claude_code import ClaudeCode
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
 
-# Clients of many kinds: their own deprecations are not ours.
 Recorded = Callable[[str], list[dict[str, Any]]]
 
 
@@ -33,6 +32,13 @@ def claude(stack: Stack, tmp_path: Path) -> ClaudeCode:
 def developer(stack: Stack) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {stack.key('developer')}", "anthropic-version": "2023-06-01"}
     with httpx.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def admin(stack: Stack) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {stack.secret('litellm_master_key')}"}
+    with httpx.Client(base_url=stack.admin_url, headers=headers, timeout=60, trust_env=False) as client:
         yield client
 
 
