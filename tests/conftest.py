@@ -1,6 +1,6 @@
 """For every test session: remember it, so that what it starts can be found if it is killed; and mind Docker's ports.
 
-And the one stack that tests/clients and tests/stack share.
+And the one stack that tests/docs, tests/clients and tests/stack share.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.support.stack import ROOT, Stack, bring_up, prepare, project_name, ta
 from tests.support.sweep import remember
 
 # Last of all, so that the stack stands no longer than it must; and within it, what takes containers down.
-ON_THE_STACK = ("tests/clients/", "tests/stack/")
+ON_THE_STACK = ("tests/docs/", "tests/clients/", "tests/stack/")
 LAST = ("test_contract.py", "test_rollout.py", "test_lifecycle.py")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -74,13 +75,14 @@ def test_sessions_at_once_are_spread_over_the_replicas(claude: ClaudeCode) -> No
     assert len({run.seen()[0]["upstream_addr"] for run in runs}) == 3
 
 
-def test_a_subagent(claude: ClaudeCode) -> None:
-    job = call("Agent", description="say", prompt="Say it from below.", subagent_type="general-purpose")
-    run = worked(claude.ask(job, *TOOLS))
+def test_a_subagent(claude: ClaudeCode, recorded: Recorded) -> None:
+    word = f"say-{uuid.uuid4().hex[:12]}"
+    run = worked(claude.ask(call("Agent", description="say", prompt=word, subagent_type="general-purpose"), *TOOLS))
     rows = run.seen(number=3)
     assert any(row["agent"] for row in rows), "no request came from the subagent"
-    assert all(row["status"] == "200" for row in rows)
-    assert "Say it from below." in run.out
+    assert {row["status"] for row in rows} == {"200"}
+    asked = [json.dumps(row["body"]["messages"][0]) for row in recorded(word)]
+    assert any(word in first and "use Agent" not in first for first in asked), "the subagent was not asked"
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,22 @@ def test_a_system_message_in_the_middle_is_accepted_unless_dialled_otherwise() -
 
 
 @pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/v1/messages", r"prompt is too long: \d+ tokens > 2 maximum"),
+        ("/v1/chat/completions", "This model's maximum context length is 2 tokens"),
+    ],
+)
+def test_a_prompt_is_too_long_for_a_dialled_context(path: str, words: str) -> None:
+    long = {"role": "user", "content": "words " * 10}
+    raw = json.dumps({"model": "m", "max_tokens": 9, "messages": [long]}).encode()
+    answer = operations.find("POST", path)
+    assert answer(exchange_for(path, raw, **{"x-tollgate-dial": "context=9000"}))
+    with pytest.raises(ApiError, match=words):
+        answer(exchange_for(path, raw, **{"x-tollgate-dial": "context=2"}))
+
+
+@pytest.mark.parametrize(
     "raw",
     [
         b"",

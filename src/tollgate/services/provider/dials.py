@@ -52,6 +52,7 @@ class Dials:
     error: Fault | None = None
     gap: Gap | None = None
     roles: str | None = None
+    context: int | None = None
 
 
 class BadDialError(ValueError):
@@ -121,6 +122,7 @@ KNOWN: dict[str, tuple[str, Callable[[str], object]]] = {
     "error": ("error", _fault),
     "gap": ("gap", _gap),
     "roles": ("roles", _roles),
+    "context": ("context", lambda text: _whole(text, "tokens", 1, MAX_TOKENS)),
 }
 BARE = frozenset({"drop", "hang", "error"})  # may stand without a value
 

@@ -25,6 +25,8 @@ def messages(exchange: Exchange) -> Delivery:
     dialled = exchange.dial(prompt.model_dials, prompt.text_dials)
     if dialled.roles == "strict" and prompt.system_roles:
         raise anthropic_request.system_role_refused()
+    if dialled.context is not None and prompt.usage.total > dialled.context:
+        raise anthropic_request.too_long(prompt.usage.total, dialled.context)
     said = answer(prompt, dialled)
     if prompt.stream:
         frames = anthropic_reply.events(said, prompt.usage, reply_id=exchange.reply_id, model=body["model"])
@@ -42,7 +44,10 @@ def count_tokens(exchange: Exchange) -> Delivery:
 def chat_completions(exchange: Exchange) -> Delivery:
     body = exchange.body()
     prompt = openai_request.read(body)
-    said = answer(prompt, exchange.dial(prompt.model_dials, prompt.text_dials))
+    dialled = exchange.dial(prompt.model_dials, prompt.text_dials)
+    if dialled.context is not None and prompt.usage.total > dialled.context:
+        raise openai_request.too_long(prompt.usage.total, dialled.context)
+    said = answer(prompt, dialled)
     if prompt.stream:
         frames = openai_reply.chunks(
             said, prompt.usage, reply_id=exchange.reply_id, model=body["model"], with_usage=prompt.include_usage

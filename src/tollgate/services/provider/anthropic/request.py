@@ -80,6 +80,11 @@ def system_role_refused() -> ApiError:
     )
 
 
+def too_long(found: int, most: int) -> ApiError:
+    """Claude Code knows these words, and makes the conversation shorter."""
+    return ApiError(400, f"prompt is too long: {found} tokens > {most} maximum")
+
+
 def _messages(body: JsonObject) -> list[JsonObject]:
     messages = body.get("messages")
     if messages is None:

@@ -52,6 +52,11 @@ def read(body: JsonObject) -> Prompt:
     )
 
 
+def too_long(found: int, most: int) -> ApiError:
+    words = f"This model's maximum context length is {most} tokens. However, your messages resulted in {found} tokens."
+    return ApiError(400, words, param="messages", code="context_length_exceeded")
+
+
 def _check_limits(body: JsonObject) -> None:
     for name in ("max_tokens", "max_completion_tokens"):
         value = body.get(name)

@@ -1,0 +1,147 @@
+"""What the user of Claude Code reads when the gateway says no, and how often Claude Code asks before it tells them.
+
+With its own defaults: a refusal it would retry for three minutes would meet the bound of ClaudeCode.run instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.claude_code import ClaudeCode, Finished
+from tests.support.eventually import eventually
+from tests.support.stack import Stack
+
+
+@dataclass(frozen=True)
+class Case:
+    """`says` stand in what the user reads; `posts` is how often the gateway is asked at most."""
+
+    key: str
+    says: tuple[str, ...]
+    statuses: tuple[str, ...]
+    posts: int = 1
+    prompt: str = "Say hello."
+    model: str = "test-model"
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+NO_RETRIES = {"CLAUDE_CODE_MAX_RETRIES": "0"}
+CASES = {
+    "budget": Case("pauper", ("Request rejected (429)", "Spends its day at once", "resets", "UTC"), ("429",)),
+    "unknown key": Case("unknown", ("Failed to authenticate", "401", "does not know this key"), ("401",)),
+    "expired key": Case("expired", ("Failed to authenticate", "401", "expired"), ("401",)),
+    "revoked key": Case("revoked", ("Failed to authenticate", "401", "revoked"), ("401",)),
+    "model not allowed": Case("developer", ("403", "has no model", "/model"), ("403",), model="gpt-4o-mini"),
+    # It waits as long as the gateway says, which is up to a minute here: one try is enough to read it.
+    "rate limit": Case("hasty", ("Request rejected (429)", "per minute"), ("429",), settings=NO_RETRIES),
+    "upstream down": Case(
+        "developer", ("529",), ("529",), posts=3, prompt="Say hello. [[status=500]]", model="chat-only"
+    ),
+    "prompt too long": Case("developer", ("Prompt is too long",), ("400",), posts=3, prompt="Say. [[context=10]]"),
+}
+
+
+@pytest.fixture(scope="module")
+def keys(stack: Stack) -> Iterator[dict[str, str]]:
+    """Of tenants that are over their limits, and keys that were right once."""
+    master = {"Authorization": f"Bearer {stack.secret('litellm_master_key')}"}
+    found = {tenant: stack.key(tenant) for tenant in ("pauper", "hasty", "developer")}
+    found["unknown"] = "sk-0123456789abcdef0123456789abcdef"
+    with httpx.Client(base_url=stack.admin_url, headers=master, timeout=60, trust_env=False) as admin:
+
+        def made(**more: object) -> str:
+            asked = {"team_id": "developer", "models": ["test-model"], **more}
+            return str(admin.post("/key/generate", json=asked).raise_for_status().json()["key"])
+
+        found["expired"], found["revoked"] = made(duration="1s"), made()
+        admin.post("/key/block", json={"key": found["revoked"]}).raise_for_status()
+        spent(stack, found["pauper"], found["hasty"], found["expired"])
+        yield found
+        made_here = {"keys": [found["expired"], found["revoked"]]}
+        admin.post("/key/delete", json=made_here).raise_for_status()
+
+
+def spent(stack: Stack, *keys: str) -> None:
+    body = {
+        "model": "test-model",
+        "max_tokens": 200,
+        "messages": [{"role": "user", "content": "[[tokens=100]] Spend."}],
+    }
+    with httpx.Client(base_url=stack.url, timeout=60, trust_env=False) as client:
+        for key in keys:
+            headers = {"Authorization": f"Bearer {key}"}
+
+            def refused(headers: dict[str, str] = headers) -> bool:
+                return client.post("/v1/messages", json=body, headers=headers).status_code in (401, 429)
+
+            eventually(refused, within=60)
+
+
+@pytest.fixture(scope="module")
+def runs(stack: Stack, keys: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
+    """All cases at once: each is a person at a machine of their own."""
+
+    def run(name: str) -> Finished:
+        case = CASES[name]
+        settings = {"ANTHROPIC_BASE_URL": stack.url, "ANTHROPIC_AUTH_TOKEN": keys[case.key], **case.settings}
+        claude = ClaudeCode(stack, home(name), settings)
+        return claude.ask(case.prompt, "--model", case.model)
+
+    def home(name: str) -> Path:
+        return tmp_path_factory.mktemp(name.replace(" ", "-"))
+
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(CASES, pool.map(run, CASES), strict=True))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_its_user_reads(runs: dict[str, Finished], name: str) -> None:
+    case, run = CASES[name], runs[name]
+    assert run.returncode == 1
+    assert [words for words in case.says if words not in run.out] == [], run.out
+    rows = run.seen()
+    assert {row["status"] for row in rows} == set(case.statuses)
+    assert len(rows) <= case.posts, f"asked {len(rows)} times"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_of_the_insides_is_said(runs: dict[str, Finished], name: str) -> None:
+    insides = ("litellm", "LiteLLM", "Exception", "provider:8080", "hosted_vllm", "sk-")
+    assert [word for word in insides if word in runs[name].out] == []
+
+
+def test_the_sentence_of_a_budget_names_what_and_when(runs: dict[str, Finished]) -> None:
+    said = runs["budget"].out
+    assert "$0.0001" in said or "0.00" in said
+    assert "daily" in said or "day" in said
+
+
+def test_a_twin_that_is_allowed_works(stack: Stack, keys: dict[str, str], tmp_path: Path) -> None:
+    settings = {"ANTHROPIC_BASE_URL": stack.url, "ANTHROPIC_AUTH_TOKEN": keys["developer"]}
+    run = ClaudeCode(stack, tmp_path, settings).ask("Say hello.", "--model", "test-model")
+    assert run.returncode == 0
+    assert "You asked" in run.out
+
+
+def test_refused_requests_cost_nothing(stack: Stack, keys: dict[str, str]) -> None:
+    master = {"Authorization": f"Bearer {stack.secret('litellm_master_key')}"}
+
+    def spend() -> float:
+        answer = httpx.get(
+            f"{stack.admin_url}/team/info",
+            params={"team_id": "pauper"},
+            headers=master,
+            timeout=60,
+            trust_env=False,
+        )
+        return float(answer.json()["team_info"]["spend"])
+
+    before = eventually(spend, within=60)
+    spent(stack, *[keys["pauper"]] * 5)
+    assert spend() == before
