@@ -24,6 +24,9 @@ doctor: bootstrap ## check engine, settings, secrets, containers, database, one 
 plan: bootstrap ## what tenants/*.yaml would change in LiteLLM; changes nothing
 	@$(TOLLGATE) plan || [ $$? -eq 2 ]
 
+models: bootstrap ## what is served: names, prices, targets, healthy or not; M=NAME asks each target of one
+	@$(TOLLGATE) models $(if $(M),test $(M))
+
 rollout: bootstrap ## replace every replica, one after another, without anyone noticing
 	@$(TOLLGATE) rollout
 
@@ -83,6 +86,7 @@ help:
 	basic \
 	status \
 	logs \
+	models \
 	doctor \
 	plan \
 	rollout \

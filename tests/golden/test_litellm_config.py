@@ -25,7 +25,7 @@ KEYS = {
 
 
 def _render(keys: str, models: gateway.Gateway = SHIPPED) -> str:
-    (rendered,) = render_litellm(ROOT, models, env.parse(keys, Path(".env")))
+    rendered, _choices = render_litellm(ROOT, models, env.parse(keys, Path(".env")))
     return rendered.text
 
 
@@ -46,7 +46,7 @@ def test_the_rendered_configuration_is_the_golden_one(name: str) -> None:
 
 
 def test_the_basic_configuration_is_the_golden_one() -> None:
-    (rendered,) = render_basic(ROOT, SHIPPED, env.parse("", Path(".env")))
+    rendered, _choices = render_basic(ROOT, SHIPPED, env.parse("", Path(".env")))
     assert str(rendered.path) == "basic/config.yaml"
     _compare("basic.yaml", rendered.text)
 

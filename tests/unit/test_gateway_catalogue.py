@@ -54,7 +54,8 @@ def test_one_of_two_keys_serves_the_model_through_the_target_that_has_one() -> N
     catalogue = _served("OPENROUTER_API_KEY")
     assert [target.model for target in catalogue.models["paid"].targets] == ["openrouter/paid"]
     assert catalogue.aliases == {"big": "paid"}
-    assert catalogue.fallbacks == {"paid": ("test-model",), "mine": ("paid",)}
+    # An alias has its model's: LiteLLM looks fallbacks up by the name that was asked for.
+    assert catalogue.fallbacks == {"paid": ("test-model",), "mine": ("paid",), "big": ("test-model",)}
 
 
 def test_with_every_key_nothing_is_left_out() -> None:
@@ -102,3 +103,65 @@ def test_an_operators_own_keys_start_with_x() -> None:
     text = "x-prices: &p {input_per_million: 1, output_per_million: 2}\nmodels:\n  x-ray:\n    x-note: mine\n"
     parsed = gateway.parse(text + "    targets: [{model: openai/a}]\n    price: *p\n", FILE)
     assert list(parsed.models) == ["x-ray"]
+
+
+CHAINED = """
+models:
+  a: {targets: [{model: anthropic/a}], price: free}
+  b: {targets: [{model: embedded/b}], price: free}
+  c: {targets: [{model: embedded/c}], price: free}
+  d: {targets: [{model: embedded/d}], price: free}
+chains: {code: [a, b, c]}
+aliases: {coder: code, other: b, mine: b}
+fallbacks: {a: code, b: code, d: code, mine: [d]}
+cheapest: {auto: {models: code}, never: {models: [a]}}
+"""
+
+
+def test_a_chain_is_followed_from_where_a_model_stands_in_it() -> None:
+    whole = resolve(gateway.parse(CHAINED, FILE), ["ANTHROPIC_API_KEY"])
+    assert whole.aliases["coder"] == "a"
+    assert whole.fallbacks == {
+        "a": ("b", "c"),
+        "b": ("c",),
+        "d": ("a", "b", "c"),
+        "mine": ("d",),
+        "coder": ("b", "c"),
+        "other": ("c",),
+    }
+
+
+def test_a_chain_begins_with_the_first_model_that_is_served() -> None:
+    less = resolve(gateway.parse(CHAINED, FILE), [])
+    assert less.aliases["coder"] == "b"
+    assert less.fallbacks["coder"] == ("c",)
+    assert less.cheapest["auto"].models == ("b", "c")
+    assert dict(less.left_out)["never"] == "none of its candidates is served"
+    assert "auto" in less.names
+
+
+@pytest.mark.parametrize(
+    ("target", "keys", "reason"),
+    [
+        (
+            "{model: bedrock/x, region: eu-central-1}",
+            ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in .env to serve it",
+        ),
+        (
+            "{model: vertex_ai/x, region: europe-west1, project: mine}",
+            ["VERTEX_CREDENTIALS"],
+            "put the service account's JSON into secrets/vertex_credentials.json to serve it",
+        ),
+        (
+            "{model: azure/x, api_base: 'https://x.openai.azure.com', api_version: 2024-10-21}",
+            ["AZURE_API_KEY"],
+            "set AZURE_API_KEY in .env to serve it",
+        ),
+    ],
+    ids=["bedrock", "vertex", "azure"],
+)
+def test_a_provider_with_several_credentials_needs_all_of_them(target: str, keys: list[str], reason: str) -> None:
+    parsed = gateway.parse(f"models: {{m: {{targets: [{target}], price: free}}}}", FILE)
+    assert "m" in resolve(parsed, keys).models
+    assert dict(resolve(parsed, keys[:-1]).left_out) == {"m": reason}

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tollgate import __version__
-from tollgate.cli import basic, crash, deploy, doctor, images, lifecycle, plan, serve_local, tenant
+from tollgate.cli import basic, crash, deploy, doctor, images, lifecycle, models, plan, serve_local, tenant
 from tollgate.site import Site
 
 app = typer.Typer(
@@ -65,3 +65,4 @@ for command in (
     app.command()(command)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(lifecycle.compose)
 app.add_typer(tenant.group)
+app.add_typer(models.group)

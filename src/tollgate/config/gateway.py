@@ -6,98 +6,26 @@ file as a whole: names that lead nowhere, circles, missing prices, all at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Field
 
-from tollgate.config import backends, gateway_checks
+from tollgate.config import backends, gateway_checks, gateway_names
 from tollgate.config.backends import Backend, BackendName
 from tollgate.config.model_names import ModelNames
-from tollgate.config.providers import Endpoint, ModelPath
+from tollgate.config.models import Model, Price, Target
+from tollgate.config.routing import Cache, Chain, Cheapest, Edge, Names, Routing
 from tollgate.config.source import Document
 from tollgate.config.source import parse as parse_yaml
 from tollgate.config.text import read
 from tollgate.config.validate import Input, validate
 from tollgate.errors import InputError
 
-Usd = Annotated[float, Field(ge=0, le=10_000)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-
-
-class Price(Input):
-    """What one million tokens cost. A cache price left out is the input price, so that no token is ever free."""
-
-    input_per_million: Usd
-    output_per_million: Usd
-    cache_read_per_million: Usd | None = None
-    cache_write_per_million: Usd | None = None
-    cache_write_1h_per_million: Usd | None = None
-
-
-def _price_shape(value: Any) -> str:
-    return "table" if isinstance(value, (dict, Price)) else "word"
-
-
-PriceOrWord = Annotated[
-    Annotated[Price, Tag("table")] | Annotated[Literal["free", "litellm"], Tag("word")], Discriminator(_price_shape)
-]
-_PRICE_HINT = (
-    "input_per_million and output_per_million in USD, or `free`, or `litellm` where its own price list has the model"
-)
-
-
-class Target(Input):
-    """One place a model can be reached. Of several, the lowest `order` is tried first, `weight` shares within it."""
-
-    model: ModelPath = Field(description="provider/model, as in anthropic/claude-sonnet-5-5")
-    api_base: Endpoint | None = None
-    api_key: Annotated[str, AfterValidator(gateway_checks.key_reference)] | None = Field(
-        default=None, description="env:NAME of a key in .env, or none; left out, it is the provider's own"
-    )
-    order: int = Field(default=1, ge=1, le=100)
-    weight: int = Field(default=1, ge=1, le=1000)
-    native_messages: bool = Field(default=False, description="true where the server itself answers /v1/messages")
-    price: PriceOrWord | None = Field(default=None, description=_PRICE_HINT)
-    headers: Mapping[str, str] = Field(default_factory=dict)
-
-
-class Model(Input):
-    """A name that clients ask for."""
-
-    description: str = ""
-    targets: Annotated[tuple[Target, ...], Field(strict=False, min_length=1)]
-    price: PriceOrWord | None = Field(default=None, description=_PRICE_HINT)
-    context_tokens: int | None = Field(default=None, ge=1)
-    max_output_tokens: int | None = Field(default=None, ge=1)
-    mode: Literal["chat", "embedding"] = "chat"
-    health_probe: bool = False
-
-
-class Routing(Input):
-    """How a request finds its target, and what happens when that fails."""
-
-    strategy: Literal["simple-shuffle", "least-busy", "latency-based-routing", "cost-based-routing"] = "simple-shuffle"
-    retries: int = Field(default=2, ge=0, le=10)
-    timeout_s: Seconds = 600
-    allowed_fails: int = Field(default=3, ge=0)
-    cooldown_s: Annotated[float, Field(ge=0, le=3600)] = 5
-
-
-class Edge(Input):
-    """What nginx lets through. The request limit is for each key, not each address: teams sit behind one NAT."""
-
-    requests_per_second: int = Field(default=50, ge=1)
-    burst: int = Field(default=100, ge=0)
-    max_body_mb: int = Field(default=100, ge=1, le=2000)
-    read_timeout_s: Seconds = 600
-    connect_timeout_s: Seconds = 5
-
+__all__ = ["Cache", "Cheapest", "Edge", "Gateway", "Model", "Price", "Routing", "Target", "load", "parse"]
 
 Name = Annotated[str, AfterValidator(gateway_checks.model_name)]
-
-
 GroupName = Annotated[str, AfterValidator(gateway_checks.group_name)]
 
 
@@ -105,26 +33,56 @@ class Gateway(Input):
     """The whole file."""
 
     models: Annotated[dict[Name, Model], Field(min_length=1)]
-    aliases: dict[Name, str] = Field(default_factory=dict)
-    fallbacks: dict[str, Annotated[tuple[str, ...], Field(strict=False, min_length=1)]] = Field(default_factory=dict)
-    groups: dict[GroupName, Annotated[tuple[str, ...], Field(strict=False, min_length=1)]] = Field(
+    aliases: dict[Name, str] = Field(
+        default_factory=dict, description="other names: of a model, or of the first model of a chain"
+    )
+    chains: dict[Name, Names] = Field(default_factory=dict, description="named lists of models, the first tried first")
+    fallbacks: dict[str, Chain] = Field(
+        default_factory=dict, description="where a request goes when every target of its model has failed"
+    )
+    context_window_fallbacks: dict[str, Chain] = Field(
+        default_factory=dict, description="where a prompt goes that is too long for its model"
+    )
+    content_policy_fallbacks: dict[str, Chain] = Field(
+        default_factory=dict, description="where a request goes that its model's provider refused for its content"
+    )
+    cheapest: dict[Name, Cheapest] = Field(
+        default_factory=dict, description="models that are the cheapest of others, chosen for each request"
+    )
+    groups: dict[GroupName, Names] = Field(
         default_factory=dict, description="a name and the models or aliases it stands for in tenant files"
     )
     backends: dict[BackendName, Backend] = Field(
         default_factory=dict, description="model servers of your own; each is a model under its alias"
     )
     routing: Routing = Routing()
+    cache: Cache = Cache()
     edge: Edge = Edge()
 
     @property
     def names(self) -> frozenset[str]:
         """Everything a client or a tenant file may name."""
-        return frozenset(self.models) | frozenset(self.aliases)
+        return frozenset(self.models) | frozenset(self.aliases) | frozenset(self.cheapest)
+
+    def members(self, chain: Sequence[str] | str) -> tuple[str, ...]:
+        """The models of a chain, given as a list or by its name."""
+        return self.chains.get(chain, ()) if isinstance(chain, str) else tuple(chain)
+
+    def model_of(self, name: str) -> str:
+        """The model behind a name: an alias's own, or the first of the chain it stands for."""
+        meant = self.aliases.get(name, name)
+        return self.chains[meant][0] if meant in self.chains and meant not in self.models else meant
+
+    def following(self, name: str, chain: Sequence[str] | str) -> tuple[str, ...]:
+        """Where `name` falls back to along `chain`: of a named one that it stands in, what comes after it."""
+        members, model = self.members(chain), self.model_of(name)
+        return members[members.index(model) + 1 :] if isinstance(chain, str) and model in members else members
 
     @property
     def model_names(self) -> ModelNames:
         """What a tenant file may name, groups included."""
-        return ModelNames(frozenset(self.models), self.aliases, self.groups)
+        aliases = {alias: self.model_of(alias) for alias in self.aliases}
+        return ModelNames(frozenset(self.models) | frozenset(self.cheapest), aliases, self.groups)
 
 
 def load(file: Path) -> Gateway:
@@ -144,7 +102,8 @@ def parse(text: str, file: Path) -> Gateway:
     taken |= {name: f"an alias, on line {document.line(('aliases', name))}" for name in gateway.aliases}
     problems += backends.problems(gateway.backends, taken, document)
     gateway = with_backends(gateway)
-    problems += gateway_checks.cross_checks(gateway, document)
+    problems += gateway_checks.target_checks(gateway, document)
+    problems += gateway_names.name_checks(gateway, document)
     if problems:
         raise InputError(problems)
     return gateway
@@ -158,6 +117,8 @@ def with_backends(gateway: Gateway) -> Gateway:
             targets=(Target.model_validate(backends.target(name, backend)),),
             context_tokens=backend.context_tokens,
             max_output_tokens=backend.max_output_tokens,
+            tools=None if backend.can("tools") else False,
+            vision=None if backend.can("vision") else False,
         )
         for name, backend in gateway.backends.items()
         if backend.somewhere

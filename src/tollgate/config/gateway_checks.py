@@ -1,23 +1,29 @@
-"""The rules of gateway.yaml that a type cannot say: references that must lead somewhere, prices that must exist."""
+"""The rules of gateway.yaml that a type cannot say about one target: prices, addresses, keys, headers, times.
+
+Rules about names that refer to other names are in gateway_names.py beside this file.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tollgate.config.model_names import GROUP
-from tollgate.config.providers import EMBEDDED, PROVIDERS
-from tollgate.config.source import Document
-from tollgate.config.validate import did_you_mean
+from tollgate.config.providers import EMBEDDED, PROVIDERS, Provider
+from tollgate.config.source import Document, Loc
 from tollgate.errors import Problem
 
 if TYPE_CHECKING:
-    from tollgate.config.gateway import Gateway, Target
+    from tollgate.config.gateway import Gateway
+    from tollgate.config.models import Model, Target
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,99}")
 _GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _KEY_REFERENCE = re.compile(r"env:[A-Z][A-Z0-9_]*_API_KEY")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_CREDENTIAL_HEADER = re.compile(r"authorization|cookie|token|secret|password|(^|-)api-?key|(^|-)key$", re.IGNORECASE)
+_CREDENTIAL_VALUE = re.compile(r"^(bearer|basic)\s|^(sk|pk|key|xai|gsk|ghp|AIza|AKIA)[-_A-Z0-9]", re.IGNORECASE)
 
 
 def model_name(value: str) -> str:
@@ -48,22 +54,9 @@ def literal_variables(document: Document, hint: str) -> Iterator[Problem]:
             yield document.problem(loc, "variables are not expanded: this very text would reach LiteLLM", hint)
 
 
-def cross_checks(gateway: Gateway, document: Document) -> Iterator[Problem]:
-    yield from _targets(gateway, document)
-    yield from _aliases(gateway, document)
-    yield from _fallbacks(gateway, document)
-    yield from _groups(gateway, document)
-    patience, work = gateway.edge.read_timeout_s, gateway.routing.timeout_s
-    if patience < work:
-        yield document.problem(
-            ("edge", "read_timeout_s"),
-            f"expected at least routing.timeout_s ({work:g}), found {patience:g}",
-            "nginx would cut a request that LiteLLM still works on",
-        )
-
-
-def _targets(gateway: Gateway, document: Document) -> Iterator[Problem]:
+def target_checks(gateway: Gateway, document: Document) -> Iterator[Problem]:
     for name, model in gateway.models.items():
+        yield from _model(model, gateway, document, ("models", name))
         for index, target in enumerate(model.targets):
             loc = ("models", name, "targets", index)
             if target.price is None and model.price is None:
@@ -73,14 +66,37 @@ def _targets(gateway: Gateway, document: Document) -> Iterator[Problem]:
                     "add price: {input_per_million: ..., output_per_million: ...}, or price: free, or price: litellm",
                 )
             yield from _target(target, document, loc)
+            yield from _patience(target.timeout_s, gateway, document, (*loc, "timeout_s"))
+    patience, work = gateway.edge.read_timeout_s, gateway.routing.timeout_s
+    if patience < work:
+        yield document.problem(
+            ("edge", "read_timeout_s"),
+            f"expected at least routing.timeout_s ({work:g}), found {patience:g}",
+            "nginx would cut a request that LiteLLM still works on",
+        )
 
 
-def _target(target: Target, document: Document, loc: tuple[str | int, ...]) -> Iterator[Problem]:
+def _model(model: Model, gateway: Gateway, document: Document, loc: Loc) -> Iterator[Problem]:
+    yield from _patience(model.timeout_s, gateway, document, (*loc, "timeout_s"))
+    if model.context_tokens and model.max_output_tokens and model.max_output_tokens > model.context_tokens:
+        message = f"expected at most context_tokens ({model.context_tokens}), found {model.max_output_tokens}"
+        yield document.problem((*loc, "max_output_tokens"), message, "an answer stands in the context window as well")
+
+
+def _patience(timeout: float | None, gateway: Gateway, document: Document, loc: Loc) -> Iterator[Problem]:
+    patience = gateway.edge.read_timeout_s
+    if timeout is not None and timeout > patience:
+        yield document.problem(
+            loc,
+            f"expected at most edge.read_timeout_s ({patience:g}), found {timeout:g}",
+            "nginx would cut the request before it is over",
+        )
+
+
+def _target(target: Target, document: Document, loc: Loc) -> Iterator[Problem]:
     provider = PROVIDERS[target.model.partition("/")[0]]
-    if provider.needs_base and target.api_base is None:
-        hint = "the address of your server, such as http://host.docker.internal:8000/v1"
-        yield document.problem(loc, f"{provider.name} needs an api_base", hint)
-    if provider.key and target.api_base is not None and target.api_key is None:
+    yield from _place(target, provider, document, loc)
+    if provider.key and target.api_base is not None and target.api_key is None and "api_base" not in provider.needs:
         message = f"say which key goes to this address: {provider.key} would"
         yield document.problem((*loc, "api_base"), message, "add api_key: env:NAME_API_KEY, or api_key: none")
     if (
@@ -89,76 +105,33 @@ def _target(target: Target, document: Document, loc: tuple[str | int, ...]) -> I
         and not (target.api_base or provider.base)
     ):
         yield document.problem((*loc, "native_messages"), "needs an api_base", "the server that answers /v1/messages")
+    for header, value in target.headers.items():
+        yield from _header(header, value, document, (*loc, "headers", header))
+
+
+def _place(target: Target, provider: Provider, document: Document, loc: Loc) -> Iterator[Problem]:
+    if provider.needs_base and target.api_base is None:
+        hint = "the address of your server, such as http://host.docker.internal:8000/v1"
+        yield document.problem(loc, f"{provider.name} needs an api_base", hint)
+    for place in ("region", "project", "api_version"):
+        given = getattr(target, place) is not None
+        if place in provider.needs and not given:
+            example = {"region": "eu-central-1", "project": "my-project", "api_version": "2024-10-21"}[place]
+            yield document.problem(loc, f"{provider.name} needs {place}", f"as in {place}: {example}")
+        if given and place not in provider.needs:
+            homes = ", ".join(other.name for other in PROVIDERS.values() if place in other.needs)
+            yield document.problem((*loc, place), f"{provider.name} takes no {place}", f"only {homes}: leave it out")
+    if provider.signs and target.api_key is not None:
+        variables = " and ".join(provider.credentials)
+        hint = f"leave it out: {variables} count"
+        yield document.problem((*loc, "api_key"), f"{provider.name} takes no key of this kind", hint)
     if provider.name == EMBEDDED and target.api_base is not None:
         yield document.problem((*loc, "api_base"), "the embedded provider has its own address", "leave it out")
-    for header in target.headers:
-        if header.lower() in ("authorization", "x-api-key"):
-            yield document.problem(
-                (*loc, "headers", header), "a credential does not belong in this file", "use api_key"
-            )
 
 
-def _aliases(gateway: Gateway, document: Document) -> Iterator[Problem]:
-    for alias, model in gateway.aliases.items():
-        if alias in gateway.models:
-            line = document.line(("models", alias))
-            yield document.problem(("aliases", alias), f"is a model already, on line {line}", "rename one of the two")
-        elif model in gateway.aliases and model not in gateway.models:
-            final = gateway.aliases[model]
-            yield document.problem(("aliases", alias), f"{model} is itself an alias", f"name the model: {final}")
-        elif model not in gateway.models:
-            hint = did_you_mean(model, gateway.models)
-            yield document.problem(("aliases", alias), f"unknown model {model[:60]!r}", hint)
-
-
-def _fallbacks(gateway: Gateway, document: Document) -> Iterator[Problem]:
-    for name, chain in gateway.fallbacks.items():
-        yield from _known(name, gateway, document, ("fallbacks", name))
-        for index, model in enumerate(chain):
-            yield from _known(model, gateway, document, ("fallbacks", name, index))
-            if model in chain[:index]:
-                yield document.problem(("fallbacks", name, index), f"{model} stands here twice", "keep the first")
-    for name in gateway.fallbacks:
-        circle = _circle(name, gateway.fallbacks)
-        if circle:
-            way = " -> ".join(circle)
-            yield document.problem(("fallbacks", name), f"goes in a circle: {way}", "break it in one place")
-
-
-def _groups(gateway: Gateway, document: Document) -> Iterator[Problem]:
-    for name, members in gateway.groups.items():
-        for index, member in enumerate(members):
-            loc = ("groups", name, index)
-            if member.startswith(GROUP):
-                yield document.problem(loc, "a group cannot hold a group", "name its models here")
-            elif member not in gateway.names:
-                message = f"unknown model {member[:60]!a}"
-                yield document.problem(loc, message, did_you_mean(member, gateway.names))
-            elif member in members[:index]:
-                yield document.problem(loc, f"{member} stands here twice", "keep the first")
-
-
-def _known(model: str, gateway: Gateway, document: Document, loc: tuple[str | int, ...]) -> Iterator[Problem]:
-    if model in gateway.aliases:
-        yield document.problem(loc, f"{model} is an alias", f"name the model: {gateway.aliases[model]}")
-    elif model not in gateway.models:
-        yield document.problem(loc, f"unknown model {model[:60]!r}", did_you_mean(model, gateway.models))
-
-
-def _circle(start: str, fallbacks: Mapping[str, Sequence[str]]) -> list[str]:
-    """The way from `start` back to itself, or []; reported once, at the circle's alphabetically first member."""
-    stack: list[tuple[str, list[str]]] = [(start, [start])]
-    seen: set[str] = set()
-    while stack:
-        model, way = stack.pop()
-        for following in _following(model, fallbacks):
-            if following == start:
-                return [*way, start] if start == min(way) else []
-            if following not in seen:
-                seen.add(following)
-                stack.append((following, [*way, following]))
-    return []
-
-
-def _following(model: str, fallbacks: Mapping[str, Sequence[str]]) -> Iterable[str]:
-    return fallbacks.get(model, ())
+def _header(header: str, value: str, document: Document, loc: Loc) -> Iterator[Problem]:
+    """The value is never shown: it may be what is refused."""
+    if not _HEADER.fullmatch(header) or "\n" in value or "\r" in value:
+        yield document.problem(loc, "not a header", "a name of letters, digits and -, and a value on one line")
+    elif _CREDENTIAL_HEADER.search(header) or _CREDENTIAL_VALUE.search(value):
+        yield document.problem(loc, "a credential does not belong in this file", "use api_key")

@@ -14,43 +14,76 @@ from pydantic import AfterValidator
 from tollgate.config.validate import did_you_mean
 
 EMBEDDED = "embedded"
+# What stands in secrets/vertex_credentials.json: a service account, too long for a line of .env.
+VERTEX_CREDENTIALS = "VERTEX_CREDENTIALS"
 
 
 @dataclass(frozen=True)
 class Provider:
-    """`key` is the variable in .env that holds its key; "" means it needs none, but then an `api_base` of its own.
+    """`credentials` are the variables that must be set for it; with none it needs an `api_base` of its own.
 
-    `base` is where it answers, given only where LiteLLM must be told (see `native_messages`).
+    `base` is where it answers, given only where LiteLLM must be told (see `native_messages`). `needs` are the fields
+    of a target that say where at the provider the model is.
     """
 
     name: str
-    key: str = ""
+    credentials: tuple[str, ...] = ()
     base: str = ""
+    needs: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The variable LiteLLM is given as `api_key`; "" where it takes none or signs requests instead."""
+        return next((name for name in self.credentials if name.endswith("_API_KEY")), "")
 
     @property
     def needs_base(self) -> bool:
-        return not self.key and self.name != EMBEDDED
+        return "api_base" in self.needs or (not self.credentials and self.name != EMBEDDED)
+
+    @property
+    def signs(self) -> bool:
+        """AWS and Google: no key is sent, so none can be sent to a wrong place."""
+        return bool(self.credentials) and not self.key
 
 
 PROVIDERS = {
     provider.name: provider
     for provider in (
         Provider(EMBEDDED),
-        Provider("anthropic", "ANTHROPIC_API_KEY"),
-        Provider("openai", "OPENAI_API_KEY"),
-        Provider("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1"),
-        Provider("gemini", "GEMINI_API_KEY"),
-        Provider("groq", "GROQ_API_KEY"),
-        Provider("mistral", "MISTRAL_API_KEY"),
-        Provider("deepseek", "DEEPSEEK_API_KEY"),
-        Provider("xai", "XAI_API_KEY"),
+        Provider("anthropic", ("ANTHROPIC_API_KEY",)),
+        Provider("openai", ("OPENAI_API_KEY",)),
+        Provider("openrouter", ("OPENROUTER_API_KEY",), "https://openrouter.ai/api/v1"),
+        Provider("azure", ("AZURE_API_KEY",), needs=("api_base", "api_version")),
+        Provider("azure_ai", ("AZURE_AI_API_KEY",), needs=("api_base",)),
+        Provider("bedrock", ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), needs=("region",)),
+        Provider("vertex_ai", (VERTEX_CREDENTIALS,), needs=("project", "region")),
+        Provider("gemini", ("GEMINI_API_KEY",)),
+        Provider("groq", ("GROQ_API_KEY",)),
+        Provider("mistral", ("MISTRAL_API_KEY",)),
+        Provider("deepseek", ("DEEPSEEK_API_KEY",)),
+        Provider("xai", ("XAI_API_KEY",)),
+        Provider("fireworks_ai", ("FIREWORKS_API_KEY",)),
+        Provider("together_ai", ("TOGETHERAI_API_KEY",)),
+        Provider("cerebras", ("CEREBRAS_API_KEY",)),
+        Provider("moonshot", ("MOONSHOT_API_KEY",)),
         Provider("hosted_vllm"),
         Provider("llamafile"),
+        Provider("lm_studio"),
         Provider("ollama_chat"),
+        Provider("custom_openai"),
     )
 }
 # What people write, and what they mean: `ollama` speaks its older completion route, `google` is not LiteLLM's name.
-_INSTEAD = {"ollama": "ollama_chat", "google": "gemini", "vllm": "hosted_vllm", "claude": "anthropic"}
+_INSTEAD = {
+    "ollama": "ollama_chat",
+    "google": "gemini",
+    "vllm": "hosted_vllm",
+    "claude": "anthropic",
+    "aws": "bedrock",
+    "vertex": "vertex_ai",
+    "custom": "custom_openai",
+    "custom_provider": "custom_openai",
+}
 
 
 def _model_path(value: str) -> str:
@@ -59,7 +92,7 @@ def _model_path(value: str) -> str:
         raise ValueError(f"expected provider/model, found {value[:60]!r}\nas in anthropic/claude-sonnet-5-5")
     if provider not in PROVIDERS:
         hint = f"did you mean {_INSTEAD[provider]}?" if provider in _INSTEAD else did_you_mean(provider, PROVIDERS)
-        own = "a server of your own that speaks OpenAI's protocol is openai/<model> with an api_base"
+        own = "a server of your own that speaks OpenAI's protocol is custom_openai/<model> with an api_base"
         raise ValueError(f"unknown provider {provider!r}\n{hint if hint.startswith('did') else f'{hint}; {own}'}")
     return value
 

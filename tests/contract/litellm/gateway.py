@@ -129,7 +129,7 @@ def _redis(password: str) -> DockerContainer:
 
 def _provider() -> DockerContainer:
     command = ["python", "-m", "tollgate.services.provider", "--host", EVERYWHERE, "--port", "8080"]
-    return DockerContainer(image("TOLLGATE_IMAGE")).with_command(command)
+    return on_loopback(DockerContainer(image("TOLLGATE_IMAGE")), 8080).with_command(command)
 
 
 def _migrate(directory: Path, database: dict[str, Any]) -> None:
