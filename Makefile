@@ -21,8 +21,11 @@ logs: bootstrap ## follow the logs; S=litellm-1 narrows it to one service
 doctor: bootstrap ## check engine, settings, secrets, containers, database, one real request; exit 1 on any FAIL
 	@$(TOLLGATE) doctor
 
-plan: bootstrap ## what tenants/*.yaml would change in LiteLLM; changes nothing
-	@$(TOLLGATE) plan || [ $$? -eq 2 ]
+plan: bootstrap ## what tenants/*.yaml would change in LiteLLM; changes nothing; ARGS="--out plan.json" keeps it for apply
+	@$(TOLLGATE) plan $(ARGS) || [ $$? -eq 2 ]
+
+apply: bootstrap ## make LiteLLM what tenants/*.yaml say: shows the plan, asks, applies; ARGS="--yes" or a plan's file
+	@$(TOLLGATE) apply $(ARGS)
 
 models: bootstrap ## what is served: names, prices, targets, healthy or not; M=NAME asks each target of one
 	@$(TOLLGATE) models $(if $(M),test $(M))
@@ -68,6 +71,9 @@ docs: bootstrap-dev ## write docs/tenants.md and tenants/schema.json anew, from 
 bench-deploy: bootstrap-dev ## measure cold deploy, warm start and no-op deploy, step by step
 	@$(PYTHON) -m tests.bench.deploy
 
+bench-tenants: bootstrap-dev ## measure plan and apply with 10,000 tenants, and how far limits are overrun; into docs/performance.md
+	@$(PYTHON) -m tests.bench.tenants
+
 lock: bootstrap-dev ## resolve every lock file anew, with hashes
 	@scripts/lock.sh $(ARGS)
 
@@ -89,6 +95,7 @@ help:
 	models \
 	doctor \
 	plan \
+	apply \
 	rollout \
 	scale \
 	start \
@@ -102,6 +109,7 @@ help:
 	golden \
 	docs \
 	bench-deploy \
+	bench-tenants \
 	lock \
 	bootstrap \
 	bootstrap-dev \

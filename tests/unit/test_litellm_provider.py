@@ -1,4 +1,4 @@
-"""The rules that make LiteLLM's rows comparable, and the provider over a small fake of its API."""
+"""The provider over a small fake of LiteLLM's API; tests/contract/litellm has the real one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import pytest
 from tollgate.config.secret import Secret
 from tollgate.errors import TollgateError
 from tollgate.litellm import client as client_module
-from tollgate.litellm import normalize
 from tollgate.litellm.client import Client
-from tollgate.litellm.fields import difference, key_fields, team_fields
+from tollgate.litellm.fields import key_fields
 from tollgate.litellm.provider import Provider
 from tollgate.litellm.state import Budget, Key, Limits, Team
 from tollgate.reconcile.desired import key_hash
@@ -35,77 +34,6 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def client(handler: Handler) -> Client:
     return Client("http://127.0.0.1:4001", MASTER, httpx.MockTransport(handler))
-
-
-# ---- normalize, one rule a test
-
-ROW: dict[str, Any] = {"team_id": "acme", "team_alias": "Acme", "metadata": {"managed_by": "tollgate"}}
-
-
-@pytest.mark.parametrize(
-    ("metadata", "managed"),
-    [
-        ({"managed_by": "tollgate", "more": 1}, True),
-        ('{"managed_by": "tollgate"}', True),
-        ({"managed_by": "terraform"}, False),
-        ({}, False),
-        (None, False),
-    ],
-)
-def test_only_our_mark_makes_an_object_ours(metadata: Any, managed: bool) -> None:
-    assert normalize.is_managed({"metadata": metadata}) is managed
-
-
-def test_no_value_is_no_limit_and_not_blocked() -> None:
-    row = {**ROW, "models": None, "blocked": None, "max_budget": None, "budget_limits": None, "rpm_limit": None}
-
-    assert normalize.team(row) == normalize.team(ROW) == Team("acme", "Acme")
-
-
-def test_the_order_of_a_list_means_nothing() -> None:
-    assert normalize.team({**ROW, "models": ["b", "a"]}) == normalize.team({**ROW, "models": ["a", "b"]})
-
-
-def test_a_cleared_budget_leaves_its_duration_behind() -> None:
-    assert normalize.team({**ROW, "max_budget": None, "budget_duration": "1mo"}).limits == Limits()
-
-
-@pytest.mark.parametrize("form", [list, json.dumps])
-def test_windows_come_as_a_list_or_as_text_and_their_reset_is_not_ours(form: Callable[[Any], Any]) -> None:
-    windows = [{"budget_duration": "24h", "max_budget": 5, "reset_at": "2026-11-22T00:00:00+00:00"}]
-
-    assert normalize.team({**ROW, "budget_limits": form(windows)}).limits.windows == (Budget(5.0, "1d"),)
-
-
-def test_thirty_days_are_not_a_month() -> None:
-    assert normalize.team({**ROW, "max_budget": 1, "budget_duration": "30d"}).limits.budget == Budget(1.0, "30d")
-
-
-def test_a_keys_spend_and_times_are_not_compared() -> None:
-    row = {"token": "h", "team_id": "acme", "key_alias": "a", "models": [], "allowed_routes": []}
-
-    assert normalize.key({**row, "spend": 3.2, "updated_at": "x", "last_active": "y"}) == normalize.key(row)
-
-
-# ---- fields
-
-
-def test_only_what_differs_is_sent() -> None:
-    before = Team("acme", "Acme", limits=Limits(Budget(100, "1mo"), (Budget(5, "1d"),), requests_per_minute=60))
-    after = replace(before, limits=replace(before.limits, budget=Budget(200, "1mo")))
-
-    assert difference(team_fields(before), team_fields(after)) == {"max_budget": 200}
-
-
-def test_a_limit_taken_away_is_sent_as_none() -> None:
-    before = Team("acme", "Acme", limits=Limits(Budget(100, "1mo"), (Budget(5, "1d"),), requests_per_minute=60))
-
-    assert difference(team_fields(before), team_fields(replace(before, limits=Limits()))) == {
-        "max_budget": None,
-        "budget_duration": None,
-        "budget_limits": [],
-        "rpm_limit": None,
-    }
 
 
 # ---- provider
@@ -130,6 +58,7 @@ class Fake:
         match path:
             case "/team/new":
                 self.teams[body["team_id"]] = fields
+                return httpx.Response(200, json=fields)
             case "/team/update":
                 self.teams[body["team_id"]] |= fields
             case "/team/delete":
@@ -161,7 +90,7 @@ class Fake:
 
 
 ACME = Team("acme", "Acme", ("test-model",), Limits(windows=(Budget(1, "1d"),), requests_per_minute=60))
-KEY = Key(key_hash(TENANT), "acme", "acme/default/01234567")
+KEY = Key(key_hash(TENANT), "acme", "acme/default/01234567", "default")
 
 
 def provider(fake: Fake) -> Provider:
@@ -176,10 +105,13 @@ def test_what_was_written_is_what_is_observed() -> None:
     state = provider(fake).observe()
 
     assert (state.teams, state.keys) == ({"acme": ACME}, {KEY.id: KEY})
-    assert [call[1]["metadata"] for call in fake.calls] == [{"managed_by": "tollgate"}] * 2
+    assert [call[1]["metadata"] for call in fake.calls] == [
+        {"managed_by": "tollgate"},
+        {"managed_by": "tollgate", "name": "default"},
+    ]
 
 
-def test_objects_without_our_mark_are_only_counted() -> None:
+def test_objects_without_our_mark_are_only_named() -> None:
     fake = Fake()
     fake.teams["theirs"] = {"team_id": "theirs", "metadata": None}
     fake.keys["h"] = {"token": "h", "team_id": "theirs", "metadata": {}}
@@ -187,7 +119,7 @@ def test_objects_without_our_mark_are_only_counted() -> None:
     state = provider(fake).observe()
 
     assert (dict(state.teams), dict(state.keys)) == ({}, {})
-    assert (state.unmanaged_teams, state.unmanaged_keys) == (frozenset({"theirs"}), frozenset({"h"}))
+    assert (state.unmanaged_teams, state.unmanaged_keys) == ({"theirs": ""}, {"h": ""})
 
 
 @pytest.mark.parametrize("field", ["rpm_limit", "budget_limits", "models"])
@@ -213,13 +145,14 @@ def test_an_update_sends_only_what_changes() -> None:
     assert fake.calls[-1] == ("/team/update", {"team_id": "acme", "rpm_limit": 30})
 
 
-def test_a_key_that_litellm_has_already_is_not_created_over() -> None:
+@pytest.mark.parametrize("metadata", [{}, {"managed_by": "tollgate"}])
+def test_a_key_that_litellm_has_already_is_not_taken_for_ours(metadata: dict[str, Any]) -> None:
     fake = Fake()
-    fake.keys[KEY.id] = {"token": KEY.id, "team_id": "theirs", "metadata": {}}
+    fake.keys[KEY.id] = theirs = {"token": KEY.id, "team_id": "theirs", "metadata": metadata}
 
     with pytest.raises(TollgateError, match="LiteLLM has this key already, of team theirs"):
         provider(fake).apply_change(None, KEY)
-    assert fake.calls == []
+    assert fake.keys[KEY.id] == theirs
 
 
 def test_a_key_whose_text_is_not_at_hand_is_not_created() -> None:

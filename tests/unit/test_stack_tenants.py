@@ -23,8 +23,8 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Team | Key | None]:
     class Empty:
         def __init__(self, *_: object) -> None: ...
 
-        def observe(self) -> State:
-            return State({}, {}, frozenset(), frozenset())
+        def observe(self, _: object = None) -> State:
+            return State()
 
         def apply_change(self, _: object, after: Team | Key | None) -> None:
             made.append(after)

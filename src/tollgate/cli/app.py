@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tollgate import __version__
-from tollgate.cli import basic, crash, deploy, doctor, images, lifecycle, models, plan, serve_local, tenant
+from tollgate.cli import apply, basic, crash, deploy, doctor, images, lifecycle, models, plan, serve_local, tenant
 from tollgate.site import Site
 
 app = typer.Typer(
@@ -58,6 +58,7 @@ for command in (
     lifecycle.clean,
     doctor.doctor,
     plan.plan,
+    apply.apply,
     images.images,
     basic.basic,
     serve_local.serve_local,

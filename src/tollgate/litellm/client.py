@@ -7,7 +7,9 @@ refusal is a LiteLLMError.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,6 +26,8 @@ ATTEMPTS = 5
 FIRST_PAUSE_S = 0.2
 BUSY = frozenset({502, 503})  # from nginx or LiteLLM while a replica or the database is away: worth another try
 PAGE = 100  # the most /v2/team/list and /key/list give at once
+# A page is some 60 ms of one replica's work: this many keep three replicas busy, and leave room for tenants' requests.
+READERS = 8
 
 Row = dict[str, Any]
 Query = Mapping[str, str | int]
@@ -57,17 +61,22 @@ class Client:
         """Whether a replica answers and reaches its database."""
         return self._answers("/health/readiness")
 
-    def list_teams(self) -> Iterator[Row]:
-        """Every team, page by page."""
-        yield from self._pages("/v2/team/list", "teams", {"page_size": PAGE, "sort_by": "team_id"})
+    def list_teams(self, team_id: str | None = None) -> Iterator[Row]:
+        """Every team, or the one of this id, page by page."""
+        query: Query = {"page_size": PAGE, "sort_by": "team_id", **({"team_id": team_id} if team_id else {})}
+        yield from self._pages("/v2/team/list", "teams", query)
 
     def find_team(self, team_id: str) -> Row | None:
         found = self._find("/team/info", {"team_id": team_id})
         return found and found["team_info"]
 
-    def create_team(self, fields: Row) -> None:
-        """Not an upsert: 400 where the id is taken. So it is not sent again once it may have arrived."""
-        self._send("POST", "/team/new", fields)
+    def create_team(self, fields: Row) -> Row:
+        """Make a team and return its row. Not an upsert: 400 where the id is taken.
+
+        So it is not sent again once it may have arrived.
+        """
+        made: Row = self._send("POST", "/team/new", fields)
+        return made
 
     def update_team(self, team_id: str, fields: Row) -> None:
         """Change the fields given, leave the others."""
@@ -77,10 +86,10 @@ class Client:
         """Delete a team; LiteLLM deletes its keys with it, and keeps the spend log."""
         self._send("POST", "/team/delete", {"team_ids": [team_id]})
 
-    def list_keys(self) -> Iterator[Row]:
-        """Every virtual key, page by page; `token` is its sha256, its plain text is stored nowhere."""
+    def list_keys(self, team_id: str | None = None) -> Iterator[Row]:
+        """Every virtual key, or a team's, page by page; `token` is its sha256, its plain text is stored nowhere."""
         query: Query = {"size": PAGE, "return_full_object": "true", "sort_by": "token", "sort_order": "asc"}
-        yield from self._pages("/key/list", "keys", query)
+        yield from self._pages("/key/list", "keys", {**query, **({"team_id": team_id} if team_id else {})})
 
     def find_key(self, key_hash: str) -> Row | None:
         """A key that works or is blocked. LiteLLM keeps deleted ones in an archive and still answers 200 for them."""
@@ -121,13 +130,22 @@ class Client:
         return found
 
     def _pages(self, path: str, name: str, query: Query) -> Iterator[Row]:
-        page, pages = 1, 1
-        while page <= pages:
-            answer = self._send("GET", path, query={**query, "page": page}, again=True)
-            rows: Sequence[Row] = answer[name]
-            yield from rows
-            pages = int(answer.get("total_pages") or 0)
-            page += 1
+        """The first page says how many there are; the others are read a few at a time, and given in order."""
+
+        def page(number: int) -> Row:
+            found: Row = self._send("GET", path, query={**query, "page": number}, again=True)
+            return found
+
+        first = page(1)
+        yield from first[name]
+        numbers = range(2, int(first.get("total_pages") or 0) + 1)
+        with ThreadPoolExecutor(READERS, "pages") as pool:
+            waiting = deque(pool.submit(page, number) for number in numbers[:READERS])
+            for number in range(2, numbers.stop):
+                rows: Sequence[Row] = waiting.popleft().result()[name]
+                if number + READERS < numbers.stop:
+                    waiting.append(pool.submit(page, number + READERS))
+                yield from rows
 
     def _send(
         self,

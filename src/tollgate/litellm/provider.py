@@ -6,40 +6,48 @@ read back: LiteLLM drops fields it does not know, and answers 200.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
 from typing import Any
 
 from tollgate.config.secret import Secret
 from tollgate.errors import TollgateError
 from tollgate.litellm import normalize
 from tollgate.litellm.client import Client, Row
-from tollgate.litellm.fields import difference, key_fields, team_fields
+from tollgate.litellm.fields import expiry_field, key_difference, key_fields, team_difference, team_fields
 from tollgate.litellm.state import Key, State, Team
+
+# LiteLLM looks for budgets to reopen every minute (config/litellm/config.yaml.j2); twice that has seen it do so.
+RESET_WITHIN_S = 150
+RESET_POLL_S = 3
 
 
 class Provider:
-    """`secrets` holds the plain text of the keys that may have to be created, by sha256."""
+    """`secrets` holds the plain text of the keys that may have to be created, by sha256. Safe to share by threads."""
 
     def __init__(self, client: Client, secrets: Mapping[str, Secret]) -> None:
         self._client = client
         self._secrets = secrets
 
-    def observe(self) -> State:
-        """Read everything. The number of calls grows with pages of 100 objects, not with objects."""
+    def observe(self, tenant: str | None = None) -> State:
+        """Read everything, or one tenant. The number of calls grows with pages of 100 objects, not with objects."""
+        now = datetime.now(UTC)
         teams: dict[str, Team] = {}
         keys: dict[str, Key] = {}
-        unmanaged_teams, unmanaged_keys = set(), set()
-        for row in self._client.list_teams():
+        unmanaged_teams, unmanaged_keys = {}, {}
+        for row in self._client.list_teams(tenant):
             if normalize.is_managed(row):
                 teams[row["team_id"]] = normalize.team(row)
             else:
-                unmanaged_teams.add(row["team_id"])
-        for row in self._client.list_keys():
+                unmanaged_teams[row["team_id"]] = normalize.label(row)
+        for row in self._client.list_keys(tenant):
             if normalize.is_managed(row):
-                keys[row["token"]] = normalize.key(row)
+                keys[row["token"]] = normalize.key(row, now)
             else:
-                unmanaged_keys.add(row["token"])
-        return State(teams, keys, frozenset(unmanaged_teams), frozenset(unmanaged_keys))
+                unmanaged_keys[row["token"]] = normalize.label(row)
+        return State(teams, keys, unmanaged_teams, unmanaged_keys)
 
     def apply_change(self, before: Team | Key | None, after: Team | Key | None) -> None:
         """Make `before` into `after`: nothing before creates, nothing after deletes. Raises TollgateError.
@@ -60,31 +68,58 @@ class Provider:
 
     def _write_team(self, before: Team | None, after: Team) -> None:
         if before is None:
-            self._client.create_team({"team_id": after.id, **normalize.MARK, **team_fields(after)})
+            # The answer is the row as the database has it, so there is nothing to read back.
+            row: Row | None = self._client.create_team({"team_id": after.id, **team_fields(after)})
         else:
-            self._client.update_team(after.id, difference(team_fields(before), team_fields(after)))
-        row = self._client.find_team(after.id)
+            changed = team_difference(before, after)
+            if "budget_limits" in changed:
+                self._wait_for_reset(f"team {after.id}", lambda: self._client.find_team(after.id))
+            self._client.update_team(after.id, changed)
+            row = self._client.find_team(after.id)
         self._refuse_unmanaged("team", after.id, row)
         self._compare(f"team {after.id}", after, normalize.team(row) if row else None)
 
     def _write_key(self, before: Key | None, after: Key) -> None:
         if before is None:
-            self._refuse_taken(after)
-            self._client.create_key(self._secret(after), {**normalize.MARK, **key_fields(after)})
-        elif after.blocked and not before.blocked:
-            self._client.block_key(after.id)  # its own call, because it is the one that reaches all replicas at once
-            self._update_key(before, after, besides=frozenset({"blocked"}))
+            self._client.create_key(self._secret(after), {**key_fields(after), **self._expiry(after)})
+            row = self._client.find_key(after.id)
+            self._refuse_taken(after, row)
         else:
             self._update_key(before, after)
-        row = self._client.find_key(after.id)
+            row = self._client.find_key(after.id)
         self._refuse_unmanaged("key", after.alias, row)
-        self._compare(f"key {after.alias}", after, normalize.key({"token": after.id, **row}) if row else None)
+        found = normalize.key({"token": after.id, **row}, datetime.now(UTC)) if row else None
+        self._compare(f"key {after.alias}", after, found)
 
-    def _update_key(self, before: Key, after: Key, besides: frozenset[str] = frozenset()) -> None:
-        fields = difference(key_fields(before), key_fields(after))
-        fields = {name: value for name, value in fields.items() if name not in besides}
-        if fields:
-            self._client.update_key(after.id, fields)
+    def _update_key(self, before: Key, after: Key) -> None:
+        if after.blocked and not before.blocked:
+            self._client.block_key(after.id)  # first: whoever is cut off is cut off before anything can fail
+        changed = key_difference(before, after, datetime.now(UTC))
+        if after.blocked:
+            changed.pop("blocked", None)
+        if "budget_limits" in changed:
+            self._wait_for_reset(f"key {after.alias}", lambda: self._client.find_key(after.id))
+        if changed:
+            self._client.update_key(after.id, changed)
+
+    @staticmethod
+    def _expiry(key: Key) -> Row:
+        return expiry_field(key, datetime.now(UTC)) if key.expires else {}
+
+    def _wait_for_reset(self, name: str, read: Callable[[], Row | None]) -> None:
+        """Hold a new amount back while a window that has ended is not yet reopened.
+
+        LiteLLM gives each window it is sent its next reset, so the one that is due would be skipped, and yesterday's
+        spend would count today. That is the minute after midnight UTC; at any other time this is one read.
+        """
+        until = time.monotonic() + RESET_WITHIN_S
+        while (row := read()) and normalize.reset_is_due(row, datetime.now(UTC)):
+            if time.monotonic() > until:
+                raise TollgateError(
+                    f"{name}: a budget window has ended and LiteLLM has not reopened it; its new amount was not sent",
+                    "LiteLLM does so every minute: see `make logs` for why it does not, then run this again",
+                )
+            time.sleep(RESET_POLL_S)
 
     def _secret(self, key: Key) -> Secret:
         try:
@@ -95,10 +130,9 @@ class Provider:
                 "it was removed from secrets/ or the tenant's file since the plan was made; plan again",
             ) from None
 
-    def _refuse_taken(self, key: Key) -> None:
-        """Creating a key that exists answers 200 and changes nothing, so ask first."""
-        row = self._client.find_key(key.id)
-        if row is not None:
+    def _refuse_taken(self, key: Key, row: Row | None) -> None:
+        """Creating a key that exists answers 200 and changes nothing, so what is there then tells whose it is."""
+        if row is not None and not (normalize.is_managed(row) and row.get("team_id") == key.team):
             raise TollgateError(
                 f"key {key.alias}: LiteLLM has this key already, of team {row.get('team_id') or 'none'}",
                 "plan again if it is Tollgate's; otherwise give the tenant another key",
@@ -116,7 +150,8 @@ class Provider:
             return
         if found is None:
             raise TollgateError(f"{name}: LiteLLM said it was written, and does not have it", _HINT)
-        kept = [field for field in vars(wanted) if getattr(found, field) != getattr(wanted, field)]
+        names = [field.name for field in fields(wanted)]
+        kept = [name for name in names if getattr(found, name) != getattr(wanted, name)]
         told = ", ".join(f"{field} is {_show(found, field)}, not {_show(wanted, field)}" for field in kept)
         raise TollgateError(f"{name}: LiteLLM accepted the change and did not make it: {told}", _HINT)
 

@@ -1,52 +1,108 @@
-"""Walk a plan: one change at a time, told as it goes. After an interruption, plan and apply again: it goes on."""
+"""Walk a plan, several changes at a time, told as it goes. After an interruption, plan and apply again: it goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tollgate.errors import TollgateError
 from tollgate.litellm.state import Key, Team
-from tollgate.reconcile.change import Change
+from tollgate.reconcile.change import Change, Phase
 from tollgate.reconcile.plan import Plan
+
+WORKERS = 8  # more than a replica can work on at once, so that it never waits for us; few against its connections
 
 
 class Target(Protocol):
-    """What a gateway must offer for changes to be applied to it (litellm/provider.py does)."""
+    """What a gateway must offer for changes to be applied to it (litellm/provider.py does). Called by many threads."""
 
     def apply_change(self, before: Team | Key | None, after: Team | Key | None) -> None: ...
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How far it went. `error` is why it stopped, and `failed` the change it stopped at."""
+    """How far it went. `failed` holds the changes it stopped at, each with its reason; Ctrl-C is `interrupted`."""
 
-    applied: int
-    not_tried: int = 0
-    failed: Change | None = None
-    error: TollgateError | None = None
+    applied: tuple[Change, ...]
+    not_tried: tuple[Change, ...] = ()
+    failed: tuple[tuple[Change, TollgateError], ...] = ()
+    interrupted: bool = False
 
     def __str__(self) -> str:
-        return f"applied {self.applied}, failed {int(self.failed is not None)}, not tried {self.not_tried}"
+        return f"applied {len(self.applied)}, failed {len(self.failed)}, not tried {len(self.not_tried)}"
+
+    def raise_if_incomplete(self) -> None:
+        """Raises TollgateError with the first reason, and with how far it went."""
+        if self.interrupted:
+            raise TollgateError(f"{self}: interrupted", "run it again: it goes on where it stopped")
+        if self.failed:
+            change, error = self.failed[0]
+            raise TollgateError(f"{self}: {change.kind} {change.name}: {error.message}", error.hint)
 
 
 Report = Callable[[Change, int, int], None]
 
 
-def apply(plan: Plan, target: Target, report: Report | None = None) -> Outcome:
-    """Apply in order and stop at the first change that fails: a key must not be made for a team that was not.
+def apply(plan: Plan, target: Target, report: Report | None = None, workers: int = WORKERS) -> Outcome:
+    """Apply phase by phase (`Phase`) and stop at the first change that fails; what is under way then still ends.
 
-    `report(change, number, total)` is called before each change. Raises TollgateError before the first one if the plan
-    is not safe to apply.
+    `report(change, number, total)` is called after each change, by one thread at a time. Raises TollgateError before
+    the first one if the plan is not safe to apply.
     """
     plan.raise_if_unsafe()
-    total = len(plan.changes)
-    for done, change in enumerate(plan.changes):
-        if report:
-            report(change, done + 1, total)
+    walk = _Walk(plan, target, report)
+    for phase in Phase:
+        walk.through([change for change in plan.changes if change.phase is phase], workers)
+    return walk.outcome()
+
+
+@dataclass
+class _Walk:
+    plan: Plan
+    target: Target
+    report: Report | None
+    applied: list[Change] = field(default_factory=list)
+    failed: list[tuple[Change, TollgateError]] = field(default_factory=list)
+    interrupted: bool = False
+    stop: threading.Event = field(default_factory=threading.Event)
+    guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def through(self, changes: Sequence[Change], workers: int) -> None:
+        """One phase. Whatever ends it early leaves the waiting changes untried; the pool waits for the others."""
+        if not changes or self.stop.is_set():
+            return
+        with ThreadPoolExecutor(min(workers, len(changes)), "apply") as pool:
+            try:
+                for one in as_completed([pool.submit(self._one, change) for change in changes]):
+                    one.result()
+            except KeyboardInterrupt:
+                self.interrupted = True
+                self.stop.set()
+            except BaseException:
+                self.stop.set()
+                raise
+
+    def _one(self, change: Change) -> None:
+        if self.stop.is_set():
+            return
         try:
-            target.apply_change(change.before, change.after)
+            self.target.apply_change(change.before, change.after)
         except TollgateError as error:
-            return Outcome(done, total - done - 1, change, error)
-    return Outcome(total)
+            self.stop.set()
+            with self.guard:
+                self.failed.append((change, error))
+            return
+        with self.guard:
+            self.applied.append(change)
+            if self.report:
+                self.report(change, len(self.applied), len(self.plan.changes))
+
+    def outcome(self) -> Outcome:
+        return Outcome(tuple(self.applied), tuple(self._untried()), tuple(self.failed), self.interrupted)
+
+    def _untried(self) -> Iterator[Change]:
+        tried = {id(change) for change in (*self.applied, *(change for change, _ in self.failed))}
+        yield from (change for change in self.plan.changes if id(change) not in tried)

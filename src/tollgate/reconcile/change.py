@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
-from tollgate.litellm.state import Key, Limits, Team
+from tollgate.litellm.state import EXPIRED, Key, Limits, Team
 
 
 class Action(StrEnum):
@@ -21,7 +21,16 @@ class Action(StrEnum):
         return self in (Action.BLOCK, Action.DELETE)
 
 
-@dataclass(frozen=True)
+class Phase(IntEnum):
+    """What has to be done before what: a key needs its team, and leaves it before LiteLLM deletes the team."""
+
+    TEAMS = 0
+    KEYS = 1
+    KEYS_GO = 2
+    TEAMS_GO = 3
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """From `before` to `after`; None is an object that is not there."""
 
@@ -44,18 +53,29 @@ class Change:
         return self.subject.id if isinstance(self.subject, Team) else self.subject.alias
 
     @property
-    def order(self) -> tuple[bool, str, int, str]:
-        """What is made or changed, then what goes; each by tenant, a team before its keys but going after them.
+    def phase(self) -> Phase:
+        if isinstance(self.subject, Team):
+            return Phase.TEAMS_GO if self.action.removes else Phase.TEAMS
+        return Phase.KEYS_GO if self.action.removes else Phase.KEYS
 
-        A key needs its team, and one that moves to another tenant has to leave before LiteLLM deletes the old team.
+    @property
+    def takes_access(self) -> bool:
+        """Whether somebody could call before and cannot after because no file names it any more.
+
+        A key that has expired is dead already.
         """
-        is_team = isinstance(self.subject, Team)
-        return self.action.removes, self.subject.tenant, is_team if self.action.removes else not is_team, self.name
+        subject = self.subject
+        return self.action.removes and not (isinstance(subject, Key) and subject.expires == EXPIRED)
+
+    @property
+    def order(self) -> tuple[bool, str, Phase, str]:
+        """What is made or changed, then what goes; tenant by tenant, for people who read it."""
+        return self.action.removes, self.subject.tenant, self.phase, self.name
 
     def differences(self) -> Iterator[tuple[str, Any, Any]]:
-        """(field, before, after) of each field that differs; limits one by one."""
+        """(field, before, after) of each field that differs; limits, labels and strays one by one."""
         old, new = _flat(self.before), _flat(self.after)
-        for name in new or old:
+        for name in dict.fromkeys([*new, *old]):
             before, after = old.get(name), new.get(name)
             if before != after:
                 yield name, before, after
@@ -64,6 +84,14 @@ class Change:
 def _flat(value: Team | Key | None) -> dict[str, Any]:
     if value is None:
         return {}
-    plain = {field.name: getattr(value, field.name) for field in fields(value)}
-    limits: Limits = plain.pop("limits")
-    return plain | {field.name: getattr(limits, field.name) for field in fields(limits)}
+    flat: dict[str, Any] = {}
+    for field in fields(value):
+        found = getattr(value, field.name)
+        if isinstance(found, Limits):
+            flat |= {limit.name: getattr(found, limit.name) for limit in fields(found) if limit.name != "per_model"}
+            flat |= {f"per_model.{model}": budgets for model, budgets in found.per_model}
+        elif field.name in ("labels", "stray"):
+            flat |= {f"{'metadata' if field.name == 'labels' else field.name}.{name}": text for name, text in found}
+        else:
+            flat[field.name] = found
+    return flat

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from tollgate.litellm.state import Key, State, Team
+from tollgate.litellm.state import EXPIRED, Key, State, Team
 from tollgate.reconcile.change import Action, Change
 from tollgate.reconcile.plan import Plan
 
@@ -15,15 +15,20 @@ Managed = TypeVar("Managed", Team, Key)
 
 def diff(desired: State, observed: State, *, allow_delete: bool = False) -> Plan:
     """The plan. What is ours and no longer wanted is blocked, which can be undone; `allow_delete` deletes it."""
+    dead = {name: key for name, key in observed.keys.items() if _rotated_out(key, desired)}
+    keys = {**_retiring(desired, observed), **_worth_making(desired, observed)}
+    living = {name: key for name, key in observed.keys.items() if name not in dead}
     changes = [
         *_changes(desired.teams, observed.teams, allow_delete=allow_delete),
-        *_changes(desired.keys, observed.keys, allow_delete=allow_delete),
+        *_changes(keys, living, allow_delete=allow_delete),
+        *(Change(Action.DELETE, key, None) for key in dead.values()),
     ]
     return Plan(
         changes=tuple(sorted(changes, key=lambda change: change.order)),
         conflicts=tuple(_conflicts(desired, observed)),
-        unmanaged_teams=len(observed.unmanaged_teams),
-        unmanaged_keys=len(observed.unmanaged_keys),
+        unmanaged_teams=_listed(observed.unmanaged_teams),
+        unmanaged_keys=_listed(observed.unmanaged_keys),
+        allow_delete=allow_delete,
     )
 
 
@@ -45,8 +50,35 @@ def _changes(
             yield Change(Action.BLOCK, found, replace(found, blocked=True))
 
 
+def _worth_making(desired: State, observed: State) -> dict[str, Key]:
+    """All but keys that are not there and would be made only to be refused."""
+    return {name: key for name, key in desired.keys.items() if key.expires != EXPIRED or name in observed.keys}
+
+
+def _retiring(desired: State, observed: State) -> dict[str, Key]:
+    """Rotated keys within their grace: no file names them, and they stay as they are.
+
+    But for the blocking of their tenant: a suspension must not leave a door open.
+    """
+    return {
+        name: replace(key, blocked=desired.teams[key.team].blocked)
+        for name, key in observed.keys.items()
+        if key.retiring and key.expires not in (None, EXPIRED) and key.team in desired.teams
+    }
+
+
+def _rotated_out(key: Key, desired: State) -> bool:
+    """Dead already: cleaning it up needs nobody's leave."""
+    return key.retiring and key.expires == EXPIRED and key.id not in desired.keys
+
+
 def _conflicts(desired: State, observed: State) -> Iterator[str]:
-    for name in sorted(desired.teams.keys() & observed.unmanaged_teams):
+    for name in sorted(desired.teams.keys() & observed.unmanaged_teams.keys()):
         yield f"team {name}: LiteLLM has a team of this id that Tollgate did not make"
-    for name in sorted(desired.keys.keys() & observed.unmanaged_keys):
+    for name in sorted(desired.keys.keys() & observed.unmanaged_keys.keys()):
         yield f"key {desired.keys[name].alias}: LiteLLM has this key already, and Tollgate did not make it"
+
+
+def _listed(unmanaged: Mapping[str, str]) -> tuple[str, ...]:
+    """A team by its id and name, a key by its name or the beginning of its hash."""
+    return tuple(sorted(name if name else identity[:16] for identity, name in unmanaged.items()))

@@ -11,17 +11,21 @@ from typing import Any
 from tollgate.errors import TollgateError
 from tollgate.reconcile.change import Action, Change
 
-FORMAT = 1  # of to_json(); goes up when a reader of the old one would be misled
+FORMAT = 2  # of to_json(); goes up when a reader of the old one would be misled
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`changes` in the order they are applied; `conflicts` are reasons not to apply any of them."""
+    """`changes` in the order people read them; `conflicts` are reasons not to apply any of them.
+
+    `unmanaged_*` are the names of what is not ours. `allow_delete` is what the plan was made with.
+    """
 
     changes: tuple[Change, ...] = ()
     conflicts: tuple[str, ...] = ()
-    unmanaged_teams: int = 0
-    unmanaged_keys: int = 0
+    unmanaged_teams: tuple[str, ...] = ()
+    unmanaged_keys: tuple[str, ...] = ()
+    allow_delete: bool = False
 
     @property
     def empty(self) -> bool:
@@ -34,8 +38,9 @@ class Plan:
 
     @property
     def hash(self) -> str:
-        """Changes with any change's before or after: an apply of a reviewed plan can tell that LiteLLM has moved."""
-        return hashlib.sha256(json.dumps(self._changes(), sort_keys=True).encode()).hexdigest()
+        """Changes with any change's before or after: an apply of a reviewed plan can tell that something has moved."""
+        said = {"changes": self._changes(), "conflicts": self.conflicts}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def raise_if_unsafe(self) -> None:
         """Raise TollgateError where applying would touch an object that is not ours."""
@@ -50,9 +55,10 @@ class Plan:
         return {
             "format": FORMAT,
             "hash": self.hash,
+            "allow_delete": self.allow_delete,
             "counts": {str(action): count for action, count in self.counts.items()},
             "conflicts": list(self.conflicts),
-            "unmanaged": {"teams": self.unmanaged_teams, "keys": self.unmanaged_keys},
+            "unmanaged": {"teams": list(self.unmanaged_teams), "keys": list(self.unmanaged_keys)},
             "changes": self._changes(),
         }
 
@@ -68,3 +74,32 @@ class Plan:
             }
             for change in self.changes
         ]
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What an apply has to know of a plan that was written to a file: that it is still the same plan."""
+
+    hash: str
+    allow_delete: bool
+
+    @classmethod
+    def read(cls, text: str, name: str) -> Reviewed:
+        """Raises TollgateError for anything but what to_json() wrote in this version."""
+        try:
+            found = json.loads(text)
+            written, digest, allow_delete = found["format"], found["hash"], found["allow_delete"]
+        except (ValueError, KeyError, TypeError):
+            raise TollgateError(f"{name}: this is not a plan", "write one with `tollgate plan --out FILE`") from None
+        if written != FORMAT:
+            raise TollgateError(
+                f"{name}: expected a plan of format {FORMAT}, found {written}", "another version wrote it: plan again"
+            )
+        return cls(str(digest), allow_delete is True)
+
+    def raise_unless_same(self, plan: Plan) -> None:
+        if plan.hash != self.hash:
+            raise TollgateError(
+                "LiteLLM or the tenant files have changed since this plan was made; nothing was applied",
+                "plan again and read what is different now",
+            )

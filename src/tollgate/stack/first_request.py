@@ -31,8 +31,8 @@ def example_tenant(configuration: Configuration) -> Tenant | None:
 
 
 def may_use(tenant: Tenant, model: str) -> bool:
-    """A tenant without `allowed_models` may use every model."""
-    return tenant.allowed_models is None or model in tenant.allowed_models
+    """A tenant without `allowed_models` may use every model, a suspended one none."""
+    return not tenant.suspended and (tenant.models is None or model in tenant.models)
 
 
 def send(site: Site, compose: Compose, configuration: Configuration) -> str:

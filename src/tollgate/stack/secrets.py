@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tollgate.config.secret import Secret
+from tollgate.config.tenant_model import DEFAULT_KEY
 from tollgate.errors import TollgateError
 from tollgate.site import Site
 
@@ -83,18 +84,24 @@ def read(site: Site, name: str) -> Secret:
     return Secret(value)
 
 
-def tenant_key(site: Site, tenant: str) -> Secret | None:
+def tenant_key(site: Site, tenant: str, name: str = DEFAULT_KEY) -> Secret | None:
     """A tenant's generated virtual key; None where it was not made yet."""
-    return read(site, f"{TENANT_KEYS}/{tenant}") if (site.secrets_dir / TENANT_KEYS / tenant).exists() else None
+    path = tenant_key_file(tenant, name)
+    return read(site, path) if (site.secrets_dir / path).exists() else None
 
 
-def make_tenant_key(site: Site, tenant: str) -> Secret:
-    """Generate a tenant's key and keep it in secrets/tenants/<id>."""
-    path = site.secrets_dir / TENANT_KEYS / tenant
+def make_tenant_key(site: Site, tenant: str, name: str = DEFAULT_KEY) -> Secret:
+    """Generate a tenant's key and keep it."""
+    path = site.secrets_dir / tenant_key_file(tenant, name)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     key = generate("sk-")
     store(path, key)
     return key
+
+
+def tenant_key_file(tenant: str, name: str = DEFAULT_KEY) -> str:
+    """Below secrets/: tenants/<id>, and tenants/<id>.<name> for a further key. Neither part has a dot in it."""
+    return f"{TENANT_KEYS}/{tenant}" + ("" if name == DEFAULT_KEY else f".{name}")
 
 
 def store(path: Path, secret: Secret) -> None:

@@ -1,18 +1,26 @@
-"""tenants/*.yaml against the running LiteLLM: the keys, the plan, and applying it through the admin listener."""
+"""tenants/*.yaml against the running LiteLLM: the keys, the plan, and applying it through the admin listener.
+
+with opened(site, compose, configuration) as tenancy:     reads LiteLLM once
+    tenancy.plan()                                        changes nothing anywhere
+    tenancy.apply(plan)                                   makes the keys that are missing, then changes LiteLLM
+"""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from tollgate.config.secret import Secret
 from tollgate.config.tenants import Tenant
-from tollgate.errors import TollgateError
 from tollgate.litellm.client import Client
 from tollgate.litellm.provider import Provider
+from tollgate.litellm.state import Key, State
+from tollgate.reconcile.apply import Outcome, Report
 from tollgate.reconcile.apply import apply as apply_plan
-from tollgate.reconcile.change import Change
-from tollgate.reconcile.desired import desired, key_hash
+from tollgate.reconcile.change import Action, Change
+from tollgate.reconcile.desired import KeyName, desired, identified, key_hash
 from tollgate.reconcile.diff import diff
 from tollgate.reconcile.plan import Plan
 from tollgate.site import Site
@@ -20,6 +28,9 @@ from tollgate.stack import secrets
 from tollgate.stack.compose import Compose
 from tollgate.stack.configuration import Configuration
 from tollgate.stack.progress import Progress
+from tollgate.stack.tenant_keys import key_of, raise_if_shared
+
+__all__ = ["Applied", "Tenancy", "apply", "key_of", "opened", "plan"]
 
 
 @dataclass(frozen=True)
@@ -30,61 +41,80 @@ class Applied:
     left: list[Change]
 
 
-def key_of(site: Site, tenant: Tenant) -> Secret | None:
-    """A tenant's virtual key: from where its file says, else the generated one; None where that is not made yet."""
-    origin = tenant.tenant.api_key
-    if origin is None:
-        return secrets.tenant_key(site, tenant.id)
-    if origin.kind == "literal":
-        return origin.value
-    name = origin.value.reveal()
-    if origin.kind == "env":
-        value = os.environ.get(name, "")
-        hint = f"export {name}, or leave api_key out and one is generated"
-    else:
-        path = site.home / name
-        value = path.read_text().strip() if path.is_file() else ""
-        hint = f"put the key into {path} (mode 0600), or leave api_key out and one is generated"
-    if not value:
-        raise TollgateError(f"{tenant.file}: tenant.api_key: {origin.kind}:{name} holds no key", hint)
-    return Secret(value)
+@dataclass
+class Tenancy:
+    """The files' tenants and what LiteLLM has of them, read once. `now` decides which keys have expired."""
+
+    site: Site
+    tenants: list[Tenant]
+    client: Client
+    observed: State
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def plan(self, *, allow_delete: bool = False) -> Plan:
+        """What would change in LiteLLM; writes nothing anywhere. A key that is not made yet is called `(new)`."""
+        return diff(desired(self.tenants, self._keys(), self.now), self.observed, allow_delete=allow_delete)
+
+    def apply(self, plan: Plan, report: Report | None = None) -> Outcome:
+        """Do what `plan` says, which is one of this tenancy. Keys that are missing are made first, if that is safe."""
+        plan.raise_if_unsafe()
+        keys = {key_hash(key): key for key in self._keys().values()}
+        changes = []
+        for change in plan.changes:
+            if change.action is Action.CREATE and isinstance(change.after, Key) and change.after.id not in keys:
+                key = secrets.make_tenant_key(self.site, change.after.team, change.after.name)
+                keys[key_hash(key)] = key
+                changes.append(replace(change, after=identified(change.after, key)))
+            else:
+                changes.append(change)
+        return apply_plan(replace(plan, changes=tuple(changes)), Provider(self.client, keys), report)
+
+    def _keys(self) -> dict[KeyName, Secret]:
+        """Every key whose text is at hand."""
+        found = {}
+        for tenant in self.tenants:
+            for named in tenant.all_keys:
+                key = key_of(self.site, tenant, named)
+                if key is not None:
+                    found[tenant.id, named.name] = key
+        raise_if_shared(found)
+        return found
 
 
-def plan(site: Site, compose: Compose, configuration: Configuration) -> Plan:
-    """What would change in LiteLLM; writes nothing anywhere. For a key not made yet it plans with a throwaway."""
-    keys = {tenant.id: key_of(site, tenant) or secrets.generate("sk-") for tenant in configuration.tenants}
+@contextmanager
+def opened(site: Site, compose: Compose, configuration: Configuration, only: str | None = None) -> Iterator[Tenancy]:
+    """All tenants, or the one named `only` (which then costs the same however many there are)."""
+    tenants = [tenant for tenant in configuration.tenants if only in (None, tenant.id)]
     with _client(site, compose) as client:
-        return diff(desired(configuration.tenants, keys), Provider(client, {}).observe())
+        yield Tenancy(site, tenants, client, Provider(client, {}).observe(only))
+
+
+def plan(site: Site, compose: Compose, configuration: Configuration, *, allow_delete: bool = False) -> Plan:
+    """What would change in LiteLLM; writes nothing anywhere."""
+    with opened(site, compose, configuration) as tenancy:
+        return tenancy.plan(allow_delete=allow_delete)
 
 
 def apply(site: Site, compose: Compose, configuration: Configuration, progress: Progress) -> Applied:
     """Create and update teams and keys. What would take something away is left: that needs a person's word."""
-    keys = {
-        tenant.id: key_of(site, tenant) or secrets.make_tenant_key(site, tenant.id) for tenant in configuration.tenants
-    }
-    with _client(site, compose) as client:
-        provider = Provider(client, {key_hash(key): key for key in keys.values()})
-        whole = diff(desired(configuration.tenants, keys), provider.observe())
-        safe = [change for change in whole.changes if not _takes_away(change)]
-        doing = Plan(tuple(safe), whole.conflicts, whole.unmanaged_teams, whole.unmanaged_keys)
-        outcome = apply_plan(
-            doing, provider, lambda change, number, total: progress.detail(_line(change, number, total))
+    with opened(site, compose, configuration) as tenancy:
+        whole = tenancy.plan()
+        outcome = tenancy.apply(
+            without_removals(whole),
+            lambda change, number, total: progress.detail(f"[{number}/{total}] {words(change)}"),
         )
-    if outcome.error is not None:
-        raise TollgateError(f"{outcome}: {outcome.error.message}", outcome.error.hint)
-    return Applied([_words(change) for change in safe], [change for change in whole.changes if _takes_away(change)])
+    outcome.raise_if_incomplete()
+    return Applied(
+        [words(change) for change in outcome.applied], [change for change in whole.changes if change.takes_access]
+    )
 
 
-def _takes_away(change: Change) -> bool:
-    return change.action.removes
+def without_removals(whole: Plan) -> Plan:
+    return replace(whole, changes=tuple(change for change in whole.changes if not change.takes_access))
 
 
-def _words(change: Change) -> str:
+def words(change: Change) -> str:
     return f"{change.action} {change.kind} {change.name}"
-
-
-def _line(change: Change, number: int, total: int) -> str:
-    return f"[{number}/{total}] {_words(change)}"
 
 
 def _client(site: Site, compose: Compose) -> Client:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.contract.litellm.gateway import Gateway
-from tests.contract.litellm.tenants import ACME, BETA, NONE, Tenants, key_of, wanted
+from tests.contract.litellm.tenants import ACME, BETA, FULL, NONE, Tenants, key_of, wanted
 from tollgate.config.secret import Secret
 from tollgate.errors import TollgateError
 from tollgate.litellm import provider as provider_module
@@ -23,30 +23,41 @@ pytestmark = pytest.mark.docker
 
 
 def test_a_plan_after_an_apply_is_empty(tenants: Tenants) -> None:
-    state = wanted(ACME, BETA)
+    state = wanted(ACME, BETA, FULL)
 
     outcome = tenants.apply(state)
 
-    assert outcome.applied == 4
+    assert len(outcome.applied) == 7
     assert tenants.plan(state) == Plan()
     assert tenants.provider.observe() == state
+    assert tenants.provider.observe("full") == wanted(FULL)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        ("daily_limit: 5", "daily_limit: 7"),
-        ("monthly_limit: 100", "monthly_limit: 300"),
-        ("{daily_limit: 5, monthly_limit: 100}", "{daily_limit: 5}"),
-        ("{daily_limit: 5, monthly_limit: 100}", "{monthly_limit: 100}"),
-        ("requests_per_minute: 60", "requests_per_minute: 61"),
-        ("rate_limits: {requests_per_minute: 60, tokens_per_minute: 1000000}", ""),
-        ("allowed_models: [test-model]", ""),
-        ("name: Acme", "name: Acme & Söhne"),
+        ("  {daily_limit: 5,", "  {daily_limit: 6,"),
+        ("  {daily_limit: 5, weekly_limit: 9,", "  {weekly_limit: 9,"),
+        ("weekly_limit: 9, monthly_limit: 20,", "monthly_limit: 20,"),
+        ("monthly_limit: 20", "monthly_limit: 30"),
+        ("daily_limit: 5, weekly_limit: 9, monthly_limit: 20, soft_limit: 9.5, ", ""),
+        ("daily_limit: 2}}", "monthly_limit: 4}}"),
+        (", requests_per_hour: 50, requests_per_day: 60,", ", requests_per_hour: 51,"),
+        (", max_parallel_requests: 4", ""),
+        ("allowed_models: [test-model, claude]", ""),
+        ("Full & Söhne", r"O'Neill \\"),
+        ("metadata: {centre: 4711, tags: [a, b], deep: {ü: null}}", "metadata: {centre: x}"),
+        ("owner: ci@example.org", ""),
+        ("expires: 2030-01-31", "expires: 2031-06-30T18:00:00+02:00"),
+        ("expires: 2030-01-31", ""),
+        ("    allowed_models: [test-model]", ""),
+        ("    budget: {daily_limit: 1, weekly_limit: 2, monthly_limit: 3}", ""),
+        ("    rate_limits: {requests_per_minute: 2,", "    rate_limits: {requests_per_hour: 2,"),
+        ("metadata:", "suspended: true\nmetadata:"),
     ],
 )
 def test_each_field_can_change_and_change_back(tenants: Tenants, change: tuple[str, str]) -> None:
-    before, after = wanted(ACME), wanted(ACME.replace(*change))
+    before, after = wanted(FULL), wanted(FULL.replace(*change))
     assert before != after
     for state in (before, after, before):
         tenants.apply(state)
@@ -57,18 +68,17 @@ def test_applying_twice_is_applying_once(tenants: Tenants) -> None:
     tenants.apply(wanted(ACME, BETA))
     rows = tenants.rows()
 
-    assert tenants.apply(wanted(ACME, BETA)).applied == 0
+    assert tenants.apply(wanted(ACME, BETA)).applied == ()
     assert tenants.rows() == rows
 
 
 def test_an_apply_cut_off_anywhere_is_finished_by_the_next(tenants: Tenants, gateway: Gateway) -> None:
     state = wanted(ACME, BETA)
     for done in range(4):
-        cut_off = CutOff(tenants.provider, after=done)
-        with pytest.raises(KeyboardInterrupt):
-            apply(tenants.plan(state), cut_off)
+        cut_off = apply(tenants.plan(state), CutOff(tenants.provider, after=done), workers=1)
 
-        assert tenants.apply(state).applied == 4 - done
+        assert (cut_off.interrupted, len(cut_off.applied)) == (True, done)
+        assert len(tenants.apply(state).applied) == 4 - done
         assert tenants.plan(state).empty
         tenants.apply(NONE, allow_delete=True)
 
@@ -99,7 +109,8 @@ def test_what_is_not_ours_is_left_as_it_is(tenants: Tenants, gateway: Gateway) -
     plan = tenants.plan(wanted(ACME))
     tenants.apply(NONE, allow_delete=True)
 
-    assert plan.empty and (plan.unmanaged_teams, plan.unmanaged_keys) == (1, 2)
+    assert plan.empty and plan.unmanaged_teams == ("theirs",)
+    assert len(plan.unmanaged_keys) == 2 and "theirs" in plan.unmanaged_keys
     assert tenants.rows() == rows
 
 
@@ -116,11 +127,15 @@ def test_a_team_or_key_that_somebody_else_made_is_refused(tenants: Tenants, gate
 
 
 def test_a_change_made_by_hand_is_planned_back(tenants: Tenants, gateway: Gateway) -> None:
-    state = wanted(ACME)
+    state = wanted(FULL)
     tenants.apply(state)
-    gateway.client.update_team("acme", {"rpm_limit": 9999, "blocked": True})
-    (key,) = state.keys
-    gateway.client.update_key(key, {"models": [], "allowed_routes": [], "max_budget": 1})
+    by_hand = {"rpm_limit": 9999, "blocked": True, "tpd_limit": 5, "model_rpm_limit": {"test-model": 1}}
+    gateway.client.update_team("full", by_hand)
+    for key in state.keys:
+        gateway.client.update_key(
+            key, {"models": [], "allowed_routes": [], "max_budget": 1, "max_parallel_requests": 9, "duration": "1h"}
+        )
+        gateway.client.update_key(key, {"tpd_limit": 4, "model_rpm_limit": {"test-model": 1}})
 
     assert {(change.kind, str(change.action)) for change in tenants.plan(state).changes} == {
         ("team", "update"),
@@ -154,19 +169,19 @@ def test_litellm_still_answers_200_to_a_key_that_exists_and_changes_nothing(gate
     assert row and row["rpm_limit"] == 1
 
 
-@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, 2, 5])
 def test_lists_are_complete_at_any_page_size(
     tenants: Tenants, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    for number in range(5):
+    for number in range(21):
         gateway.client.create_team({"team_id": f"t{number}"})
         gateway.client.create_key(Secret(f"sk-{number}-0123456789abcdef"), {"team_id": f"t{number}"})
     monkeypatch.setattr("tollgate.litellm.client.PAGE", size)
 
     state = tenants.provider.observe()
 
-    assert state.unmanaged_teams == {f"t{number}" for number in range(5)}
-    assert len(state.unmanaged_keys) == 5
+    assert state.unmanaged_teams.keys() == {f"t{number}" for number in range(21)}
+    assert len(state.unmanaged_keys) == 21
 
 
 def test_a_wrong_master_key_is_refused_without_showing_it(gateway: Gateway) -> None:

@@ -1,0 +1,104 @@
+"""`tollgate apply`: shows what would change, asks, and changes LiteLLM to what tenants/*.yaml say."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tollgate.cli import configured
+from tollgate.cli.plan import AllowDelete
+from tollgate.cli.plan_text import show
+from tollgate.config.text import read
+from tollgate.errors import TollgateError
+from tollgate.reconcile.apply import Outcome, Report
+from tollgate.reconcile.change import Action, Change
+from tollgate.reconcile.plan import Plan, Reviewed
+from tollgate.site import Site
+from tollgate.stack.compose import Compose
+from tollgate.stack.lock import locked
+from tollgate.stack.tenants import opened, words
+
+
+def apply(
+    context: typer.Context,
+    reviewed: Annotated[
+        Path | None, typer.Argument(metavar="[PLAN]", help="a file of `tollgate plan --out`: exactly this, or nothing")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    allow_delete: AllowDelete = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="name everything that is not Tollgate's")] = False,
+) -> None:
+    """Make LiteLLM's teams and keys what tenants/*.yaml say. Prints the plan and asks. Run again, it goes on."""
+    site: Site = context.obj
+    expected = Reviewed.read(read(reviewed), str(reviewed)) if reviewed else None
+    loaded = configured.load(site)
+    compose = Compose.core(site, loaded.settings.compose_project_name)
+    with locked(site, "apply"), opened(site, compose, loaded) as tenancy:
+        plan = tenancy.plan(allow_delete=expected.allow_delete if expected else allow_delete)
+        if expected:
+            expected.raise_unless_same(plan)
+            _refuse_deletions(plan, allowed=allow_delete)
+        show(plan, verbose=verbose)
+        plan.raise_if_unsafe()
+        if plan.empty:
+            return
+        if not yes:
+            typer.confirm("Apply this?", default=False, abort=True)
+        with _told(len(plan.changes)) as report:
+            outcome = tenancy.apply(plan, report)
+    _tell(outcome)
+
+
+def _refuse_deletions(plan: Plan, *, allowed: bool) -> None:
+    """A plan file that deletes is not leave enough: whoever applies it says so too."""
+    doomed = [change for change in plan.changes if change.action is Action.DELETE and change.takes_access]
+    if doomed and not allowed:
+        raise TollgateError(
+            f"this plan deletes {len(doomed)} object(s), {words(doomed[0])} first", "add --allow-delete if it should"
+        )
+
+
+@contextmanager
+def _told(total: int) -> Iterator[Report]:
+    """A bar on a terminal; anywhere else a line now and then, on standard error."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        step = max(1, total // 20)
+        yield lambda change, number, of: _line(console, change, number, of) if number % step == 0 else None
+        return
+    columns = (
+        TextColumn("applying"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[now]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("apply", total=total, now="")
+        yield lambda change, number, _: bar.update(task, completed=number, now=words(change))
+
+
+def _line(console: Console, change: Change, number: int, total: int) -> None:
+    console.print(f"[{number}/{total}] {words(change)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _tell(outcome: Outcome) -> None:
+    """Raises where something failed; the rest of what failed beside the first is told before."""
+    for change, error in outcome.failed[1:]:
+        typer.echo(f"error: {words(change)}: {error.message}", file=sys.stderr)
+    for change in outcome.not_tried[:_FEW]:
+        typer.echo(f"not tried: {words(change)}", file=sys.stderr)
+    if len(outcome.not_tried) > _FEW:
+        typer.echo(f"not tried: {len(outcome.not_tried) - _FEW} more", file=sys.stderr)
+    outcome.raise_if_incomplete()
+    typer.echo(f"Applied {len(outcome.applied)} change(s).")
+
+
+_FEW = 10
