@@ -65,8 +65,8 @@ check: bootstrap-dev ## what CI runs without containers: format, lint, types, sh
 golden: bootstrap-dev ## write the golden files anew; read the diff before you commit it
 	@UPDATE_GOLDEN=1 $(PYTHON) -m pytest tests/golden -m "not docker" -q
 
-docs: bootstrap-dev ## write docs/tenants.md and tenants/schema.json anew, from the model of a tenant file
-	@UPDATE_GOLDEN=1 $(PYTHON) -m pytest tests/golden/test_tenant_reference.py -q
+docs: bootstrap-dev ## write docs/tenants.md, docs/models.md and their schemas anew, from the models of the files
+	@UPDATE_GOLDEN=1 $(PYTHON) -m pytest tests/golden/test_tenant_reference.py tests/golden/test_model_reference.py -q
 
 bench-deploy: bootstrap-dev ## measure cold deploy, warm start and no-op deploy, step by step
 	@$(PYTHON) -m tests.bench.deploy

@@ -26,7 +26,7 @@ from tollgate.errors import InputError, Problem
 
 # Names of provider keys that the shipped catalogue uses; any other NAME_API_KEY is taken as a provider key too.
 KNOWN_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY")
-_KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_API_KEY")
+_KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_API_KEY|AWS_(?:ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)")
 _PORTS = ("GATEWAY_PORT", "ADMIN_PORT", "GRAFANA_PORT", "PROMETHEUS_PORT")
 
 
@@ -82,6 +82,12 @@ class Settings(Input):
     def provider_keys(self) -> Mapping[str, Secret]:
         """The provider keys that are set, by the name of their variable."""
         return self._provider_keys
+
+    def with_credentials(self, credentials: Mapping[str, Secret]) -> Settings:
+        """The same with credentials that are no line of .env."""
+        settings = self.model_copy()
+        settings._provider_keys = MappingProxyType({**self._provider_keys, **credentials})
+        return settings
 
 
 _NAMES = tuple(str(field.alias) for field in Settings.model_fields.values())

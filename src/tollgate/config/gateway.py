@@ -32,7 +32,7 @@ GroupName = Annotated[str, AfterValidator(gateway_checks.group_name)]
 class Gateway(Input):
     """The whole file."""
 
-    models: Annotated[dict[Name, Model], Field(min_length=1)]
+    models: Annotated[dict[Name, Model], Field(min_length=1)] = Field(description="names that clients ask for")
     aliases: dict[Name, str] = Field(
         default_factory=dict, description="other names: of a model, or of the first model of a chain"
     )
@@ -55,9 +55,9 @@ class Gateway(Input):
     backends: dict[BackendName, Backend] = Field(
         default_factory=dict, description="model servers of your own; each is a model under its alias"
     )
-    routing: Routing = Routing()
-    cache: Cache = Cache()
-    edge: Edge = Edge()
+    routing: Routing = Field(default=Routing(), description="how a request finds its target")
+    cache: Cache = Field(default=Cache(), description="answers to identical requests, kept for each tenant")
+    edge: Edge = Field(default=Edge(), description="what nginx lets through")
 
     @property
     def names(self) -> frozenset[str]:

@@ -11,6 +11,7 @@ from tollgate.config import env, gateway, tenants
 from tollgate.config.catalogue import Catalogue, resolve
 from tollgate.config.env import Settings
 from tollgate.config.gateway import Gateway
+from tollgate.config.secret import Secret
 from tollgate.config.tenants import Drafts, Tenants
 from tollgate.errors import InputError, Problem
 from tollgate.site import Site
@@ -29,9 +30,15 @@ class Configuration:
 
 
 def load(
-    site: Site, overrides: Mapping[str, str] | None = None, drafts: Drafts = MappingProxyType({})
+    site: Site,
+    overrides: Mapping[str, str] | None = None,
+    drafts: Drafts = MappingProxyType({}),
+    credentials: Mapping[str, Secret] = MappingProxyType({}),
 ) -> Configuration:
-    """Read .env, config/gateway.yaml and tenants/*.yaml of `site`; `overrides` win over .env, `drafts` over files."""
+    """Read .env, config/gateway.yaml and tenants/*.yaml of `site`; `overrides` win over .env, `drafts` over files.
+
+    `credentials` are provider credentials that stand elsewhere than in .env.
+    """
     problems: list[Problem] = []
 
     def attempt(step: Callable[[], Loaded]) -> Loaded | None:
@@ -41,7 +48,7 @@ def load(
             problems.extend(error.problems)
             return None
 
-    settings = attempt(lambda: env.load(site.env_file, overrides))
+    settings = attempt(lambda: env.load(site.env_file, overrides).with_credentials(credentials))
     models = attempt(lambda: gateway.load(site.gateway_file))
     # With a broken gateway.yaml every model name would look unknown: the file itself is the one problem to mend.
     names = models.model_names if models is not None else None

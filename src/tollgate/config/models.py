@@ -18,11 +18,11 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 class Price(Input):
     """What one million tokens cost. A cache price left out is the input price, so that no token is ever free."""
 
-    input_per_million: Usd
-    output_per_million: Usd
-    cache_read_per_million: Usd | None = None
-    cache_write_per_million: Usd | None = None
-    cache_write_1h_per_million: Usd | None = None
+    input_per_million: Usd = Field(description="a million tokens of prompt")
+    output_per_million: Usd = Field(description="a million tokens of answer")
+    cache_read_per_million: Usd | None = Field(default=None, description="read from the provider's prompt cache")
+    cache_write_per_million: Usd | None = Field(default=None, description="written to it, for five minutes")
+    cache_write_1h_per_million: Usd | None = Field(default=None, description="written to it, for an hour")
 
 
 def _price_shape(value: Any) -> str:
@@ -64,8 +64,10 @@ class Target(Input):
 class Model(Input):
     """A name that clients ask for."""
 
-    description: str = ""
-    targets: Annotated[tuple[Target, ...], Field(strict=False, min_length=1)]
+    description: str = Field(default="", description="for people; `tollgate models --json` shows it")
+    targets: Annotated[tuple[Target, ...], Field(strict=False, min_length=1)] = Field(
+        description="where it can be reached; what lacks its key in .env is left out"
+    )
     price: PriceOrWord | None = Field(default=None, description=_PRICE_HINT)
     context_tokens: int | None = Field(
         default=None, ge=1, description="the context window; a longer prompt goes to context_window_fallbacks"
@@ -76,7 +78,7 @@ class Model(Input):
     tools: bool | None = Field(default=None, description="false where it cannot call tools; matters to `cheapest`")
     vision: bool | None = Field(default=None, description="false where it cannot see images; matters to `cheapest`")
     timeout_s: Seconds | None = Field(default=None, description="seconds; routing.timeout_s unless given here")
-    mode: Literal["chat", "embedding"] = "chat"
+    mode: Literal["chat", "embedding"] = Field(default="chat", description="what it answers with")
     health_probe: bool = Field(default=False, description="true: replicas call it every five minutes, which you pay")
 
 

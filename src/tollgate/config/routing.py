@@ -40,14 +40,14 @@ class Routing(Input):
 class Cache(Input):
     """Answers to identical requests of the same tenant, given again without asking the provider. Off unless said."""
 
-    enabled: bool = False
+    enabled: bool = Field(default=False, description="true: identical requests are answered from memory, at no cost")
     ttl_s: int = Field(default=600, ge=1, le=86_400, description="seconds an answer may be given again")
 
 
 class Cheapest(Input):
     """A model that is, for each request, the cheapest of `models` that the tenant may use and that can do it."""
 
-    description: str = ""
+    description: str = Field(default="", description="for people; `tollgate models --json` shows it")
     models: Chain = Field(description="candidates: a list of models, or the name of a chain")
     max_cost: Annotated[float, Field(gt=0, le=1000)] | None = Field(
         default=None, description="USD that one request may cost at most; dearer ones are refused"
@@ -57,8 +57,8 @@ class Cheapest(Input):
 class Edge(Input):
     """What nginx lets through. The request limit is for each key, not each address: teams sit behind one NAT."""
 
-    requests_per_second: int = Field(default=50, ge=1)
-    burst: int = Field(default=100, ge=0)
-    max_body_mb: int = Field(default=100, ge=1, le=2000)
-    read_timeout_s: Seconds = 600
-    connect_timeout_s: Seconds = 5
+    requests_per_second: int = Field(default=50, ge=1, description="of each key")
+    burst: int = Field(default=100, ge=0, description="requests of one key that may come at once above that")
+    max_body_mb: int = Field(default=100, ge=1, le=2000, description="the largest request")
+    read_timeout_s: Seconds = Field(default=600, description="silence after which nginx gives a request up")
+    connect_timeout_s: Seconds = Field(default=5, description="until a replica takes the connection")

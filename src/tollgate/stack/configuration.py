@@ -14,6 +14,7 @@ from tollgate.config.load import load as load_files
 from tollgate.config.tenants import Drafts
 from tollgate.config.text import read
 from tollgate.site import Site
+from tollgate.stack import provider_files
 
 __all__ = [
     "Configuration",
@@ -36,7 +37,7 @@ def load(site: Site, drafts: Drafts = MappingProxyType({})) -> Configuration:
     A setting in the process environment wins over .env (`IMAGE_SOURCE=local make deploy`); provider keys do not,
     because a key in somebody's shell is not yet a decision to spend it for everyone.
     """
-    return load_files(site, overrides(), drafts)
+    return load_files(site, overrides(), drafts, provider_files.credentials(site))
 
 
 def settings(site: Site) -> Settings:

@@ -227,3 +227,34 @@ def test_auto_does_not_cost_more_than_it_may(anyone: Asker, catalogue: Gateway) 
 def test_auto_is_listed_as_a_model(anyone: Asker) -> None:
     listed = anyone.gateway.get(anyone.key, "/v1/models").json()["data"]
     assert {"auto", "spread", "big", "code"} <= {model["id"] for model in listed}
+
+
+@pytest.mark.parametrize("more", [{}, {"stream": True}], ids=["whole", "stream"])
+def test_an_answer_is_given_again_to_its_own_tenant_only(catalogue: Gateway, more: dict[str, object]) -> None:
+    one, other = asker(catalogue, EVERYTHING), asker(catalogue, EVERYTHING)
+    question = f"what is {one.team}?"
+
+    def asked(who: Asker, **extra: object) -> list[str]:
+        path = "/v1/chat/completions"
+        answer, reached = who.reached("third", text=question, again=True, path=path, **more, **extra)  # type: ignore[arg-type]
+        assert answer.status_code == 200, answer.text
+        return reached
+
+    assert asked(one) == ["third"]
+    # It is written after the answer has gone out.
+    eventually(lambda: asked(one) == [], within=10)
+    assert asked(other) == ["third"]
+    # Nor by asking for somebody else's.
+    stranger = asker(catalogue, EVERYTHING)
+    assert asked(stranger, cache={"namespace": f"tenant:{one.team}"}) == ["third"]
+
+
+def test_on_v1_messages_each_answer_has_its_own_shape(catalogue: Gateway) -> None:
+    """LiteLLM would hand out the OpenAI answer it cached for the chat call that it makes of a message."""
+    one = asker(catalogue, EVERYTHING)
+    for model in ("third", "custom-llm"):
+        for _ in range(3):
+            answer = one.ask(model, text=f"what is {one.team}?", again=True)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["type"] == "message"
+            assert answer.json()["content"][0]["text"]

@@ -9,6 +9,9 @@ import pytest
 
 from tests.support.images import image
 from tests.support.site import new_home
+from tollgate.config import env, gateway
+from tollgate.config.catalogue import needed
+from tollgate.config.secret import Secret
 from tollgate.render.litellm import render_basic, render_litellm
 from tollgate.render.output import write
 from tollgate.stack import configuration
@@ -16,6 +19,7 @@ from tollgate.stack import configuration
 pytestmark = pytest.mark.docker
 
 CHECKER = Path(__file__).resolve().parents[2] / "golden" / "litellm" / "known_settings.py"
+EXAMPLES = Path(__file__).resolve().parents[3] / "config" / "examples"
 CONFIGS = ("litellm/config.yaml", "basic/config.yaml")
 KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY")
 
@@ -49,6 +53,34 @@ def unknown(config: Path) -> list[str]:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_litellm_knows_every_setting(rendered: Path, name: str) -> None:
     assert unknown(rendered / name) == []
+
+
+@pytest.fixture
+def providers(tmp_path: Path) -> Path:
+    """The example with every kind of provider in it, all of it served."""
+    loaded = gateway.load(EXAMPLES / "providers.yaml")
+    settings = env.parse("", tmp_path / ".env")
+    wanted = {name for model in loaded.models.values() for target in model.targets for name in needed(target)}
+    settings = settings.with_credentials({name: Secret("x") for name in wanted})
+    write(tmp_path, render_litellm(EXAMPLES.parents[1], loaded, settings))
+    return tmp_path / "litellm" / "config.yaml"
+
+
+def test_litellm_knows_every_provider_and_the_prices_left_to_it(providers: Path) -> None:
+    assert unknown(providers) == []
+
+
+def test_twin_a_provider_or_price_it_lacks_would_be_noticed(providers: Path) -> None:
+    text = (
+        providers.read_text()
+        .replace("custom_openai/", "custom_provider/")
+        .replace("openai/gpt-4o-mini", "openai/gpt-9")
+    )
+    providers.write_text(text)
+    assert unknown(providers) == [
+        "unknown to this LiteLLM: price of openai/gpt-9",
+        "unknown to this LiteLLM: provider custom_provider",
+    ]
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -10,6 +10,7 @@ parameter or module variable of this name, or looks it up by this name.
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ def unknown(config: dict[str, Any], root: Path) -> Iterator[str]:
     router = _text(root, "router.py")
     types = _text(root, "types/router.py", "types/utils.py", "types/**/*.py")
     retries = _text(root, "types/router.py")
+    priced = json.loads((root / "model_prices_and_context_window_backup.json").read_text())
     looked_up = _text(root, "proxy/**/*.py", "llms/anthropic/**/*.py", "router_utils/**/*.py")
 
     yield from _missing(config, "general_settings", lambda key: _field(key, general) or f'"{key}"' in general)
@@ -48,6 +50,17 @@ def unknown(config: dict[str, Any], root: Path) -> Iterator[str]:
     for model in config.get("model_list", []):
         yield from _missing(model, "litellm_params", lambda key: _field(key, types))
         yield from _missing(model, "model_info", lambda key: _field(key, types) or f'"{key}"' in looked_up)
+        yield from _provider_and_price(model["litellm_params"], types, priced)
+
+
+def _provider_and_price(params: dict[str, Any], types: str, priced: dict[str, Any]) -> Iterator[str]:
+    """A prefix that is no provider of LiteLLM's; a target without a price of ours that its list has none for either."""
+    provider, _, name = params["model"].partition("/")
+    if not re.search(rf'^    [A-Z_]+ = "{provider}"', types, re.MULTILINE):
+        yield f"provider {provider}"
+    listed = next((priced[key] for key in (params["model"], name) if key in priced), {})
+    if "input_cost_per_token" not in params and listed.get("input_cost_per_token") is None:
+        yield f"price of {params['model']}"
 
 
 def _missing(config: dict[str, Any], section: str, known: Callable[[str], object]) -> Iterator[str]:
