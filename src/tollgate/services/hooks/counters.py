@@ -123,7 +123,7 @@ class SharedCounters:
 
     async def give_back(self, request: str, refund: bool) -> None:
         held = self._held.pop(request, None)
-        if held is None:
+        if held is None or not (refund or any(check.kind == SLOTS for check in held.checks)):
             return
         try:
             await held.counters.give_back(held.checks, request, refund)
