@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from tests.support.site import new_home
 from tollgate.errors import TollgateError
+from tollgate.services.hooks.counters import Over
+from tollgate.services.hooks.refusal import Refusal
+from tollgate.services.hooks.tenant_limits import refusal as worded
+from tollgate.services.hooks.tenant_limits import request_limits
+from tollgate.services.replica import envelopes
 from tollgate.site import Site
 from tollgate.stack import configuration, first_request, secrets
 from tollgate.stack.compose import Compose
@@ -119,12 +126,26 @@ def limited(message: str) -> httpx.Response:
 
 
 def test_a_tenant_at_its_own_limit_does_not_fail_a_deploy(site: Site, answering: Answers) -> None:
-    asked = answering(limited("Rate limit exceeded for team: example. Limit type: requests."))
-    assert send(site).startswith("429: tenant example is at a limit of its own")
-    assert len(asked) == 1
+    for refusal in own_limits():
+        asked = answering(httpx.Response(429, content=envelopes.body(refusal, anthropic=True, request_id="1")))
+        assert send(site).startswith("429: tenant example is at a limit of its own")
+        assert len(asked) == 1
+
+
+def own_limits() -> list[Refusal]:
+    """In the words of the hooks that hold them."""
+    limits = {"requests_per_hour": 5000, "requests_per_day": 1, "max_parallel_requests": 2}
+    limits_per_model = {"per_model": {"test-model": {"1d": 1}}}
+    caller = SimpleNamespace(
+        team_id="example", token="", metadata={}, team_metadata={"limits": {**limits, **limits_per_model}}
+    )
+    now = datetime.now(UTC)
+    found = request_limits(caller, "test-model", now)
+    assert len(found) == 4
+    return [worded(limit, Over(limit.check, 1), now) for limit in found]
 
 
 def test_twin_an_upstreams_limit_does(site: Site, answering: Answers) -> None:
-    answering(limited("No deployments available for selected model"))
+    answering(limited("The provider of this model is limiting this gateway. Try again in a moment."))
     with pytest.raises(TollgateError, match="HTTP 429"):
         send(site)

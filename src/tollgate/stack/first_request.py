@@ -21,7 +21,7 @@ MODEL = "test-model"
 # A replica that has just become healthy may still load; a client would retry as well.
 TRIES, TIMEOUT_S = 5, 30.0
 # A busy tenant's deploy must not fail because the tenant is busy. What an upstream's limits sound like is not here.
-OWN_LIMIT = re.compile(r"Rate limit exceeded for (team|key|api_key)|budget_exceeded|ExceededBudget")
+OWN_LIMIT = re.compile(r"billing_error|has used its [\d,]+ (request|token)|Too many requests at once")
 
 
 def example_tenant(configuration: Configuration) -> Tenant | None:
