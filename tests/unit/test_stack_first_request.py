@@ -137,7 +137,7 @@ def own_limits() -> list[Refusal]:
     limits = {"requests_per_hour": 5000, "requests_per_day": 1, "max_parallel_requests": 2}
     limits_per_model = {"per_model": {"test-model": {"1d": 1}}}
     caller = SimpleNamespace(
-        team_id="example", token="", metadata={}, team_metadata={"limits": {**limits, **limits_per_model}}
+        team_id="example", token="", key_alias="", metadata={}, team_metadata={"limits": {**limits, **limits_per_model}}
     )
     now = datetime.now(UTC)
     found = request_limits(caller, "test-model", now)
