@@ -66,7 +66,7 @@ def files(tenants: dict[str, dict[str, Any]]) -> list[str]:
     ]
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(before=sets, after=sets, allow_delete=st.booleans())
 def test_any_tenants_applied_over_any_others_end_there(
     tenants: Tenants, before: dict[str, Any], after: dict[str, Any], allow_delete: bool
@@ -93,7 +93,7 @@ def test_two_operators_at_once_end_at_the_same_place(tenants: Tenants) -> None:
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(lambda _: apply(plan, tenants.provider), range(2)))
     told = [error.message for outcome in outcomes for _, error in outcome.failed]
-    assert all("already exists" in message for message in told), told
+    assert all("already exists" in message or "Unique constraint" in message for message in told), told
 
     tenants.apply(state)
     assert tenants.provider.observe() == state
