@@ -72,7 +72,7 @@ bench-deploy: bootstrap-dev ## measure cold deploy, warm start and no-op deploy,
 	@$(PYTHON) -m tests.bench.deploy
 
 bench-tenants: bootstrap-dev ## measure plan and apply with 10,000 tenants, and how far limits are overrun; into docs/performance.md
-	@$(PYTHON) -m tests.bench.tenants
+	@$(PYTHON) -m tests.bench.tenants && $(PYTHON) -m tests.bench.overspend
 
 lock: bootstrap-dev ## resolve every lock file anew, with hashes
 	@scripts/lock.sh $(ARGS)
