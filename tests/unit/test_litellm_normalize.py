@@ -162,6 +162,14 @@ def test_what_somebody_put_into_our_metadata_is_a_difference_and_is_taken_back(m
     assert team_difference(found, Team("acme", "Acme")) == {"metadata": {"managed_by": "tollgate"}}
 
 
+def test_a_value_that_could_be_a_credential_is_not_kept() -> None:
+    logging = [{"callback_name": "langfuse", "callback_vars": {"langfuse_secret_key": "sk-lf-very-secret"}}]
+    metadata = {"managed_by": "tollgate", "logging": logging, "model_rpm_limit": {"claude": 1}}
+    found = normalize.team({**ROW, "metadata": metadata})
+
+    assert found.stray == (("logging", '"(redacted)"'), ("model_rpm_limit", '{"claude": 1}'))
+
+
 def test_what_litellm_itself_keeps_there_is_not() -> None:
     row = {**ROW, "metadata": {"managed_by": "tollgate", "team_member_budget_id": "x", "service_account_id": "y"}}
 

@@ -191,6 +191,18 @@ def test_what_lost_our_mark_meanwhile_is_not_deleted(subject: Team | Key) -> Non
     assert fake.teams or fake.keys
 
 
+def test_a_team_that_holds_somebody_elses_key_is_not_deleted() -> None:
+    fake = Fake()
+    provider(fake).apply_change(None, ACME)
+    fake.keys["h"] = {"token": "h", "team_id": "acme", "key_alias": "theirs", "metadata": {}}
+
+    with pytest.raises(TollgateError, match=r"team acme: it holds 1 key\(s\) that Tollgate did not make: theirs"):
+        provider(fake).apply_change(ACME, None)
+    del fake.keys["h"]
+    provider(fake).apply_change(ACME, None)
+    assert fake.teams == {}
+
+
 def test_a_key_may_call_what_nginx_lets_through_and_nothing_else() -> None:
     let_through = {route.path for route in ROUTES} | {route.upstream for route in ROUTES}
 

@@ -15,6 +15,7 @@ from typing import Any
 from tollgate.litellm.state import Budget, Key, Limits, Pairs, Team
 
 OWNER = "tollgate"
+REDACTED = "(redacted)"
 _COUNTS = ("requests_per_hour", "requests_per_day", "max_parallel_requests")
 # LiteLLM writes these itself and lets nobody change them.
 _ITS_OWN = frozenset({"team_member_budget_id", "service_account_id"})
@@ -64,7 +65,8 @@ class Reader:
         return taken
 
     def stray(self) -> Pairs:
-        return pairs(self._left)
+        """Numbers as they are; all else without its value, which could be a credential (a callback's, say)."""
+        return pairs({name: value if _only_numbers(value) else REDACTED for name, value in self._left.items()})
 
 
 def pairs(values: Mapping[str, Any]) -> Pairs:
@@ -90,6 +92,12 @@ def _read_per_model(value: Any) -> tuple[tuple[str, tuple[Budget, ...]], ...] | 
 def _caps(caps: Mapping[str, Any]) -> Iterator[Budget]:
     for duration, usd in caps.items():
         yield Budget(float(usd), duration)
+
+
+def _only_numbers(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(_only_numbers(inner) for inner in value.values())
+    return value is None or isinstance(value, int | float)
 
 
 def _without_empty(values: dict[str, Any]) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class Provider:
             self._write_key(before if isinstance(before, Key) else None, after)
         elif isinstance(before, Team):
             self._refuse_unmanaged("team", before.id, self._client.find_team(before.id))
+            self._refuse_inhabited(before)
             self._client.delete_team(before.id)
         elif isinstance(before, Key):
             self._refuse_unmanaged("key", before.alias, self._client.find_key(before.id))
@@ -136,6 +137,15 @@ class Provider:
             raise TollgateError(
                 f"key {key.alias}: LiteLLM has this key already, of team {row.get('team_id') or 'none'}",
                 "plan again if it is Tollgate's; otherwise give the tenant another key",
+            )
+
+    def _refuse_inhabited(self, team: Team) -> None:
+        """Ours are gone by now; LiteLLM would delete with the team what somebody else put into it."""
+        others = [normalize.label(row) or row["token"][:16] for row in self._client.list_keys(team.id)]
+        if others:
+            raise TollgateError(
+                f"team {team.id}: it holds {len(others)} key(s) that Tollgate did not make: {', '.join(others[:5])}",
+                "LiteLLM deletes a team's keys with it: if nobody needs them, remove them there and run this again",
             )
 
     def _refuse_unmanaged(self, kind: str, name: str, row: Row | None) -> None:

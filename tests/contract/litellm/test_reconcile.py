@@ -114,6 +114,19 @@ def test_what_is_not_ours_is_left_as_it_is(tenants: Tenants, gateway: Gateway) -
     assert tenants.rows() == rows
 
 
+def test_a_team_with_somebody_elses_key_in_it_is_not_deleted(tenants: Tenants, gateway: Gateway) -> None:
+    tenants.apply(wanted(ACME))
+    gateway.client.create_key(key_of("theirs"), {"team_id": "acme", "key_alias": "theirs"})
+
+    with pytest.raises(TollgateError, match=r"team acme: it holds 1 key\(s\) that Tollgate did not make: theirs"):
+        tenants.apply(NONE, allow_delete=True)
+    assert gateway.client.find_key(key_hash(key_of("theirs")))
+
+    gateway.client.delete_key(key_hash(key_of("theirs")))
+    tenants.apply(NONE, allow_delete=True)
+    assert tenants.provider.observe() == NONE
+
+
 def test_a_team_or_key_that_somebody_else_made_is_refused(tenants: Tenants, gateway: Gateway) -> None:
     gateway.client.create_team({"team_id": "acme"})
     gateway.client.create_key(key_of("beta"), {})
