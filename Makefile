@@ -36,6 +36,9 @@ rollout: bootstrap ## replace every replica, one after another, without anyone n
 scale: bootstrap ## change the number of replicas without anyone noticing: make scale N=5
 	@$(if $(N),$(TOLLGATE) scale $(N),echo "error: how many replicas? make scale N=5" >&2; exit 1)
 
+tenants: bootstrap ## every tenant with its models, limits and keys; scripts/manage-tenants.sh changes them
+	@$(TOLLGATE) tenant list
+
 start: bootstrap ## start the stopped containers
 	@$(TOLLGATE) start
 
@@ -58,6 +61,9 @@ test: bootstrap-dev ## every test, the whole stack included; does its own set-up
 
 test-rollout: bootstrap-dev ## rollout and scaling under 64 clients with streams of up to a minute
 	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/stack/test_rollout.py
+
+test-rotation: bootstrap-dev ## every password of the stack rotated while requests go on
+	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/stack/test_rotation.py
 
 check: bootstrap-dev ## what CI runs without containers: format, lint, types, shell, unit and golden tests
 	@scripts/check.sh
@@ -98,6 +104,7 @@ help:
 	apply \
 	rollout \
 	scale \
+	tenants \
 	start \
 	stop \
 	restart \
@@ -105,6 +112,7 @@ help:
 	clean \
 	test \
 	test-rollout \
+	test-rotation \
 	check \
 	golden \
 	docs \

@@ -201,7 +201,7 @@ def test_a_run_that_failed_while_giving_away_is_repeated(tmp_path: Path, monkeyp
     monkeypatch.setattr(publish.os, "geteuid", lambda: 1000)
     refused = subprocess.CompletedProcess([], 125, "", "docker: permission denied")
     monkeypatch.setattr(publish.subprocess, "run", lambda *_, **__: refused)
-    with pytest.raises(TollgateError, match="cannot give secret files to uid 999: docker: permission denied"):
+    with pytest.raises(TollgateError, match=r"cannot give secret files .*: docker: permission denied"):
         publish.write(tmp_path / "secrets", [ONE], "image")
     monkeypatch.setattr(publish.subprocess, "run", lambda *_, **__: replace_status(refused))
     assert publish.write(tmp_path / "secrets", [ONE], "image") == [ONE.path]

@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 from tollgate import __version__
-from tollgate.cli import apply, basic, crash, deploy, doctor, images, lifecycle, models, plan, serve_local, tenant
+from tollgate.cli import (
+    apply,
+    basic,
+    crash,
+    deploy,
+    doctor,
+    images,
+    lifecycle,
+    models,
+    plan,
+    rotate_keys,
+    serve_local,
+    tenant,
+)
 from tollgate.site import Site
 
 app = typer.Typer(
@@ -59,6 +72,7 @@ for command in (
     doctor.doctor,
     plan.plan,
     apply.apply,
+    rotate_keys.rotate_keys,
     images.images,
     basic.basic,
     serve_local.serve_local,

@@ -240,6 +240,8 @@ def _without_lines(text: str, parent: Node, part: str | int) -> str:
     if isinstance(parent, MappingNode):
         key, value = next(pair for pair in parent.value if pair[0].value == part)
         start = _line_start(text, key)
+        if not key.start_mark.column and text[:start].endswith("\n\n"):
+            start -= 1  # the blank line that set the section apart
     else:
         value = parent.value[part]
         start = _line_start(text, value)

@@ -51,7 +51,8 @@ def replica_names(count: int) -> list[str]:
 
 def render_replicas(root: Path, count: int, pool: int) -> Rendered:
     """compose/replicas.yaml: one service a replica, each with `pool` database connections."""
-    environment = REPLICA_ENVIRONMENT | {"POSTGRES_POOL": str(pool)}
+    environment = {**REPLICA_ENVIRONMENT, "POSTGRES_POOL": str(pool)}
+    del environment["POSTGRES_USER"]  # the template's own: another stands in while the password is rotated
     text = fill(
         root / "compose" / "replicas.yaml.j2",
         replicas=replica_names(count),

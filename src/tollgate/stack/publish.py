@@ -19,9 +19,12 @@ from tollgate.config.env import Settings
 from tollgate.config.secret import Secret
 from tollgate.errors import TollgateError
 from tollgate.site import Site
-from tollgate.stack import secrets
+from tollgate.stack import live_secrets, secrets
 
 POSTGRES, REDIS, NOBODY, TOLLGATE, GRAFANA = 999, 999, 65534, 10001, 472
+# Their passwords are changed while they run (stack/live_secrets.py), so their files are written over and not replaced:
+# a container sees what a mounted file says, not what took its name.
+LIVE = ("postgres", "redis")
 # Made by the operator, not by us: where alerts are sent.
 WEBHOOK = "alertmanager_webhook_url"
 
@@ -57,9 +60,9 @@ def published(site: Site, settings: Settings) -> list[Published]:
         Published("postgres", "postgres_password", POSTGRES, postgres),
         Published("postgres", "monitor_password", POSTGRES, monitor),
         Published("redis", "redis_password", REDIS, redis),
-        Published("redis", "redis_auth.conf", REDIS, Secret(f"requirepass {redis.reveal()}\n")),
+        Published("redis", "redis_auth.conf", REDIS, redis_auth(redis, live_secrets.beside(site, "redis_password"))),
         Published("tollgate", "postgres_password", TOLLGATE, postgres),
-        Published("litellm", "postgres_password", NOBODY, postgres),
+        Published("litellm", "postgres_password", NOBODY, live_secrets.rotation_password(site) or postgres),
         Published("litellm", "redis_password", NOBODY, redis),
         Published("litellm", "master_key", NOBODY, secret("litellm_master_key")),
         Published("litellm", "salt_key", NOBODY, secret("litellm_salt_key")),
@@ -75,6 +78,14 @@ def published(site: Site, settings: Settings) -> list[Published]:
         Published("grafana", "grafana_secret_key", GRAFANA, secret("grafana_secret_key")),
         Published("alertmanager", WEBHOOK, NOBODY, webhook),
     ]
+
+
+def redis_auth(password: Secret, beside: Sequence[Secret]) -> Secret:
+    """What Redis includes: its password, and those that are valid `beside` it while it is rotated."""
+    if not beside:
+        return Secret(f"requirepass {password.reveal()}\n")
+    passwords = " ".join(f">{one.reveal()}" for one in (password, *beside))
+    return Secret(f"user default on {passwords} ~* &* +@all\n")
 
 
 def published_basic(site: Site, settings: Settings) -> list[Published]:
@@ -108,8 +119,11 @@ def write(directory: Path, files: Sequence[Published], image: str) -> list[Path]
     changed = [
         file for file in files if known.get(str(file.path)) != now[str(file.path)] or not _exists(directory, file)
     ]
+    over = [file for file in changed if file.service in LIVE and _exists(directory, file)]
     for file in changed:
-        _write_one(directory / file.path, file.content)
+        _write_one(directory / file.path, file.content, suffix=".new" if file in over else "")
+    for file in over:
+        _copy_over(directory, file, image)
     if changed:
         _give_away(directory, changed, image)
     for gone in known.keys() - now.keys():
@@ -124,7 +138,8 @@ def _exists(directory: Path, file: Published) -> bool:
     return (directory / file.path).is_file()
 
 
-def _write_one(target: Path, content: Secret) -> None:
+def _write_one(target: Path, content: Secret, suffix: str = "") -> None:
+    """Under its name at once, or beside it."""
     target.parent.mkdir(mode=0o700, exist_ok=True)
     temporary = target.with_name(f".{target.name}.new")
     temporary.unlink(missing_ok=True)
@@ -133,7 +148,18 @@ def _write_one(target: Path, content: Secret) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
     with os.fdopen(descriptor, "w") as stream:
         stream.write(content.reveal())
-    temporary.replace(target)
+    temporary.replace(target.with_name(f"{target.name}{suffix}"))
+
+
+def _copy_over(directory: Path, file: Published, image: str) -> None:
+    """The new content into the file that is there, whose owner and inode stay. A crash before the ledger is written
+    makes the next run do it again."""
+    new = directory / f"{file.path}.new"
+    if os.geteuid() == 0:
+        (directory / file.path).write_text(new.read_text())
+    else:
+        _as_root(directory, image, "cp", f"/published/{file.path}.new", f"/published/{file.path}")
+    new.unlink()
 
 
 def _give_away(directory: Path, files: Sequence[Published], image: str) -> None:
@@ -143,23 +169,17 @@ def _give_away(directory: Path, files: Sequence[Published], image: str) -> None:
         return
     for uid in {file.uid for file in files}:
         names = [f"/published/{file.path}" for file in files if file.uid == uid]
-        mount = f"type=bind,source={directory},target=/published"
-        drop = ["--network=none", "--user=0:0", "--cap-drop=ALL", "--cap-add=CHOWN", "--cap-add=DAC_OVERRIDE"]
-        command = [
-            "docker",
-            "run",
-            "--rm",
-            *drop,
-            "--mount",
-            mount,
-            "--entrypoint=chown",
-            image,
-            f"{uid}:{uid}",
-            *names,
-        ]
-        result = subprocess.run(command, capture_output=True, text=True)
-        if result.returncode != 0:
-            raise TollgateError(
-                f"cannot give secret files to uid {uid}: {result.stderr.strip()}",
-                "run `make deploy` as root, or as a user who may use Docker",
-            )
+        _as_root(directory, image, "chown", f"{uid}:{uid}", *names)
+
+
+def _as_root(directory: Path, image: str, program: str, *arguments: str) -> None:
+    """Run one program on the published files as root in a container, where we are not root ourselves."""
+    mount = f"type=bind,source={directory},target=/published"
+    drop = ["--network=none", "--user=0:0", "--cap-drop=ALL", "--cap-add=CHOWN", "--cap-add=DAC_OVERRIDE"]
+    command = ["docker", "run", "--rm", *drop, "--mount", mount, f"--entrypoint={program}", image, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise TollgateError(
+            f"cannot give secret files to their containers ({program}): {result.stderr.strip()}",
+            "run the command as root, or as a user who may use Docker",
+        )

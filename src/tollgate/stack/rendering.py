@@ -6,10 +6,11 @@ which it would not do for a changed file alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from tollgate import __version__
+from tollgate.config.env import Settings
 from tollgate.render.backends import render_backends, run_here
 from tollgate.render.litellm import max_connections, pool_limit, render_litellm
 from tollgate.render.nginx import render_nginx
@@ -17,12 +18,13 @@ from tollgate.render.observability import render_observability
 from tollgate.render.output import Rendered, digest, prune, write
 from tollgate.render.stack import below, render_code, render_compose_env, render_mounted, render_replicas, replica_names
 from tollgate.site import Site
-from tollgate.stack import publish
+from tollgate.stack import live_secrets, publish
 from tollgate.stack.configuration import Configuration
 from tollgate.stack.configuration import left_out as models_left_out
 from tollgate.stack.images import ImageSet
 
 NGINX_READ = "nginx-read"
+COMPOSE_ENV = "compose.env"
 # Which parts of var/rendered, and whose secrets, make a service what it is.
 PARTS = {
     # nginx reads everything but its entrypoint again when told to (nginx_to_reload).
@@ -68,6 +70,29 @@ def render(site: Site, configuration: Configuration, images: ImageSet) -> list[P
     return [*write(site.rendered_dir, files), *prune(site.rendered_dir, files), *map(PurePosixPath, changed)]
 
 
+def republish(site: Site, settings: Settings, environment: Mapping[str, str], told: Collection[str] = ()) -> None:
+    """Hand out the secrets of a running deployment anew, and nothing else; `environment` is its compose.env.
+
+    Services in `told` know theirs already and keep their label; the others are recreated by the next `up`.
+    """
+    secrets, labels = publish.published(site, settings), live_secrets.Labels(site)
+    publish.write(site.rendered_dir / "secrets", secrets, environment["TOLLGATE_IMAGE"])
+    changed = {"DATABASE_USER": live_secrets.database_user(site)}
+    for name, (_, service) in PARTS.items():
+        files, _, label = environment[f"{name}_CONFIG_HASH"].rpartition("-")
+        now = publish.digest(secrets, service)
+        if service in told:
+            labels.keep(service, now, label)
+        changed[f"{name}_CONFIG_HASH"] = f"{files}-{labels.of(service, now)}"
+    file = site.rendered_dir / COMPOSE_ENV
+    lines = file.read_text().splitlines()
+    for number, line in enumerate(lines):
+        name = line.partition("=")[0]
+        if name in changed:
+            lines[number] = f"{name}='{changed[name]}'"
+    write(site.rendered_dir, [Rendered(PurePosixPath(COMPOSE_ENV), "\n".join(lines) + "\n")])
+
+
 def nginx_to_reload(site: Site) -> bool:
     """Whether nginx's files differ from those it last read."""
     mark = site.rendered_dir / NGINX_READ
@@ -100,13 +125,15 @@ def compose_env(
         "ADMIN_PORT": str(settings.admin_port),
         "GRAFANA_PORT": str(settings.grafana_port),
         "PROMETHEUS_PORT": str(settings.prometheus_port),
+        "DATABASE_USER": live_secrets.database_user(site),
         "POSTGRES_MAX_CONNECTIONS": str(max_connections(settings.replicas)),
         # Compose reads this one itself: services of a profile whose images cannot be had are left out.
         "COMPOSE_PROFILES": ",".join(_profiles(configuration, images)),
     }
-    hashes = {}
+    hashes, labels = {}, live_secrets.Labels(site)
     for name, (directories, service) in PARTS.items():
-        hashes[f"{name}_CONFIG_HASH"] = f"{digest(below(files, *directories))}-{publish.digest(secrets, service)}"
+        known = labels.of(service, publish.digest(secrets, service))
+        hashes[f"{name}_CONFIG_HASH"] = f"{digest(below(files, *directories))}-{known}"
     # Compose wants every variable filled, also those of services whose profile is off.
     references = {**dict.fromkeys(images.unavailable, "unavailable"), **images.images}
     return render_compose_env(values, references, hashes)

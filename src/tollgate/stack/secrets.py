@@ -69,7 +69,10 @@ def ensure_basic(site: Site) -> None:
 
 def read(site: Site, name: str) -> Secret:
     """The secret in secrets/<name>; a TollgateError that names the file where it is missing, unreadable or empty."""
-    path = site.secrets_dir / name
+    return read_file(site.secrets_dir / name)
+
+
+def read_file(path: Path) -> Secret:
     try:
         value = path.read_text().strip()
     except OSError as error:
@@ -92,11 +95,22 @@ def tenant_key(site: Site, tenant: str, name: str = DEFAULT_KEY) -> Secret | Non
 
 def make_tenant_key(site: Site, tenant: str, name: str = DEFAULT_KEY) -> Secret:
     """Generate a tenant's key and keep it."""
-    path = site.secrets_dir / tenant_key_file(tenant, name)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
     key = generate("sk-")
-    store(path, key)
+    store_tenant_key(site, tenant, key, name)
     return key
+
+
+def store_tenant_key(site: Site, tenant: str, key: Secret, name: str = DEFAULT_KEY) -> None:
+    path = site.secrets_dir / tenant_key_file(tenant, name)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store(path, key)
+
+
+def forget_tenant(site: Site, tenant: str) -> None:
+    """Remove every generated key of a tenant that is gone for good."""
+    directory = site.secrets_dir / TENANT_KEYS
+    for path in [directory / tenant, *directory.glob(f"{tenant}.*")]:
+        path.unlink(missing_ok=True)
 
 
 def tenant_key_file(tenant: str, name: str = DEFAULT_KEY) -> str:

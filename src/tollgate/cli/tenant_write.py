@@ -1,0 +1,217 @@
+"""`tollgate tenant create | update | delete | suspend | resume`: change a tenant's file and apply it at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from tollgate.cli import tenant_words as words
+from tollgate.cli.progress import StepDisplay
+from tollgate.config import tenant_edit
+from tollgate.config.secret import Secret
+from tollgate.config.source import Loc
+from tollgate.config.tenant_model import Tenant
+from tollgate.errors import TollgateError
+from tollgate.site import Site
+from tollgate.stack import configuration, secrets, tenant_files
+from tollgate.stack.tenant_change import Done, NewKey, carry_out
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="the tenant's id: its file's name without .yaml")]
+VISIBLE = (
+    "warning: a key given as an argument can be seen in the process list and in your shell's history; "
+    "next time give - and type it, or leave it out"
+)
+
+
+def create(
+    context: typer.Context,
+    tenant: Id,
+    given: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY] [DAILY_USD [MODELS]]",
+            help="KEY: sk-..., - to read it from standard input, env:NAME or file:PATH; left out, one is generated",
+        ),
+    ] = None,
+    models: words.Models = "",
+    daily: words.Daily = "",
+    weekly: words.Weekly = "",
+    monthly: words.Monthly = "",
+    rpm: words.Rpm = "",
+    rph: words.Rph = "",
+    rpd: words.Rpd = "",
+    tpm: words.Tpm = "",
+    parallel: words.Parallel = "",
+    name: words.FullName = None,
+    owner: words.Owner = None,
+    as_json: words.AsJson = False,
+) -> None:
+    """Write tenants/ID.yaml and apply it to the running gateway: create engineering 100 "gpt-4o-mini,qwen-coder"."""
+    site: Site = context.obj
+    found = words.create_words(given or [])
+    tenant = words.tenant_id(tenant)
+    _once(daily=(found.daily, daily), models=(found.models, models))
+    file = tenant_files.new_file(site, tenant)
+    if file.exists():
+        hint = f"`tollgate tenant update {tenant}` changes it, `make apply` applies it"
+        raise TollgateError(f"there is a tenant {tenant} already: {os.path.relpath(file)}", hint)
+    content: dict[str, Any] = {"tenant": {"id": tenant, **_some(name=name, owner=owner, api_key=found.source)}}
+    if found.models or models:
+        content["allowed_models"] = words.models(found.models or models)
+    limits = words.amounts(
+        daily=found.daily or daily,
+        weekly=weekly,
+        monthly=monthly,
+        rpm=rpm,
+        rph=rph,
+        rpd=rpd,
+        tpm=tpm,
+        parallel=parallel,
+    )
+    for (section, field), value in limits.items():
+        content.setdefault(str(section), {})[field] = value
+    text = tenant_edit.new(content)
+    configuration.load(site, {file: text})  # before a key is made: the id becomes the name of its file
+    kept = secrets.tenant_key(site, tenant)
+    key = None if found.source else found.key or kept or secrets.generate("sk-")
+    done = carry_out(site, tenant, {file: text}, display(), key=NewKey(key) if key else None)
+    where = f"secrets/{secrets.tenant_key_file(tenant)}"
+    shown = None if found.key or key == kept else key
+    if as_json:
+        typer.echo(
+            json.dumps({**report(site, done), "key": shown and shown.reveal(), "key_file": key and where}, indent=2)
+        )
+        return
+    tell(site, done)
+    if key is not None:
+        kept_words = "the key it held" if key == kept else "its key"
+        typer.echo(f"{kept_words} is in {where} (0600); the YAML names none")
+    if found.visible:
+        typer.echo(VISIBLE, err=True)
+    if shown is not None:
+        typer.echo(f"\nKey of {tenant}, shown this once:\n  {shown.reveal()}")
+    typer.echo(f"\nFor the team: scripts/manage-tenants.sh connect {tenant}")
+
+
+def update(
+    context: typer.Context,
+    tenant: Id,
+    models: words.Models = "",
+    daily: words.Daily = "",
+    weekly: words.Weekly = "",
+    monthly: words.Monthly = "",
+    soft: words.Soft = "",
+    rpm: words.Rpm = "",
+    rph: words.Rph = "",
+    rpd: words.Rpd = "",
+    tpm: words.Tpm = "",
+    parallel: words.Parallel = "",
+    name: words.FullName = None,
+    owner: words.Owner = None,
+    as_json: words.AsJson = False,
+) -> None:
+    """Change limits and models in a tenant's file, whose comments stay, and apply it: update acme --daily 50."""
+    changes: dict[Loc, Any] = words.amounts(
+        daily=daily, weekly=weekly, monthly=monthly, soft=soft, rpm=rpm, rph=rph, rpd=rpd, tpm=tpm, parallel=parallel
+    )
+    if models:
+        changes["allowed_models",] = words.models(models)
+    changes |= {("tenant", field): value for field, value in (("name", name), ("owner", owner)) if value is not None}
+    if not changes:
+        raise TollgateError("expected something to change, found no option", "as in --daily 50; see --help")
+    _edit(context, tenant, changes, as_json=as_json)
+
+
+def suspend(context: typer.Context, tenant: Id, as_json: words.AsJson = False) -> None:
+    """Refuse every request of a tenant from now on; nothing else of it changes. `resume` takes it back."""
+    _edit(context, tenant, {("suspended",): True}, as_json=as_json)
+
+
+def resume(context: typer.Context, tenant: Id, as_json: words.AsJson = False) -> None:
+    """Let a suspended tenant call again."""
+    site: Site = context.obj
+    found = tenant_files.find(configuration.load(site), tenant)
+    text = tenant_edit.remove(tenant_files.text_of(found), found.file, ("suspended",))
+    if found.defaults is not None and found.defaults.data.get("suspended"):
+        text = tenant_edit.put(text, found.file, ("suspended",), False)
+    _carry_out(site, found, text, as_json=as_json)
+
+
+def delete(
+    context: typer.Context,
+    tenant: Id,
+    allow_delete: Annotated[
+        bool,
+        typer.Option("--allow-delete", help="delete team and keys in LiteLLM for good; otherwise they are blocked"),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    as_json: words.AsJson = False,
+) -> None:
+    """Remove a tenant's file; its keys stop working. Blocked it can come back, deleted it cannot. Spend is kept."""
+    site: Site = context.obj
+    file = tenant_files.find(configuration.load(site), tenant).file
+    if not yes:
+        what = "deletes the team and its keys for good" if allow_delete else "blocks its keys"
+        typer.confirm(f"This removes {os.path.relpath(file)} and {what}. Go on?", default=False, abort=True)
+    done = carry_out(site, tenant, {file: None}, display(), removes=True, allow_delete=allow_delete)
+    if allow_delete and not done.waiting:
+        secrets.forget_tenant(site, tenant)
+    if as_json:
+        typer.echo(json.dumps(report(site, done), indent=2))
+        return
+    tell(site, done, verb="removed")
+    if not allow_delete or done.waiting:
+        typer.echo("its keys stay in secrets/tenants/; to delete all of it: `tollgate apply --allow-delete`")
+
+
+def _edit(context: typer.Context, tenant: str, changes: dict[Loc, Any], *, as_json: bool) -> None:
+    site: Site = context.obj
+    found: Tenant = tenant_files.find(configuration.load(site), tenant)
+    text = tenant_files.text_of(found)
+    for loc, value in changes.items():
+        text = tenant_edit.put(text, found.file, loc, value)
+    _carry_out(site, found, text, as_json=as_json)
+
+
+def _carry_out(site: Site, found: Tenant, text: str, *, as_json: bool) -> None:
+    done = carry_out(site, found.id, {found.file: text}, display())
+    if as_json:
+        typer.echo(json.dumps(report(site, done), indent=2))
+    else:
+        tell(site, done)
+
+
+def tell(site: Site, done: Done, verb: str = "wrote") -> None:
+    for file in done.written:
+        typer.echo(f"{verb} {file.relative_to(site.home)}")
+    for line in done.applied:
+        typer.echo(f"applied: {line}")
+    for line in done.left:
+        typer.echo(f"left alone: {line}; `make plan` shows it")
+    if done.waiting:
+        typer.echo(f"not applied: {done.waiting}")
+    elif not done.applied:
+        typer.echo("nothing to apply: the gateway has it already")
+
+
+def report(site: Site, done: Done) -> dict[str, Any]:
+    written = [str(file.relative_to(site.home)) for file in done.written]
+    return {"written": written, "applied": done.applied, "left": done.left, "waiting": done.waiting}
+
+
+def _once(**twice: tuple[str, str]) -> None:
+    for name, (word, option) in twice.items():
+        if word and option:
+            raise TollgateError(f"{name} is given twice, as a word and as --{name}", "keep one of them")
+
+
+def _some(**values: str | Secret | None) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value}
+
+
+def display() -> StepDisplay:
+    return StepDisplay(Console(stderr=True))

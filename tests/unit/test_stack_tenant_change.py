@@ -1,0 +1,97 @@
+"""Where LiteLLM refuses halfway: what is on disk then, and what the person is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.site import new_home
+from tollgate.config.secret import Secret
+from tollgate.errors import TollgateError
+from tollgate.litellm.state import Team
+from tollgate.reconcile.apply import Outcome
+from tollgate.reconcile.change import Action, Change
+from tollgate.reconcile.plan import Plan
+from tollgate.site import Site
+from tollgate.stack import tenant_change, tenants
+from tollgate.stack.progress import PlainProgress
+from tollgate.stack.tenant_change import NewKey, carry_out
+
+KEY = NewKey(Secret("sk-0123456789abcdef"))
+CREATE = Change(Action.CREATE, None, Team("acme", "acme"))
+
+
+class Gateway:
+    """A tenancy whose plan and apply end as a test wants."""
+
+    def __init__(self, plan: Callable[[], Plan], outcome: Outcome | None = None) -> None:
+        self.made, self.outcome = plan, outcome
+
+    def plan(self, **_: Any) -> Plan:
+        return self.made()
+
+    def apply(self, *_: Any) -> Outcome:
+        assert self.outcome is not None
+        return self.outcome
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr(tenant_change, "why_not_running", lambda *_: "")
+    return new_home(tmp_path / "home")
+
+
+def run(site: Site, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, key: NewKey | None = KEY) -> Any:
+    @contextmanager
+    def opened(*_: Any, **__: Any) -> Iterator[Gateway]:
+        yield gateway
+
+    monkeypatch.setattr(tenants, "opened", opened)
+    file = site.tenants_dir / "acme.yaml"
+    return carry_out(site, "acme", {file: "tenant: {id: acme}\n"}, PlainProgress(), key=key)
+
+
+def unreachable() -> Plan:
+    raise TollgateError("LiteLLM cannot be reached", "make status")
+
+
+@pytest.mark.parametrize("plan", [unreachable, lambda: Plan(conflicts=("team acme: not ours",))])
+def test_what_is_found_before_it_begins_leaves_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, plan: Callable[[], Plan]
+) -> None:
+    with pytest.raises(TollgateError):
+        run(site, Gateway(plan), monkeypatch)
+    assert not (site.tenants_dir / "acme.yaml").exists()
+    assert not (site.secrets_dir / "tenants" / "acme").exists()
+
+
+def test_what_fails_halfway_says_what_is_written_and_how_to_go_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = Outcome((), (), ((CREATE, TollgateError("HTTP 500", "see `make logs`")),))
+    with pytest.raises(TollgateError) as told:
+        run(site, Gateway(lambda: Plan((CREATE,)), failed), monkeypatch)
+    assert told.value.message == (
+        "tenants/acme.yaml is written, but LiteLLM has not all of it "
+        "(applied 0, failed 1, not tried 0): team acme: HTTP 500"
+    )
+    assert told.value.hint == "see `make logs`; then `make apply` goes on from here"
+    assert (site.tenants_dir / "acme.yaml").exists()
+    assert (site.secrets_dir / "tenants" / "acme").exists(), "the file names the key by this one"
+
+
+def test_twin_what_succeeds_says_what_was_done(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = run(site, Gateway(lambda: Plan((CREATE,)), Outcome((CREATE,))), monkeypatch)
+    assert ([file.name for file in done.written], done.applied, done.waiting) == (
+        ["acme.yaml"],
+        ["create team acme"],
+        "",
+    )
+
+
+def test_what_would_cut_somebody_off_is_left_unless_asked_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = Change(Action.BLOCK, Team("acme", "acme"), Team("acme", "acme", blocked=True))
+    done = run(site, Gateway(lambda: Plan((CREATE, block)), Outcome((CREATE,))), monkeypatch)
+    assert done.left == ["block team acme"]
