@@ -1,0 +1,44 @@
+"""`tollgate models` on the running stack: what is served and healthy, and what a real request to a target says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+
+from tests.support.eventually import eventually
+from tests.support.stack import Stack
+
+
+def _listed(stack: Stack) -> dict[str, Any]:
+    listed = json.loads(stack.cli("models", "--json").stdout)
+    assert listed["running"]
+    return {row["name"]: row for row in listed["models"]}
+
+
+def test_what_answers_is_listed_as_healthy(stack: Stack, gateway: httpx.Client) -> None:
+    body = {"model": "test-model", "max_tokens": 20, "messages": [{"role": "user", "content": "hello"}]}
+    assert gateway.post("/v1/messages", json=body).status_code == 200
+
+    def healthy() -> bool:
+        (target,) = _listed(stack)["test-model"]["targets"]
+        return bool(target["state"] == "healthy")
+
+    eventually(healthy, within=60, every=2)
+
+
+def test_what_is_left_out_says_why(stack: Stack) -> None:
+    listed = _listed(stack)
+    assert "ANTHROPIC_API_KEY" in listed["claude-opus-5-5"]["left_out"]
+    assert listed["test-model"]["left_out"] == ""
+
+
+def test_a_target_is_asked_for_real(stack: Stack) -> None:
+    (answer,) = json.loads(stack.cli("models", "test", "test-model", "--json").stdout)
+    assert answer["ok"]
+    assert answer["tool_call"] is True
+    assert answer["prompt_tokens"] > 0
+    assert answer["answer_tokens"] > 0
+    asked = [one for one in stack.recorded() if "Call the tool `ls` once" in json.dumps(one["body"])]
+    assert len(asked) == 1
