@@ -10,8 +10,7 @@ import pytest
 
 from tests.clients.conftest import Recorded
 from tests.stack.requests import chat, message
-from tests.support.claude_code import ClaudeCode, seen_by_nginx
-from tests.support.eventually import eventually
+from tests.support.claude_code import ClaudeCode
 from tests.support.stack import Stack
 
 WRONG = "sk-wrong-0123456789abcdef0123456789"
@@ -49,13 +48,6 @@ def test_the_probes_of_a_starting_client(stack: Stack, path: str) -> None:
     answer = httpx.head(f"{stack.url}{path}", timeout=60, trust_env=False)
     assert answer.status_code == 200
     assert not answer.content
-
-
-def test_claude_codes_own_probe_is_answered(claude: ClaudeCode) -> None:
-    before = len(seen_by_nginx(claude.stack, method="HEAD"))
-    assert claude.ask("Say hello.", CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=None).returncode == 0
-    probes = eventually(lambda: seen_by_nginx(claude.stack, method="HEAD")[before:], within=20)
-    assert {row["status"] for row in probes} == {"200"}
 
 
 def test_a_body_of_32_mb_arrives_whole(developer: httpx.Client, recorded: Recorded, stack: Stack) -> None:

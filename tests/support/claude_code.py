@@ -22,6 +22,8 @@ LOCK = ROOT / "tests" / "clients" / "requirements.lock"
 KEPT = ROOT / "var" / "test-clients"
 # Seconds; far above what any run takes, so that only a run that hangs meets it.
 BOUND = 90
+# More than the stack under test ever logs, so that lines can be counted.
+ALL_LINES = 50_000
 
 
 def packages() -> Path:
@@ -71,7 +73,7 @@ class Finished:
 
 
 def seen_by_nginx(stack: Stack, **wanted: str) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in stack.compose.tail("nginx", 400) if line.startswith("{")]
+    rows = [json.loads(line) for line in stack.compose.tail("nginx", ALL_LINES) if line.startswith("{")]
     return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
 
 
