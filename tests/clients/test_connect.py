@@ -66,10 +66,11 @@ def namespace(etc: Path, file: Path) -> tuple[str, ...]:
 
 
 def test_a_helper_that_prints_a_wrong_key_is_refused(stack: Stack, claude: ClaudeCode) -> None:
-    """The twin: the helper's key is the one that counts."""
+    """The twin: the helper's key is the one that counts. Left alone Claude Code would ask it eleven times, for it may
+    have a new one by then."""
     settings = json.loads(printed(stack, "settings")) | {"apiKeyHelper": "echo sk-wrong-0123456789abcdef"}
     (claude.home / ".claude").mkdir()
     (claude.home / ".claude" / "settings.json").write_text(json.dumps(settings))
-    run = claude.ask("Say hello.", **UNSET)
+    run = claude.ask("Say hello.", **UNSET, CLAUDE_CODE_MAX_RETRIES="0")
     assert run.returncode == 1
     assert "does not know this key" in run.out
