@@ -199,3 +199,27 @@ def test_what_a_hook_refused_is_said_as_it_is() -> None:
 def test_an_unreachable_database_is_overload() -> None:
     body = {"error": {"message": "Service Unavailable", "type": "no_db_connection", "code": "503"}}
     assert refusal_of(Ongoing(), 503, body, NOW).status == 529
+
+
+TOO_LONG = (
+    "litellm.ContextWindowExceededError: litellm.BadRequestError: litellm._pre_call_checks: Context Window exceeded "
+    "for given call. No models have context window large enough for this call.\n"
+    "Model=hosted_vllm/a, Max Input Tokens=100, Got=512Model=hosted_vllm/b, Max Input Tokens=300, Got=512"
+)
+
+
+def test_a_prompt_too_long_for_every_target_is_said_in_anthropics_words() -> None:
+    ongoing = Ongoing(admitted=True)
+    found = refusal_of(ongoing, 400, {"error": {"message": TOO_LONG}}, NOW)
+    assert (found.status, found.kind) == (400, "invalid_request_error")
+    assert found.message == "prompt is too long: 512 tokens > 300 maximum"
+
+
+@pytest.mark.parametrize(("role", "told"), [("proxy_admin", True), ("internal_user", False), (None, False)])
+def test_only_the_operator_reads_what_the_provider_said(role: str | None, told: bool) -> None:
+    error = type("AuthenticationError", (type("OpenAIError", (Exception,), {}),), {})("nope")
+    ongoing = Ongoing(admitted=True, caller=SimpleNamespace(user_role=role), error=error)
+    text = "litellm.AuthenticationError: AnthropicException - your account at https://x.example was closed"
+    found = refusal_of(ongoing, 401, {"error": {"message": text}}, NOW)
+    assert found.status == 502
+    assert ("your account at [address] was closed" in found.message) == told

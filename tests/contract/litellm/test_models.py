@@ -122,6 +122,7 @@ def test_a_prompt_too_long_does_not_follow_other_fallbacks(anyone: Asker) -> Non
     """Clients compact a conversation when told that it is too long; so they are told."""
     answer, asked = anyone.reached("tight", text="word " * 500)
     assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["message"].startswith("prompt is too long: ")
     assert asked == []
 
 

@@ -30,6 +30,8 @@ _MODEL_REFUSED = re.compile(r"_model_access_denied$")
 _OVER_WINDOW = re.compile(r"over (\w+) budget|:window:(\w+)")
 _COOLDOWN = re.compile(r"Try again in ([\d.]+) seconds")
 _CURRENT_LIMIT = re.compile(r"Current limit: (\d+)")
+# LiteLLM's own count, before anything was sent; of several targets the roomiest counts.
+_TOO_LONG = re.compile(r"Max Input Tokens=(\d+), Got=(\d+)")
 
 
 def refusal_of(ongoing: Ongoing, status: int, answer: Any, now: datetime | None = None) -> Refusal:
@@ -137,9 +139,26 @@ def _after_admission(ongoing: Ongoing, status: int, text: str) -> Refusal:
         return _overloaded("model_unavailable", "No target of this model answers at the moment.", _cooldown(text))
     if _is(error, "ProxyModelNotFoundError") or "Invalid model name passed in" in text:
         return _model_not_allowed(ongoing)
+    if "_pre_call_checks" in text and (found := _TOO_LONG.findall(text)):
+        room, got = max(int(one[0]) for one in found), found[0][1]
+        # Anthropic's words: Claude Code compacts the conversation when it reads them.
+        message = f"prompt is too long: {got} tokens > {room} maximum"
+        return Refusal(400, "invalid_request_error", "invalid_request", message)
     if _is(error, *_PROVIDERS_ERRORS):
-        return replace(_from_the_provider(error, status, text), counts=True)
+        refusal = replace(_from_the_provider(error, status, text), counts=True)
+        return _with_its_words(refusal, text) if _is_operator(ongoing.caller) else refusal
     return _failed() if status >= 500 else _as_it_came(status, text)
+
+
+def _is_operator(caller: Any) -> bool:
+    """Whoever holds the master key, as `tollgate models test` does."""
+    role = getattr(caller, "user_role", None)
+    return str(getattr(role, "value", role)) == "proxy_admin"
+
+
+def _with_its_words(refusal: Refusal, text: str) -> Refusal:
+    words = harmless(unwrap(text))
+    return refusal if words in refusal.message else replace(refusal, message=f"{refusal.message} It said: {words}")
 
 
 def _a_minutes_limit(ongoing: Ongoing, text: str) -> Refusal:
