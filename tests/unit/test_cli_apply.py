@@ -91,6 +91,16 @@ def test_without_a_terminal_it_says_where_it_is(site: Site) -> None:
     ]
 
 
+def test_what_was_done_as_json(site: Site, litellm: Memory) -> None:
+    assert run(site, "apply", "--json").exit_code == 2, "it cannot ask"
+    litellm.fail_at = 5
+    failed = json.loads(run(site, "apply", "--yes", "--json").stdout)
+    assert (len(failed["applied"]), len(failed["failed"]), failed["not_tried"]) == (4, 1, [])
+    assert failed["failed"][0]["error"].endswith("database away")
+    assert len(json.loads(run(site, "apply", "--yes", "--json").stdout)["applied"]) == 1
+    assert json.loads(run(site, "apply", "--yes", "--json").stdout) == {"applied": [], "failed": [], "not_tried": []}
+
+
 def test_a_failure_says_what_was_applied_and_what_not(site: Site, litellm: Memory) -> None:
     litellm.fail_at = 3
     result = run(site, "apply", "--yes")
@@ -129,6 +139,19 @@ def test_a_reviewed_plan_is_applied_as_it_was_read(site: Site, tmp_path: Path, l
 
     assert run(site, "apply", str(file), "--yes").exit_code == 0
     assert run(site, "plan").exit_code == 0
+
+
+def test_a_plan_of_thousands_is_read_too(site: Site, tmp_path: Path) -> None:
+    """It is larger than what a person writes may be."""
+    file = tmp_path / "plan.json"
+    run(site, "plan", "--out", str(file))
+    file.write_text(file.read_text() + " " * 2**21)
+
+    assert run(site, "apply", str(file), "--yes").exit_code == 0
+
+
+def test_a_plan_that_is_not_there_is_said_so(site: Site, tmp_path: Path) -> None:
+    assert "No such file" in refused(run(site, "apply", str(tmp_path / "plan.json"))).message
 
 
 def test_it_is_refused_when_a_file_or_litellm_has_moved(site: Site, tmp_path: Path, litellm: Memory) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tollgate.cli import configured
 from tollgate.cli.plan import AllowDelete
 from tollgate.cli.plan_text import show
-from tollgate.config.text import read
 from tollgate.errors import TollgateError
 from tollgate.reconcile.apply import Outcome, Report
 from tollgate.reconcile.change import Action, Change
@@ -34,26 +34,38 @@ def apply(
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
     allow_delete: AllowDelete = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="name everything that is not Tollgate's")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print what was done as JSON; needs --yes")] = False,
 ) -> None:
     """Make LiteLLM's teams and keys what tenants/*.yaml say. Prints the plan and asks. Run again, it goes on."""
+    if as_json and not yes:
+        raise typer.BadParameter("nothing can be asked there: add --yes", param_hint="--json")
     site: Site = context.obj
-    expected = Reviewed.read(read(reviewed), str(reviewed)) if reviewed else None
-    loaded = configured.load(site)
-    compose = Compose.core(site, loaded.settings.compose_project_name)
-    with locked(site, "apply"), opened(site, compose, loaded) as tenancy:
-        plan = tenancy.plan(allow_delete=expected.allow_delete if expected else allow_delete)
-        if expected:
-            expected.raise_unless_same(plan)
-            _refuse_deletions(plan, allowed=allow_delete)
-        show(plan, verbose=verbose)
-        plan.raise_if_unsafe()
-        if plan.empty:
-            return
-        if not yes:
-            typer.confirm("Apply this?", default=False, abort=True)
-        with _told(len(plan.changes)) as report:
-            outcome = tenancy.apply(plan, report)
-    _tell(outcome)
+    expected = _read(reviewed) if reviewed else None
+    with locked(site, "apply"):
+        loaded = configured.load(site)
+        compose = Compose.core(site, loaded.settings.compose_project_name)
+        with opened(site, compose, loaded) as tenancy:
+            plan = tenancy.plan(allow_delete=expected.allow_delete if expected else allow_delete)
+            if expected:
+                expected.raise_unless_same(plan)
+                _refuse_deletions(plan, allowed=allow_delete)
+            if not as_json:
+                show(plan, verbose=verbose)
+            plan.raise_if_unsafe()
+            if not plan.empty and not yes:
+                typer.confirm("Apply this?", default=False, abort=True)
+            with _told(len(plan.changes)) as report:
+                outcome = tenancy.apply(plan, report)
+    if as_json:
+        typer.echo(json.dumps(_as_json(outcome), indent=2))
+    _tell(outcome, quiet=as_json)
+
+
+def _read(file: Path) -> Reviewed:
+    try:
+        return Reviewed.read(file.read_text(), str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise TollgateError(f"{file}: {error}", "write one with `tollgate plan --out FILE`") from None
 
 
 def _refuse_deletions(plan: Plan, *, allowed: bool) -> None:
@@ -69,7 +81,7 @@ def _refuse_deletions(plan: Plan, *, allowed: bool) -> None:
 def _told(total: int) -> Iterator[Report]:
     """A bar on a terminal; anywhere else a line now and then, on standard error."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal or not total:
         step = max(1, total // 20)
         yield lambda change, number, of: _line(console, change, number, of) if number % step == 0 else None
         return
@@ -89,7 +101,15 @@ def _line(console: Console, change: Change, number: int, total: int) -> None:
     console.print(f"[{number}/{total}] {words(change)}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _tell(outcome: Outcome) -> None:
+def _as_json(outcome: Outcome) -> dict[str, object]:
+    return {
+        "applied": [words(change) for change in outcome.applied],
+        "failed": [{"change": words(change), "error": error.message} for change, error in outcome.failed],
+        "not_tried": [words(change) for change in outcome.not_tried],
+    }
+
+
+def _tell(outcome: Outcome, *, quiet: bool) -> None:
     """Raises where something failed; the rest of what failed beside the first is told before."""
     for change, error in outcome.failed[1:]:
         typer.echo(f"error: {words(change)}: {error.message}", file=sys.stderr)
@@ -98,7 +118,8 @@ def _tell(outcome: Outcome) -> None:
     if len(outcome.not_tried) > _FEW:
         typer.echo(f"not tried: {len(outcome.not_tried) - _FEW} more", file=sys.stderr)
     outcome.raise_if_incomplete()
-    typer.echo(f"Applied {len(outcome.applied)} change(s).")
+    if outcome.applied and not quiet:
+        typer.echo(f"Applied {len(outcome.applied)} change(s).")
 
 
 _FEW = 10
