@@ -78,9 +78,20 @@ def target_checks(gateway: Gateway, document: Document) -> Iterator[Problem]:
 
 def _model(model: Model, gateway: Gateway, document: Document, loc: Loc) -> Iterator[Problem]:
     yield from _patience(model.timeout_s, gateway, document, (*loc, "timeout_s"))
+    yield from _by_cost(model, gateway, document, loc)
     if model.context_tokens and model.max_output_tokens and model.max_output_tokens > model.context_tokens:
         message = f"expected at most context_tokens ({model.context_tokens}), found {model.max_output_tokens}"
         yield document.problem((*loc, "max_output_tokens"), message, "an answer stands in the context window as well")
+
+
+def _by_cost(model: Model, gateway: Gateway, document: Document, loc: Loc) -> Iterator[Problem]:
+    if gateway.routing.strategy != "cost-based-routing":
+        return
+    orders = [target.order for target in model.targets]
+    free = [target for target in model.targets if (target.price if target.price is not None else model.price) == "free"]
+    if any(orders.count(target.order) > 1 for target in free):
+        message = "cost-based-routing takes a price of zero for none, and asks that target last"
+        yield document.problem((*loc, "targets"), message, "give the free target an order of its own")
 
 
 def _patience(timeout: float | None, gateway: Gateway, document: Document, loc: Loc) -> Iterator[Problem]:
