@@ -23,7 +23,7 @@ def test_what_answers_is_listed_as_healthy(stack: Stack, gateway: httpx.Client) 
 
     def healthy() -> bool:
         (target,) = _listed(stack)["test-model"]["targets"]
-        return bool(target["state"] == "healthy")
+        return bool(target["state"].startswith("healthy"))  # other tests have other replicas fail
 
     eventually(healthy, within=60, every=2)
 

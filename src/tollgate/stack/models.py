@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from tollgate.stack.configuration import Configuration
 from tollgate.stack.masking import mask
 
 TIMEOUT = httpx.Timeout(120.0, connect=3.0)
-# litellm_deployment_state, by LiteLLM's own numbers: how the last request to a target ended, on any replica.
+# litellm_deployment_state, by LiteLLM's own numbers: how the last request of a replica to a target ended.
 STATES = {0: "healthy", 1: "failing", 2: "down"}
 NOT_CALLED, NOT_DEPLOYED, NOT_RUNNING = "not called yet", "not deployed yet", "not running"
 QUESTION = "Call the tool `ls` once, with path set to a single dot."
@@ -97,6 +97,19 @@ def look(site: Site, compose: Compose) -> Running:
             row["metric"].get("model_id", ""): STATES.get(int(float(row["value"][1])), "unknown") for row in found
         }
     return Running(deployed, states, there=True)
+
+
+def _states(found: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """One word for all replicas; a replica that has not asked since a failure still has that failure."""
+    numbers: dict[str, list[int]] = {}
+    for row in found:
+        numbers.setdefault(row["metric"].get("model_id", ""), []).append(int(float(row["value"][1])))
+    return {
+        identity: STATES.get(min(of), "unknown")
+        if len(set(of)) == 1 or min(of) > 0
+        else f"healthy on {of.count(0)} of {len(of)} replicas"
+        for identity, of in numbers.items()
+    }
 
 
 def rows(configuration: Configuration, running: Running) -> list[ModelRow]:
