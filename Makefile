@@ -39,6 +39,12 @@ scale: bootstrap ## change the number of replicas without anyone noticing: make 
 tenants: bootstrap ## every tenant with its models, limits and keys; scripts/manage-tenants.sh changes them
 	@$(TOLLGATE) tenant list
 
+backup: bootstrap ## database, configuration and secrets as one archive below var/backups; ARGS="--no-secrets" or "--keep 14"
+	@$(TOLLGATE) backup $(ARGS)
+
+restore: bootstrap ## bring an archive back: make restore FILE=var/backups/tollgate-....tar ARGS="--identity KEY"
+	@$(if $(FILE),$(TOLLGATE) restore $(FILE) $(ARGS),echo "error: which archive? make restore FILE=..." >&2; exit 1)
+
 start: bootstrap ## start the stopped containers
 	@$(TOLLGATE) start
 
@@ -105,6 +111,8 @@ help:
 	rollout \
 	scale \
 	tenants \
+	backup \
+	restore \
 	start \
 	stop \
 	restart \

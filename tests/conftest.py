@@ -16,7 +16,7 @@ from tests.support.sweep import remember
 
 # Last of all, so that the stack stands no longer than it must; and within it, what takes containers down.
 ON_THE_STACK = ("tests/docs/", "tests/clients/", "tests/stack/")
-LAST = ("test_contract.py", "test_rotation.py", "test_rollout.py", "test_lifecycle.py")
+LAST = ("test_contract.py", "test_rotation.py", "test_backup.py", "test_rollout.py", "test_lifecycle.py")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

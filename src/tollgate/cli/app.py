@@ -10,6 +10,7 @@ import typer
 from tollgate import __version__
 from tollgate.cli import (
     apply,
+    backup,
     basic,
     crash,
     deploy,
@@ -74,6 +75,8 @@ for command in (
     apply.apply,
     rotate_keys.rotate_keys,
     images.images,
+    backup.backup,
+    backup.restore,
     basic.basic,
     serve_local.serve_local,
 ):

@@ -48,6 +48,15 @@ def _mirror(value: str) -> str | None:
     return value
 
 
+def _recipients(value: str) -> str:
+    if value.startswith("AGE-SECRET-KEY"):
+        raise ValueError("expected a public key, found a secret one\nits public key starts with age1")
+    for word in filter(None, map(str.strip, value.split(","))):
+        if not re.fullmatch(r"age1[0-9a-z]+|ssh-(ed25519|rsa) \S+( .*)?", word):
+            raise ValueError(f"expected age1... or ssh-ed25519 ..., found {word[:60]!r}\nas age-keygen prints it")
+    return value
+
+
 def _path(value: object) -> object:
     return (Path(value) if value else None) if isinstance(value, str) else value
 
@@ -76,6 +85,7 @@ class Settings(Input):
     )
     ca_bundle: Annotated[Path | None, BeforeValidator(_path)] = None
     debian_mirror: Annotated[str | None, BeforeValidator(_mirror)] = None
+    backup_age_recipient: Annotated[str, AfterValidator(_recipients)] = ""
     _provider_keys: Mapping[str, Secret] = PrivateAttr(default_factory=dict)
 
     @property

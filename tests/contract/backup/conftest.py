@@ -1,0 +1,71 @@
+"""A Postgres of the pinned image with LiteLLM's own schema in it, that a test may destroy."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from testcontainers.core.labels import LABEL_SESSION_ID, SESSION_ID
+
+from tests.support.eventually import eventually
+from tests.support.images import image
+from tests.support.stack import ROOT
+from tollgate.stack.backup.database import Postgres
+from tollgate.stack.backup.make import LIVE
+
+
+class Server:
+    """One server with a volume of its own; `destroy` takes both away and `start` begins with nothing."""
+
+    def __init__(self, directory: Path) -> None:
+        self.name = f"tollgate-test-{secrets.token_hex(4)}"
+        self.password_file = directory / "password"
+        self.password_file.write_text(secrets.token_urlsafe(16))
+        self.password_file.chmod(0o444)  # read by the image's own uid; the directory above it is this user's alone
+
+    def start(self) -> Postgres:
+        options = ("-v", f"{self.name}:/var/lib/postgresql/data", "-v", f"{self.password_file}:/run/password:ro")
+        environment = ("-e", "POSTGRES_USER=litellm", "-e", "POSTGRES_PASSWORD_FILE=/run/password")
+        label = ("--label", f"{LABEL_SESSION_ID}={SESSION_ID}")
+        names = ("--name", self.name, "-p", "127.0.0.1:0:5432")
+        docker("run", "-d", *names, *label, *options, *environment, image("POSTGRES_IMAGE"))
+        # Over TCP: the server that only runs the first start's scripts does not listen there.
+        ready = ("docker", "exec", self.name, "pg_isready", "-q", "-h", "127.0.0.1", "-U", "litellm", "-d", LIVE)
+        eventually(lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0, within=90)
+        return Postgres(self.name)
+
+    def migrate(self) -> None:
+        """LiteLLM's schema by the job that a deploy runs."""
+        port = docker("port", self.name, "5432").splitlines()[0].rpartition(":")[2]
+        given = {"HOST": "127.0.0.1", "PORT": port, "USER": "litellm", "DB": LIVE}
+        environment = {f"POSTGRES_{name}": value for name, value in given.items()}
+        environment |= {"POSTGRES_PASSWORD_FILE": str(self.password_file), "PATH": os.environ["PATH"]}
+        command = [sys.executable, "-m", "tollgate.litellm.migrate"]
+        environment["PYTHONPATH"] = str(ROOT / "src")
+        subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=True)
+
+    def destroy(self) -> None:
+        docker("rm", "-f", "-v", self.name)
+        docker("volume", "rm", "-f", self.name)
+
+
+def docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("postgres"))
+    server.start()
+    try:
+        server.migrate()
+        yield server
+    finally:
+        server.destroy()

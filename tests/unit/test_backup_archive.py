@@ -1,0 +1,119 @@
+"""Archives: named once they were read back, damage seen, and what is no archive of ours refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tollgate.errors import TollgateError
+from tollgate.stack.backup import archive
+from tollgate.stack.backup.archive import DATABASE, FILES, MANIFEST, SECRETS, Archive, Manifest
+
+NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
+MADE = Manifest(
+    created=NOW, kit="0.1.0", litellm="1.108.10", postgres="17.6", migrations=("one",), rows={"t": 3}, salt="5a17"
+)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Archive:
+    parts = {}
+    for name in (DATABASE, FILES):
+        parts[name] = tmp_path / name
+        parts[name].write_bytes(name.encode() * 100)
+    return archive.write(tmp_path / "tollgate-x.tar", MADE, parts)
+
+
+def test_what_is_written_is_read_and_nobody_else_may(made: Archive) -> None:
+    again = archive.read(made.file)
+    assert again.manifest == made.manifest
+    assert again.content(DATABASE) == DATABASE.encode() * 100
+    assert again.manifest.secrets == ""
+    assert made.file.stat().st_mode & 0o777 == 0o600
+    assert not list(made.file.parent.glob(".*")), "nothing temporary is left"
+
+
+def changed(content: bytes) -> bytes:
+    place = content.rindex(FILES.encode())
+    return content[:place] + b"F" + content[place + 1 :]
+
+
+def renamed(content: bytes) -> bytes:
+    """The part's header under a name that the manifest does not have; the header's sum with it."""
+    return _again(content, {FILES: "notes.txt"})
+
+
+def without_a_part(content: bytes) -> bytes:
+    return _again(content, {FILES: ""})
+
+
+def foreign(content: bytes) -> bytes:
+    return _again(content, {MANIFEST: "readme"})
+
+
+def of_a_newer_kit(content: bytes) -> bytes:
+    return content.replace(b'"format": 1', b'"format": 2')
+
+
+def cut_short(content: bytes) -> bytes:
+    return content[: content.rindex(FILES.encode()) - 300]
+
+
+def no_tar(content: bytes) -> bytes:
+    return b"PGDMP" + content
+
+
+def _again(content: bytes, names: dict[str, str]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(content)) as old, tarfile.open(fileobj=out, mode="w:") as new:
+        for member in old:
+            stream = old.extractfile(member)
+            member.name = names.get(member.name, member.name)
+            if member.name:
+                new.addfile(member, stream)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (changed, "damaged: files.tar.gz"),
+        (renamed, "damaged: files.tar.gz, notes.txt"),
+        (without_a_part, "damaged: files.tar.gz"),
+        (foreign, "no backup of Tollgate's"),
+        (of_a_newer_kit, "format"),
+        (cut_short, "files.tar.gz|unexpected end"),
+        (no_tar, "cannot be read"),
+    ],
+)
+def test_damage_is_seen(made: Archive, harm: Callable[[bytes], bytes], says: str) -> None:
+    made.file.write_bytes(harm(made.file.read_bytes()))
+    with pytest.raises(TollgateError, match=says):
+        archive.read(made.file)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(TollgateError, match="No such file"):
+        archive.read(tmp_path / "nothing.tar")
+
+
+def test_the_manifest_is_first_and_plain(made: Archive) -> None:
+    """`tar -xOf FILE manifest.json` shows what it is, without reading gigabytes."""
+    with tarfile.open(made.file) as tar:
+        first = tar.next()
+        assert first is not None and first.name == MANIFEST
+        stream = tar.extractfile(first)
+        assert stream is not None
+        assert json.loads(stream.read())["rows"] == {"t": 3}
+
+
+def test_which_part_holds_the_secrets(tmp_path: Path) -> None:
+    (tmp_path / SECRETS).write_bytes(b"age")
+    made = archive.write(tmp_path / "x.tar", MADE, {SECRETS: tmp_path / SECRETS})
+    assert made.manifest.secrets == SECRETS

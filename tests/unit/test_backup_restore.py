@@ -1,0 +1,110 @@
+"""What a restore refuses before it changes anything, and what it says it would change."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.support.site import new_home
+from tollgate.cli.progress import StepDisplay
+from tollgate.errors import TollgateError
+from tollgate.site import Site
+from tollgate.stack import secrets
+from tollgate.stack.backup import age, archive, files
+from tollgate.stack.backup.archive import DATABASE, FILES, Manifest
+from tollgate.stack.backup.make import Secrets, litellm_version, prune
+from tollgate.stack.backup.restore import Restore, compare
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    site = new_home(tmp_path / "home")
+    secrets.ensure(site)
+    return site
+
+
+def backup(site: Site, tmp_path: Path, kept: Secrets, **manifest: str) -> Path:
+    """An archive of a site's files, with something in the database's place: it is not opened here."""
+    public, secret = files.collect(site)
+    parts = {DATABASE: b"PGDMP", FILES: files.pack(public)}
+    if not kept.omit:
+        name, packed = kept.part(files.pack(secret))
+        parts[name] = packed
+    for name, content in parts.items():
+        (tmp_path / name).write_bytes(content)
+    made = {"litellm": litellm_version(site), "salt": files.salt_of(site), **manifest}
+    described = Manifest(
+        created=datetime(2026, 11, 21, tzinfo=UTC),
+        kit="0.1.0",
+        postgres="17.6",
+        migrations=(),
+        rows={"t": 1234},
+        **made,
+    )
+    return archive.write(tmp_path / "tollgate-x.tar", described, {name: tmp_path / name for name in parts}).file
+
+
+def restore(site: Site, file: Path, identity: Path | None = None, *, database_only: bool = False) -> Restore:
+    return Restore(site, file, StepDisplay(Console(stderr=True)), identity, database_only)
+
+
+def test_what_it_would_do(site: Site, tmp_path: Path) -> None:
+    file = backup(site, tmp_path, Secrets(omit=True))
+    (site.tenants_dir / "later.yaml").write_text("tenant: {id: later}\n")
+    site.gateway_file.write_text("models: []\n")
+    lines = restore(site, file).check()
+    assert "as of 2026-11-21 00:00:00 UTC, 1,234 rows" in lines[0]
+    assert lines[1:] == ["config/gateway.yaml: as in the archive", "tenants/later.yaml: removed"]
+    assert len(restore(site, file, database_only=True).check()) == 1
+
+
+@pytest.mark.parametrize("version", ["1.109.0", "1.107.3", "2.0.0"])
+def test_another_line_of_litellm_is_refused(site: Site, tmp_path: Path, version: str) -> None:
+    file = backup(site, tmp_path, Secrets(omit=True), litellm=version)
+    with pytest.raises(TollgateError, match=f"found one of {version}"):
+        restore(site, file).check()
+
+
+def test_another_patch_of_the_line_is_not(site: Site, tmp_path: Path) -> None:
+    line = ".".join(litellm_version(site).split(".")[:2])
+    assert restore(site, backup(site, tmp_path, Secrets(omit=True), litellm=f"{line}.0")).check()
+
+
+def test_with_another_salt_only_with_the_archives_secrets(site: Site, tmp_path: Path) -> None:
+    identity = tmp_path / "key"
+    file = backup(site, tmp_path, Secrets(age.make_identity(identity)))
+    assert restore(site, file).check(), "the same machine needs no identity"
+    (site.home / files.SALT).write_text("sk-another\n")
+    with pytest.raises(TollgateError, match="another secrets/litellm_salt_key than the one here") as caught:
+        restore(site, file).check()
+    assert "--identity" in caught.value.hint
+    assert f"{files.SALT}: as in the archive" in restore(site, file, identity).check()
+    (site.home / files.SALT).unlink()
+    with pytest.raises(TollgateError, match="there is none here"):
+        restore(site, file).check()
+
+
+def test_an_archive_without_secrets_says_what_is_missing(site: Site, tmp_path: Path) -> None:
+    file = backup(site, tmp_path, Secrets(omit=True), salt="5a17")
+    with pytest.raises(TollgateError) as caught:
+        restore(site, file).check()
+    assert caught.value.hint == "put the secrets/litellm_salt_key of that time in place"
+
+
+def test_tables_that_differ_are_named() -> None:
+    assert compare({"a": 1, "b": 2}, {"a": 1, "b": 2}) == ""
+    assert compare({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 0}) == "b: 2 expected, 3 found, c: none expected, 0 found"
+    assert compare({f"t{n}": 1 for n in range(8)}, {}).endswith("and 3 more")
+
+
+def test_the_newest_are_kept(site: Site) -> None:
+    where = site.home / "var" / "backups"
+    where.mkdir(parents=True)
+    names = [f"tollgate-2026112{day}T000000Z.tar" for day in range(5)]
+    for name in [*names, "before-20261101T000000Z.tar"]:
+        (where / name).touch()
+    assert [file.name for file in prune(site, 2)] == [names[2], names[1], names[0]]
+    assert sorted(file.name for file in where.iterdir()) == ["before-20261101T000000Z.tar", names[3], names[4]]
