@@ -87,6 +87,7 @@ def main() -> int:
         budget = CALLS * COST
         day = {"budget_limits": [{"budget_duration": "1d", "max_budget": budget}]}
         model = {"per_model": {"test-model": {"1d": budget}}}
+        storm("warm", gateway, tenant(gateway, {}), 0, 15)
         runs = [
             storm(
                 "monthly budget of a tenant",

@@ -64,14 +64,28 @@ def test_money_that_nobody_knows_is_asked_for_then_counted() -> None:
     async def run() -> None:
         counters = LocalCounters()
         assert await counters.take([CAP], "a") == Over(CAP, None)
-        await counters.spend(["money"], 9.0)  # not known: the ledger will have it
+        await counters.spend({"money": 9.0})  # not known: the ledger will have it
         await counters.seed(CAP, 0.4)
         await counters.seed(CAP, 0.0)  # the second of two that asked at once
         assert await counters.take([CAP], "a") is None
-        await counters.spend(["money"], 0.1)
+        await counters.spend({"money": 0.1})
         assert await counters.take([CAP], "a") == Over(CAP, 0.5)
 
     asyncio.run(run())
+
+
+def test_what_a_request_usually_costs_is_counted_before_it_has_ended() -> None:
+    usual = Check(MONEY, "money", 0.5, 9, reserve=0.2)
+
+    async def run() -> list[Over | None]:
+        counters = LocalCounters()
+        await counters.seed(usual, 0.0)
+        passed = [await counters.take([usual], str(number)) for number in range(4)]
+        await counters.spend({"money": -0.2})  # one of them failed
+        return [*passed, await counters.take([usual], "another")]
+
+    over = [one if one is None else round(one.used or 0, 6) for one in asyncio.run(run())]
+    assert over == [None, None, None, 0.6, None]
 
 
 class Reachable(LocalCounters):

@@ -70,6 +70,12 @@ def test_money_of_a_model_is_the_tenants_not_a_keys() -> None:
     assert keys(caller(key={"per_model": {"m": {"1d": 1}}})) == {}
 
 
+def test_what_such_requests_cost_is_reserved_on_money_only() -> None:
+    one = caller({"requests_per_hour": 5, "per_model": {"m": {"1d": 1}}})
+    reserves = [limit.check.reserve for limit in request_limits(one, "m", NOW, usual_cost=0.25)]
+    assert reserves == [0, 0.25]
+
+
 def sentence(team: Any, used: float = 0) -> Any:
     (limit,) = request_limits(caller(team), "m", NOW)
     return refusal(limit, Over(limit.check, used), NOW, "lead@example.com")

@@ -63,11 +63,18 @@ CASES = {
     "money nobody knows is asked for, seeded once, and added up": """
     one, other = replica(), replica()
     assert await one.take([cap, hour], 'a') == Over(cap, None)
-    await one.spend([cap.key], 9.0)
+    await one.spend({cap.key: 9.0})
     await asyncio.gather(one.seed(cap, 0.25), other.seed(cap, 0.25))
     assert await one.take([cap], 'a') is None
-    await asyncio.gather(*(one.spend([cap.key], 0.0125) for _ in range(20)))
+    await asyncio.gather(*(one.spend({cap.key: 0.0125}) for _ in range(20)))
     assert await other.take([cap], 'a') == Over(cap, 0.5)
+    """,
+    "what is reserved is counted at once and taken off again": """
+    one, usual = replica(), Check(MONEY, run + 'cap', 0.5, later, 0.1)
+    await one.seed(usual, 0.0)
+    assert await passed(one.take([usual], str(n)) for n in range(40)) == 5
+    await one.spend({usual.key: 0.01 - 0.1})
+    assert await passed(one.take([usual], str(n)) for n in range(40)) == 1
     """,
     "every counter expires": """
     one = replica()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,12 +28,16 @@ class AwayError(Exception):
 
 @dataclass(frozen=True)
 class Check:
-    """One limit of one request. `expires` is when its counter may be forgotten, as Unix time."""
+    """One limit of one request. `expires` is when its counter may be forgotten, as Unix time.
+
+    `reserve` is put on a counter of money when the request is let in: what such a request usually costs.
+    """
 
     kind: str
     key: str
     limit: float
     expires: int = 0
+    reserve: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Counters(Protocol):
     async def give_back(self, checks: Sequence[Check], request: str, refund: bool) -> None: ...
     async def renew(self, held: Sequence[tuple[str, str]]) -> None: ...
     async def seed(self, check: Check, spent: float) -> None: ...
-    async def spend(self, keys: Sequence[str], cost: float) -> None: ...
+    async def spend(self, amounts: Mapping[str, float]) -> None: ...
 
 
 class LocalCounters:
@@ -72,6 +76,8 @@ class LocalCounters:
                 self.slots.setdefault(check.key, set()).add(request)
             elif check.kind == REQUESTS:
                 self.numbers[check.key] = self.numbers.get(check.key, 0) + 1
+            else:
+                self.numbers[check.key] += check.reserve
         return None
 
     async def give_back(self, checks: Sequence[Check], request: str, refund: bool) -> None:
@@ -87,10 +93,10 @@ class LocalCounters:
     async def seed(self, check: Check, spent: float) -> None:
         self.numbers.setdefault(check.key, spent)
 
-    async def spend(self, keys: Sequence[str], cost: float) -> None:
-        for key in keys:
+    async def spend(self, amounts: Mapping[str, float]) -> None:
+        for key, amount in amounts.items():
             if key in self.numbers:
-                self.numbers[key] += cost
+                self.numbers[key] += amount
 
 
 @dataclass
@@ -133,8 +139,8 @@ class SharedCounters:
     async def seed(self, check: Check, spent: float) -> None:
         await self._ask("seed", check, spent)
 
-    async def spend(self, keys: Sequence[str], cost: float) -> None:
-        await self._ask("spend", keys, cost)
+    async def spend(self, amounts: Mapping[str, float]) -> None:
+        await self._ask("spend", amounts)
 
     async def _keep(self) -> None:
         """Renews the leases as long as anything runs. The first renewal is due only after a while."""

@@ -37,6 +37,8 @@ class Limits(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there when t
         super().__init__()
         self._shared = shared
         self._counters = SharedCounters(shared)
+        # By tenant and model, from the answers of this replica: what to reserve for a request that is let in.
+        self._usual_cost: dict[tuple[str, str], float] = {}
 
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
@@ -44,7 +46,9 @@ class Limits(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there when t
         separate_cache(user_api_key_dict, data)
         ongoing = CURRENT.get()
         now = datetime.now(UTC)
-        limits = request_limits(user_api_key_dict, ledger.model_of(str(data.get("model", ""))), now)
+        model = ledger.model_of(str(data.get("model", "")))
+        usual_cost = self._usual_cost.get((str(user_api_key_dict.team_id), model), 0.0)
+        limits = request_limits(user_api_key_dict, model, now, usual_cost)
         if limits:
             over = await self._take(ongoing, limits)
             if over is not None:
@@ -69,17 +73,22 @@ class Limits(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there when t
             over = await self._counters.take(checks, request)
         if over is None:
             ongoing.settle = lambda refund: self._counters.give_back(request, refund)
+            ongoing.reserved = {check.key: check.reserve for check in checks if check.reserve}
         return over
 
     async def async_log_success_event(
         self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
     ) -> None:
-        """What a request cost, as LiteLLM computes it, onto the counters of its model."""
+        """What a request cost, as LiteLLM computes it, onto the counters of its model, for what was reserved."""
         payload = kwargs.get("standard_logging_object") or {}
         cost = float(payload.get("response_cost") or 0)
-        keys = [limit.check.key for limit in ledger.caps_of(kwargs, payload, datetime.now(UTC))]
-        if cost > 0 and keys:
-            await self._counters.spend(keys, cost)
+        amounts = _released()
+        for limit in ledger.caps_of(kwargs, payload, datetime.now(UTC)):
+            amounts[limit.check.key] = amounts.get(limit.check.key, 0.0) + cost
+            whose = (limit.holder.id, limit.model)
+            self._usual_cost[whose] = 0.8 * self._usual_cost.get(whose, cost) + 0.2 * cost
+        if amounts:
+            await self._counters.spend(amounts)
 
     async def async_post_call_failure_hook(
         self,
@@ -88,13 +97,24 @@ class Limits(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there when t
         user_api_key_dict: Any,
         traceback_str: str | None = None,
     ) -> None:
-        """LiteLLM's limiter says 60 s whatever is left of its minute; Redis knows what is left."""
+        """What failed costs nothing. And LiteLLM says 60 s whatever is left of a tenant's minute; Redis knows that."""
+        if amounts := _released():
+            await self._counters.spend(amounts)
         ongoing, holder = CURRENT.get(None), getattr(original_exception, "descriptor_key", None)
         if ongoing is None or holder not in ("team", "api_key"):
             return
         one = user_api_key_dict.team_id if holder == "team" else user_api_key_dict.api_key
         with contextlib.suppress(AwayError):
             ongoing.reopens_in = await self._shared.seconds_left(f"{{{holder}:{one}}}:window")
+
+
+def _released() -> dict[str, float]:
+    """What was reserved for this request, to be taken off; nothing the second time."""
+    ongoing = CURRENT.get(None)
+    if ongoing is None:
+        return {}
+    reserved, ongoing.reserved = ongoing.reserved, {}
+    return {key: -amount for key, amount in reserved.items()}
 
 
 def separate_cache(caller: Any, data: dict[str, Any]) -> None:

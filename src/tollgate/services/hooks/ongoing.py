@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tollgate.services.hooks.refusal import Refusal
@@ -30,6 +30,9 @@ class Ongoing:
     admitted: bool = False
     # Gives back what the request holds; `refund` says that it counts for nothing.
     settle: Callable[[bool], Awaitable[None]] | None = None
+
+    # Counter of money -> what was put on it for this request, until somebody knows what it really cost.
+    reserved: dict[str, float] = field(default_factory=dict)
 
     async def finish(self, refund: bool = False) -> None:
         """Once, before the client can see that the answer has ended: its next request may follow at once."""

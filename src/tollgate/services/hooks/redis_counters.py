@@ -7,7 +7,7 @@ the clock of Redis.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -44,6 +44,8 @@ for i, check in ipairs(checks) do
   elseif check.kind == 'slots' then
     redis.call('ZADD', KEYS[i], now + lease, request)
     redis.call('EXPIRE', KEYS[i], math.ceil(lease * 2))
+  elseif check.reserve > 0 then
+    redis.call('INCRBYFLOAT', KEYS[i], check.reserve)
   end
 end
 return {0, ''}
@@ -70,8 +72,8 @@ end
 
 # A counter that is gone (a flushed Redis) is not begun anew here: the next request seeds it from the ledger.
 SPEND = """
-for _, key in ipairs(KEYS) do
-  if redis.call('EXISTS', key) == 1 then redis.call('INCRBYFLOAT', key, ARGV[1]) end
+for i, key in ipairs(KEYS) do
+  if redis.call('EXISTS', key) == 1 then redis.call('INCRBYFLOAT', key, ARGV[i]) end
 end
 """
 
@@ -117,8 +119,8 @@ class RedisCounters:
     async def seed(self, check: Check, spent: float) -> None:
         await _answer(self._redis.set(check.key, repr(spent), nx=True, exat=check.expires))
 
-    async def spend(self, keys: Sequence[str], cost: float) -> None:
-        await _answer(self._spend(keys=list(keys), args=[repr(cost)]))
+    async def spend(self, amounts: Mapping[str, float]) -> None:
+        await _answer(self._spend(keys=list(amounts), args=[f"{amount:.12f}" for amount in amounts.values()]))
 
     async def seconds_left(self, key: str) -> int | None:
         """Until Redis forgets `key`; None where it has."""
@@ -134,4 +136,5 @@ async def _answer(question: Awaitable[Any]) -> Any:
 
 
 def _as_json(checks: Sequence[Check]) -> str:
-    return json.dumps([{"kind": one.kind, "limit": one.limit, "expires": one.expires} for one in checks])
+    fields = ("kind", "limit", "expires", "reserve")
+    return json.dumps([{name: getattr(check, name) for name in fields} for check in checks])

@@ -69,7 +69,7 @@ def owner(caller: Any) -> str:
     return str((caller.team_metadata or {}).get("owner") or "")
 
 
-def request_limits(caller: Any, model: str, now: datetime) -> list[Limit]:
+def request_limits(caller: Any, model: str, now: datetime, usual_cost: float = 0.0) -> list[Limit]:
     """Every limit of ours that a request for `model` has to pass."""
     found: list[Limit] = []
     for holder in holders(caller):
@@ -82,11 +82,11 @@ def request_limits(caller: Any, model: str, now: datetime) -> list[Limit]:
         if limit := _positive(holder.limits.get(PARALLEL)):
             found.append(Limit(Check(SLOTS, f"{prefix}:parallel", limit), holder, None))
         if holder.kind == "team":
-            found += money_limits(holder, model, now)
+            found += money_limits(holder, model, now, usual_cost)
     return found
 
 
-def money_limits(holder: Holder, model: str, now: datetime) -> Iterator[Limit]:
+def money_limits(holder: Holder, model: str, now: datetime, usual_cost: float = 0.0) -> Iterator[Limit]:
     caps = holder.limits.get("per_model")
     mine = caps.get(model) if isinstance(caps, Mapping) else None
     for duration, unit in PER_MODEL.items():
@@ -94,7 +94,8 @@ def money_limits(holder: Holder, model: str, now: datetime) -> Iterator[Limit]:
         if limit:
             inside = window(unit, now)
             key = f"tollgate:{{team:{holder.id}}}:spend:{model}:{unit}:{inside.label}"
-            yield Limit(Check(MONEY, key, limit, int(now.timestamp()) + LEDGER_S), holder, inside, model)
+            check = Check(MONEY, key, limit, int(now.timestamp()) + LEDGER_S, usual_cost)
+            yield Limit(check, holder, inside, model)
 
 
 def _positive(value: Any) -> float:
