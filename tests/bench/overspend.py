@@ -83,7 +83,6 @@ def main() -> int:
         tempfile.TemporaryDirectory() as scratch,
         running_gateway(Path(scratch), replicas=REPLICAS) as gateway,
     ):
-        Path(scratch).chmod(0o755)
         budget = CALLS * COST
         day = {"budget_limits": [{"budget_duration": "1d", "max_budget": budget}]}
         model = {"per_model": {"test-model": {"1d": budget}}}
