@@ -101,8 +101,15 @@ def main() -> int:
             storm("60 requests per minute", gateway, tenant(gateway, {"rpm_limit": 60}), 60, 50),
             storm("60 requests per hour", gateway, tenant(gateway, {}, {"requests_per_hour": 60}), 60, 10),
         ]
+        away = sum(log(gateway, number).count("Redis is away") for number in range(1, REPLICAS + 1))
     sys.stdout.write(table(runs))
+    sys.stdout.write(f"\nRedis was taken for away {away} times.\n")
     return 0
+
+
+def log(gateway: Gateway, number: int) -> str:
+    out, err = gateway.containers[f"litellm-{number}"].get_logs()
+    return (out + err).decode()
 
 
 def table(runs: list[Run]) -> str:

@@ -25,6 +25,7 @@ from tollgate.services.hooks.counters import (
 HOUR = Check(REQUESTS, "hour", 2, 9)
 DAY = Check(REQUESTS, "day", 3, 9)
 SLOT = Check(SLOTS, "parallel", 1)
+FAR = 4_000_000_000
 CAP = Check(MONEY, "money", 0.5, 9)
 
 
@@ -141,6 +142,22 @@ def test_redis_is_not_asked_again_at_once(caplog: pytest.LogCaptureFixture) -> N
 
     with_shared(test)
     assert caplog.text.count("Redis is away") == 1
+
+
+def test_a_redis_that_comes_and_goes_lifts_no_limit() -> None:
+    """Each replica adds its own limit once in a window, not once for each time Redis was away."""
+    hour, day = Check(REQUESTS, "hour", 2, FAR), Check(REQUESTS, "past", 2, 9)
+
+    async def test(shared: Reachable, counters: SharedCounters) -> None:
+        passed = 0
+        for _ in range(5):
+            shared.away = True
+            passed += sum([await counters.take([hour], str(number)) is None for number in range(3)])
+            shared.away = False
+            await counters.take([day], "asks Redis again")
+        assert passed == 2
+
+    with_shared(test, away=0.0)
 
 
 def test_when_redis_is_back_its_counters_hold_again(caplog: pytest.LogCaptureFixture) -> None:

@@ -57,11 +57,18 @@ class Counters(Protocol):
 
 
 class LocalCounters:
-    """The same for one process, while Redis is away. It begins at zero and is forgotten when Redis is back."""
+    """The same for one process, while Redis is away. It begins at zero, once in each window however often that is."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, float] = {}
         self.slots: dict[str, set[str]] = {}
+        self._expires: dict[str, int] = {}
+
+    def redis_is_back(self, now: float) -> None:
+        """What requests were counted stays for the next time, or a Redis that comes and goes would lift every limit;
+        money is asked of the ledger again."""
+        self._expires = {key: expires for key, expires in self._expires.items() if expires > now}
+        self.numbers = {key: count for key, count in self.numbers.items() if key in self._expires}
 
     async def take(self, checks: Sequence[Check], request: str) -> Over | None:
         for check in checks:
@@ -76,6 +83,7 @@ class LocalCounters:
                 self.slots.setdefault(check.key, set()).add(request)
             elif check.kind == REQUESTS:
                 self.numbers[check.key] = self.numbers.get(check.key, 0) + 1
+                self._expires[check.key] = check.expires
             else:
                 self.numbers[check.key] += check.reserve
         return None
@@ -167,7 +175,8 @@ class SharedCounters:
             else:
                 if self._away_until:
                     log.warning("Redis is back: limits are counted for all replicas together again")
-                    self._away_until, self._local = 0.0, LocalCounters()
+                    self._away_until = 0.0
+                    self._local.redis_is_back(time.time())
                 return self._shared, answer
         return self._local, await getattr(self._local, name)(*arguments)
 

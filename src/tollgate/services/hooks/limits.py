@@ -1,8 +1,8 @@
 """The callback that holds the limits LiteLLM lacks, over all replicas; and keeps tenants' cached answers apart.
 
 Requests per hour and day, requests running at once, and money per model. Redis is asked once for each request. While
-it is away each replica counts alone, from zero: at most the limit on each replica passes, and what is counted then is
-forgotten when Redis is back (docs/limits.md).
+it is away each replica counts alone, from zero: at most the limit passes on each replica, once in a window
+(docs/limits.md).
 """
 
 from __future__ import annotations

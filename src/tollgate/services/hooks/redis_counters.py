@@ -13,13 +13,15 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as BrokenError
 from redis.exceptions import RedisError
 
 from tollgate.services.hooks.counters import AwayError, Check, Over
 
 LEASE_S = 30.0
-# Seconds for one answer. A frozen Redis costs a request this much once, then nobody asks for a while.
-TIMEOUT_S = 0.5
+# Seconds for one answer. A frozen Redis costs a request this much once, then nobody asks for a while. With less, a
+# replica that is only busy would take Redis for away.
+TIMEOUT_S = 3.0
 
 TAKE = """
 local checks, request, lease = cjson.decode(ARGV[1]), ARGV[2], tonumber(ARGV[3])
@@ -79,7 +81,8 @@ end
 
 
 def connect(address: str, password: str) -> Redis:
-    """`address` is host:port. One retry: an idle connection that Redis closed is found out by using it."""
+    """`address` is host:port. One retry, for an idle connection that Redis closed is found out by using it; none when
+    time ran out, for Redis may have counted."""
     host, _, port = address.rpartition(":")
     return Redis(
         host=host,
@@ -87,7 +90,7 @@ def connect(address: str, password: str) -> Redis:
         password=password,
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 1),
+        retry=Retry(NoBackoff(), 1, supported_errors=(BrokenError,)),
         decode_responses=True,
     )
 
