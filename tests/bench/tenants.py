@@ -139,7 +139,9 @@ def timed(stack: Stack, what: str, aim: str, status: int, *arguments: str) -> Ru
     process.returncode = os.waitstatus_to_exitcode(code)
     if process.returncode != status:
         raise AssertionError(f"tollgate {' '.join(arguments)} exited {process.returncode}\n{printed[-3000:]}")
-    return Run(what, aim, seconds, usage.ru_maxrss / 1024, requests(stack) - before)
+    run = Run(what, aim, seconds, usage.ru_maxrss / 1024, requests(stack) - before)
+    sys.stderr.write(f"{run.row}\n")
+    return run
 
 
 def requests(stack: Stack) -> int:

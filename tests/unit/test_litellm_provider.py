@@ -191,6 +191,38 @@ def test_what_lost_our_mark_meanwhile_is_not_deleted(subject: Team | Key) -> Non
     assert fake.teams or fake.keys
 
 
+@pytest.mark.parametrize("made", [False, True])
+def test_a_team_whose_creation_failed_is_created_again_unless_it_was_made(
+    made: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake, failures = Fake(), iter([500])
+    monkeypatch.setattr("tollgate.litellm.provider.time.sleep", lambda _: None)
+
+    def failing_once(request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/team/new" or next(failures, None) is None:
+            return fake(request)
+        if made:
+            fake(request)
+        return httpx.Response(500, json={"error": {"message": "Transaction already closed"}})
+
+    Provider(client(failing_once), {}).apply_change(None, ACME)
+
+    assert provider(fake).observe().teams == {"acme": ACME}
+    assert len(fake.calls) == 1
+
+
+def test_twin_a_team_that_is_refused_is_not_tried_again() -> None:
+    asked: list[str] = []
+
+    def refuses(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(400, json={"error": {"message": "Team id = acme already exists"}})
+
+    with pytest.raises(TollgateError, match="already exists"):
+        Provider(client(refuses), {}).apply_change(None, ACME)
+    assert asked == ["/team/new"]
+
+
 def test_a_team_that_holds_somebody_elses_key_is_not_deleted() -> None:
     fake = Fake()
     provider(fake).apply_change(None, ACME)

@@ -24,7 +24,8 @@ TIMEOUT = httpx.Timeout(30.0, connect=3.0)
 # 0.2 + 0.4 + 0.8 + 1.6 s: nginx needs less than that to take a replica that is restarting out of its rotation.
 ATTEMPTS = 5
 FIRST_PAUSE_S = 0.2
-BUSY = frozenset({502, 503})  # from nginx or LiteLLM while a replica or the database is away: worth another try
+# From nginx while a replica is away, from LiteLLM while the database is or has dropped its transaction (500).
+BUSY = frozenset({500, 502, 503, 504})
 PAGE = 100  # the most /v2/team/list and /key/list give at once
 # A page is some 60 ms of one replica's work: this many keep three replicas busy, and leave room for tenants' requests.
 READERS = 8

@@ -27,6 +27,11 @@ class LiteLLMError(TollgateError):
         super().__init__(message, hint)
         self.status = status
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether LiteLLM failed rather than refused: it may have done it all the same, or may do it the next time."""
+        return self.status == 0 or self.status >= 500
+
 
 def refused(method: str, path: str, response: httpx.Response) -> LiteLLMError:
     """The error for an answer that is not 2xx: method, path, status and LiteLLM's own words, keys masked."""

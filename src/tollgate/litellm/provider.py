@@ -16,12 +16,14 @@ from tollgate.config.secret import Secret
 from tollgate.errors import TollgateError
 from tollgate.litellm import normalize
 from tollgate.litellm.client import Client, Row
+from tollgate.litellm.errors import LiteLLMError
 from tollgate.litellm.fields import expiry_field, key_difference, key_fields, team_difference, team_fields
 from tollgate.litellm.state import Key, State, Team
 
 # LiteLLM looks for budgets to reopen every minute (config/litellm/config.yaml.j2); twice that has seen it do so.
 RESET_WITHIN_S = 150
 RESET_POLL_S = 3
+CREATIONS = 3
 
 
 class Provider:
@@ -69,8 +71,7 @@ class Provider:
 
     def _write_team(self, before: Team | None, after: Team) -> None:
         if before is None:
-            # The answer is the row as the database has it, so there is nothing to read back.
-            row: Row | None = self._client.create_team({"team_id": after.id, **team_fields(after)})
+            row: Row | None = self._create_team(after)
         else:
             changed = team_difference(before, after)
             if "budget_limits" in changed:
@@ -79,6 +80,24 @@ class Provider:
             row = self._client.find_team(after.id)
         self._refuse_unmanaged("team", after.id, row)
         self._compare(f"team {after.id}", after, normalize.team(row) if row else None)
+
+    def _create_team(self, team: Team) -> Row:
+        """Its row. The answer is what the database has, so there is nothing to read back.
+
+        Creating is not repeatable, but the database of a busy gateway does drop a transaction now and then: after a
+        failure of LiteLLM's own, what is there decides whether to try again.
+        """
+        for attempt in range(CREATIONS):
+            try:
+                return self._client.create_team({"team_id": team.id, **team_fields(team)})
+            except LiteLLMError as error:
+                if not error.may_pass or attempt == CREATIONS - 1:
+                    raise
+                found = self._client.find_team(team.id)
+                if found is not None:
+                    return found
+                time.sleep(attempt + 1)
+        raise AssertionError("the last attempt returns or raises")
 
     def _write_key(self, before: Key | None, after: Key) -> None:
         if before is None:
