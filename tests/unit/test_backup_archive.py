@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tollgate.errors import TollgateError
-from tollgate.stack.backup import archive
+from tollgate.site import Site
+from tollgate.stack.backup import archive, metric
 from tollgate.stack.backup.archive import DATABASE, FILES, MANIFEST, SECRETS, Archive, Manifest
 
 NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
@@ -117,3 +118,17 @@ def test_which_part_holds_the_secrets(tmp_path: Path) -> None:
     (tmp_path / SECRETS).write_bytes(b"age")
     made = archive.write(tmp_path / "x.tar", MADE, {SECRETS: tmp_path / SECRETS})
     assert made.manifest.secrets == SECRETS
+
+
+def test_prometheus_is_told_of_the_newest(made: Archive, tmp_path: Path) -> None:
+    site = Site.here(tmp_path / "home")
+    metric.tell(site, made)
+    metric.tell(site, made)
+    [file] = metric.directory(site).iterdir()
+    assert file.name == "backup.prom" and file.stat().st_mode & 0o777 == 0o644
+    figures = dict(line.split() for line in file.read_text().splitlines() if not line.startswith("#"))
+    assert figures == {
+        "tollgate_backup_last_success_timestamp_seconds": f"{NOW.timestamp():.0f}",
+        "tollgate_backup_bytes": str(made.file.stat().st_size),
+        "tollgate_backup_rows": "3",
+    }

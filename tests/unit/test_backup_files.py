@@ -41,6 +41,13 @@ def test_what_is_secret_and_what_is_not(site: Site) -> None:
     assert not any(value in content for value in [*values, KEY.encode()] for content in public.values())
 
 
+def test_what_is_there_during_a_rotation_only_is_left_out(site: Site) -> None:
+    before = collect(site)
+    for name in ("redis_password~next", "litellm_master_key~old", "postgres_rotation_password"):
+        files.write(site.secrets_dir / name, b"passing")
+    assert collect(site) == before
+
+
 def test_links_are_not_followed(site: Site) -> None:
     (site.tenants_dir / "link.yaml").symlink_to("/etc/hostname")
     public, secret = collect(site)
@@ -83,6 +90,7 @@ def test_a_site_becomes_what_it_was_and_back(site: Site, tmp_path: Path) -> None
     (site.tenants_dir / "later.yaml").write_text("tenant: {id: later}\n")
     (site.secrets_dir / "tenants" / "example").write_text("sk-rotated\n")
     (site.secrets_dir / "postgres_password").write_text("this volume's\n")
+    (site.secrets_dir / "litellm_master_key").write_text("sk-rotated-since\n")
     site.env_file.write_text("REPLICAS=2\n")
     changed = state(site)
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from tollgate.cli.progress import StepDisplay
 from tollgate.ledger import figures
 from tollgate.site import Site
-from tollgate.stack.backup import age
+from tollgate.stack.backup import age, metric
 from tollgate.stack.backup.make import TELLING, Made, Secrets, make, prune, running_postgres
 from tollgate.stack.backup.restore import Restore
 from tollgate.stack.compose import Compose
@@ -49,6 +49,7 @@ def backup(
     with locked(site, "backup"), display.step("backup"):
         postgres = running_postgres(Compose.core(site, chosen.compose_project_name))
         made = make(site, postgres, kept, display)
+        metric.tell(site, made.archive)
         deleted = prune(site, keep) if keep else []
     if as_json:
         typer.echo(json.dumps(_facts(made) | {"deleted": [str(file) for file in deleted]}, indent=2))

@@ -19,6 +19,7 @@ from tollgate.render.output import Rendered, digest, prune, write
 from tollgate.render.stack import below, render_code, render_compose_env, render_mounted, render_replicas, replica_names
 from tollgate.site import Site
 from tollgate.stack import live_secrets, publish
+from tollgate.stack.backup import metric
 from tollgate.stack.configuration import Configuration
 from tollgate.stack.configuration import left_out as models_left_out
 from tollgate.stack.images import ImageSet
@@ -67,6 +68,7 @@ def render(site: Site, configuration: Configuration, images: ImageSet) -> list[P
     files.append(compose_env(site, configuration, images, files, secrets))
     files.append(left_out(configuration, images))
     changed = [Path("secrets") / path for path in _publish(site, secrets, images)]
+    metric.prepare(site)
     return [*write(site.rendered_dir, files), *prune(site.rendered_dir, files), *map(PurePosixPath, changed)]
 
 

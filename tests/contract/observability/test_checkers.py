@@ -52,6 +52,7 @@ def test_alerts_fire_and_stay_silent_as_written(promtool: Tool, three: Path, tes
         ("services", ('(pg_up or up{job="postgres"}) == 0', 'up{job="postgres"} == 1')),  # always fires
         ("services", ('(redis_up or up{job="redis"}) == 0', "redis_up == 0")),  # silent while Redis hangs
         ("services", ('job!~"litellm|', 'job!~"')),  # counts replicas as exporters
+        ("services", ("36 * 3600", "48 * 3600")),  # a day late
         ("services", ("expr: vector(1)", "expr: vector(1) == 0")),  # a watchdog that sleeps
     ],
 )

@@ -15,21 +15,15 @@ from pathlib import Path, PurePosixPath
 
 from tollgate.errors import TollgateError
 from tollgate.site import Site
+from tollgate.stack.live_secrets import NEXT, OLD, ROTATION
+from tollgate.stack.secrets import GENERATED
 
 # A key that stands in a file itself; with one, a tenant file or a configuration file is a secret as a whole.
 _WRITTEN_OUT = re.compile(rb"\bsk-[A-Za-z0-9_-]{13,}")
 _KEY_FILE = re.compile(r"\bfile:([^\s\"'#,\]}]+)")
-# The passwords of this machine's containers, which their volumes know: an archive fills in what is missing only.
-MACHINE = tuple(
-    f"secrets/{name}"
-    for name in (
-        "postgres_password",
-        "postgres_monitor_password",
-        "redis_password",
-        "grafana_admin_password",
-        "grafana_secret_key",
-    )
-)
+# What this machine's volumes and operators know: an archive fills in what is missing only. A password that was rotated
+# since the backup must not come back.
+MACHINE = tuple(f"secrets/{spec.name}" for spec in GENERATED if spec.name != "litellm_salt_key")
 ENV, GATEWAY, SALT = ".env", "config/gateway.yaml", "secrets/litellm_salt_key"
 
 Contents = Mapping[str, bytes]
@@ -42,7 +36,7 @@ def collect(site: Site) -> tuple[dict[str, bytes], dict[str, bytes]]:
     for folder in ("config", "tenants"):
         for path, content in _below(site.home, folder):
             (secret if _WRITTEN_OUT.search(content) else public)[path] = content
-    secret.update(_below(site.home, "secrets"))
+    secret.update((path, content) for path, content in _below(site.home, "secrets") if not _passing(path))
     for path in (ENV, *_key_files(public), *_key_files(secret)):
         file = site.home / path
         if file.is_file() and path not in public:
@@ -156,6 +150,11 @@ def _below(home: Path, folder: str) -> Iterator[tuple[str, bytes]]:
     for file in sorted((home / folder).rglob("*")):
         if file.is_file() and not file.is_symlink():
             yield file.relative_to(home).as_posix(), file.read_bytes()
+
+
+def _passing(path: str) -> bool:
+    """Whether a secret is only there while another one is rotated."""
+    return path.endswith((NEXT, OLD)) or path == f"secrets/{ROTATION}"
 
 
 def _key_files(contents: Contents) -> list[str]:

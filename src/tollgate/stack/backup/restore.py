@@ -37,7 +37,10 @@ _EMPTY_REDIS = 'REDISCLI_AUTH="$(cat /run/secrets/redis_password)" redis-cli FLU
 
 @dataclass
 class Restore:
-    """One restore. `check` may be called without a stack; `run` needs the deployment's lock."""
+    """One restore. `check` may be called without a stack; `run` needs the deployment's lock.
+
+    `seconds` says how long steps took; `away` is from the first replica's stopping to the answered request.
+    """
 
     site: Site
     file: Path
@@ -78,6 +81,7 @@ class Restore:
             put_back.run(self.contents)
             self._deploy().run(until="databases")
             self._load(new)
+            stopped = time.monotonic()
             self._stop_replicas()
             with self._step("exchange"):
                 self._postgres().exchange(LIVE, new, aside)
@@ -85,6 +89,7 @@ class Restore:
             with self._step("counters"):
                 self._compose().run("counters", self.display, "exec", "-T", "redis", "sh", "-c", _EMPTY_REDIS)
             self._deploy().run()
+            self.seconds["away"] = time.monotonic() - stopped
         except TollgateError as error:
             hint = (
                 f"the restored database is in place, and what was there before stands beside it as {aside}. "
