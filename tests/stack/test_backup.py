@@ -94,6 +94,31 @@ def test_no_secret_stands_in_an_archive(stack: Stack, drill: Drill) -> None:
     assert not logs.leaks(readable.decode(errors="replace"), stack.secret_values())
 
 
+def test_a_restore_that_fails_leaves_what_was_there(stack: Stack, drill: Drill, tmp_path: Path) -> None:
+    """An archive whose manifest promises a row that its dump has not: seen only once all of it was loaded."""
+    opened = archive.read(drill.archive)
+    parts = {part.name: tmp_path / part.name for part in opened.manifest.parts}
+    for name, file in parts.items():
+        file.write_bytes(opened.content(name))
+    rows = opened.manifest.rows | {"LiteLLM_SpendLogs": opened.manifest.rows["LiteLLM_SpendLogs"] + 1}
+    wrong = archive.write(tmp_path / "wrong.tar", opened.manifest.model_copy(update={"rows": rows}), parts)
+    tenant = stack.home / "tenants" / "example.yaml"
+    was = tenant.read_text()
+    tenant.write_text(was + "# changed since\n")
+    before, running = ledger(stack), stack.compose.running()
+
+    done = stack.cli("restore", str(wrong.file), "--yes", "--identity", str(drill.identity), check=False)
+    assert done.returncode == 1
+    assert "not all rows came back: LiteLLM_SpendLogs" in done.stderr
+    assert "Database and files are as they were" in done.stderr
+    assert ledger(stack) >= before
+    assert tenant.read_text() == was + "# changed since\n"
+    names = running_postgres(stack.compose).sql("SELECT datname FROM pg_database").split()
+    assert not [name for name in names if name.startswith(("restore_", "before_"))]
+    assert stack.compose.running() == running, "nobody was stopped for it"
+    tenant.write_text(was)
+
+
 def test_a_running_stack_gets_the_rows_of_the_backup_and_keeps_what_was_there(
     stack: Stack, drill: Drill, allow_in_logs: list[str]
 ) -> None:
