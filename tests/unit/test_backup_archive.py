@@ -18,7 +18,14 @@ from tollgate.stack.backup.archive import DATABASE, FILES, MANIFEST, SECRETS, Ar
 
 NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
 MADE = Manifest(
-    created=NOW, kit="0.1.0", litellm="1.108.10", postgres="17.6", migrations=("one",), rows={"t": 3}, salt="5a17"
+    created=NOW,
+    kit="0.1.0",
+    litellm="1.108.10",
+    postgres="17.6",
+    size=8,
+    migrations=("one",),
+    rows={"t": 3},
+    salt="5a17",
 )
 
 

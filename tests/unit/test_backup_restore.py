@@ -40,6 +40,7 @@ def backup(site: Site, tmp_path: Path, kept: Secrets, **manifest: str) -> Path:
         created=datetime(2026, 11, 21, tzinfo=UTC),
         kit="0.1.0",
         postgres="17.6",
+        size=8,
         migrations=(),
         rows={"t": 1234},
         **made,

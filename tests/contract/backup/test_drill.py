@@ -63,6 +63,7 @@ def test_what_was_written_before_the_backup_comes_back_after_the_volume_was_dest
     made = make(site, postgres, Secrets(omit=True), PlainProgress())
     assert made.archive.manifest.rows == rows
     assert len(made.archive.manifest.migrations) > 100
+    assert 2**20 < made.archive.manifest.size < postgres.free()
 
     postgres.sql("DELETE FROM \"LiteLLM_SpendLogs\" WHERE request_id < 'r5'", LIVE)
     write_rows_of_another_team(postgres)

@@ -49,6 +49,8 @@ class Manifest(BaseModel):
     migrations: tuple[str, ...]
     # Rows of each table, counted in the dump itself.
     rows: dict[str, int]
+    # Bytes the database took; a restore needs as much beside the live one.
+    size: int
     # Which litellm_salt_key the stored credentials were encrypted with; 64 bits of a hash over 256 random ones.
     salt: str
     left_out: tuple[str, ...] = ()

@@ -47,6 +47,11 @@ class Postgres:
     def size(self, database: str) -> int:
         return int(self.sql(f"SELECT pg_database_size('{name(database)}')"))
 
+    def free(self) -> int:
+        """Bytes that its volume has left."""
+        answer = self._run("sh", "-c", 'df -B1 --output=avail "$PGDATA" | tail -n 1')
+        return int(answer)
+
     def rows(self, database: str) -> dict[str, int]:
         """Rows of every table, counted."""
         lines = (line.split("\t") for line in self.sql(_COUNTS, database).splitlines())
@@ -113,7 +118,9 @@ class Postgres:
         self.sql(f"ALTER DATABASE {aside} ALLOW_CONNECTIONS true")
 
     def _command(self, tool: str, *arguments: str) -> list[str]:
-        user = () if tool == "pg_restore" and "-d" not in arguments else ("-U", self.user)
+        # pg_restore connects to nothing where it only reads.
+        connects = tool in ("psql", "pg_dump") or "-d" in arguments
+        user = ("-U", self.user) if connects else ()
         return ["docker", "exec", "-i", self.container, tool, *user, *arguments]
 
     def _run(

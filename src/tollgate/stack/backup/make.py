@@ -89,7 +89,8 @@ def make(
     began, moment = time.monotonic(), datetime.now(UTC)
     target = directory(site) / f"{prefix}-{stamp(moment)}.tar"
     with _workplace(site) as work:
-        _check_room(work, postgres.size(database))
+        size = postgres.size(database)
+        _check_room(work, size)
         progress.detail("dumping the database")
         with _create(work / DATABASE) as stream:
             postgres.dump(database, stream)
@@ -106,6 +107,7 @@ def make(
             postgres=postgres.version(),
             migrations=postgres.migrations(database),
             rows=rows,
+            size=size,
             salt=files.salt_of(site),
             left_out=tuple(left_out),
         )

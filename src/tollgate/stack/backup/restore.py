@@ -35,6 +35,11 @@ from tollgate.stack.rollout import REPLICA
 _EMPTY_REDIS = 'REDISCLI_AUTH="$(cat /run/secrets/redis_password)" redis-cli FLUSHALL SYNC | grep -q "^OK"'
 
 
+GIB = 2**30
+# Its tables and indexes again, and the log of writing them.
+ROOM = 1.5
+
+
 @dataclass
 class Restore:
     """One restore. `check` may be called without a stack; `run` needs the deployment's lock.
@@ -156,6 +161,12 @@ class Restore:
     def _load(self, new: str) -> None:
         manifest = self.archive.manifest
         postgres = self._postgres()
+        needed = manifest.size * ROOM
+        if postgres.free() < needed:
+            raise TollgateError(
+                f"expected {needed / GIB:.1f} GiB free on the database's volume, found {postgres.free() / GIB:.1f}",
+                "the restored database stands beside the live one for a while; make room",
+            )
         with self._step("load"):
             with self.archive.part(DATABASE) as dump:
                 postgres.load(dump, new)
@@ -179,9 +190,13 @@ class Restore:
         """The database of before as an archive, with which this restore can be taken back."""
         postgres = self._postgres()
         with self._step("set aside"):
-            if postgres.migrations(aside):
-                made = make(self.site, postgres, Secrets(omit=True), self.display, database=aside, prefix="before")
-                self.kept = str(made.archive.file)
+            try:
+                if postgres.migrations(aside):
+                    made = make(self.site, postgres, Secrets(omit=True), self.display, database=aside, prefix="before")
+                    self.kept = str(made.archive.file)
+            except TollgateError as error:  # the restore itself is done: what was there stays where it is
+                self.display.say(f"what was there before stays in Postgres, as the database {aside}: {error.message}")
+                return
             postgres.drop(aside)
 
     def _deploy(self) -> Deploy:
