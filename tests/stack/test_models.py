@@ -42,5 +42,5 @@ def test_a_target_is_asked_for_real(stack: Stack) -> None:
     assert answer["tool_call"] is True
     assert answer["prompt_tokens"] > 0
     assert answer["answer_tokens"] > 0
-    asked = [one for one in stack.recorded() if "Call the tool `ls` once" in json.dumps(one["body"])]
+    asked = [one for one in stack.provider_requests() if "Call the tool `ls` once" in json.dumps(one["body"])]
     assert len(asked) == 1
