@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tollgate.render.litellm import render_basic
 from tollgate.render.output import Rendered, write
 from tollgate.render.stack import render_replicas
 from tollgate.site import Site
-from tollgate.stack import basic, configuration, publish, rendering, secrets
+from tollgate.stack import basic, configuration, publish, rendering, secrets, self_signed
 from tollgate.stack.compose import Compose
 
 GOLDEN = Path(__file__).with_name("compose")
@@ -32,10 +33,13 @@ ALWAYS = {
 }
 
 
-def rendered(home: Path, replicas: int, *, watchers: bool, fixed: bool = False) -> tuple[Site, list[Rendered]]:
+def rendered(
+    home: Path, replicas: int, *, watchers: bool, fixed: bool = False, lines: Sequence[str] = ()
+) -> tuple[Site, list[Rendered]]:
     """Everything a deploy renders for a home; `fixed`: with secrets and paths that are the same every time."""
-    site = new_home(home, f"REPLICAS={replicas}")
+    site = new_home(home, f"REPLICAS={replicas}", *lines)
     secrets.ensure(site)
+    self_signed.ensure(site, configuration.settings(site))
     loaded, images = configuration.load(site), stand_ins(watchers=watchers)
     files = rendering.rendered_files(site, loaded, grafana=watchers)
     published = publish.published(site, loaded.settings)
@@ -95,6 +99,19 @@ def test_compose_accepts_every_combination(tmp_path: Path, replicas: int, watche
     names = {f"litellm-{number}" for number in range(1, replicas + 1)}
     assert services.keys() == ALWAYS | names | (WATCHERS if watchers else set())
     assert {service["image"] for service in services.values()} <= set(stand_ins().images.values())
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("tls", ["off", "self-signed"])
+@pytest.mark.parametrize("watchers", [False, True], ids=["without grafana", "with grafana"])
+def test_compose_publishes_the_encrypted_port_where_tls_is_on(tmp_path: Path, tls: str, watchers: bool) -> None:
+    site, files = rendered(tmp_path / "home", 1, watchers=watchers, lines=(f"TLS={tls}", "TLS_PORT=8443"))
+    write(site.rendered_dir, files)
+    resolved = model(Compose.core(site, "tollgate-test"))
+    ports = {port["target"]: port.get("published") for port in resolved["services"]["nginx"]["ports"]}
+    assert ports.get(4443) == (None if tls == "off" else "8443")
+    readers = [name for name, service in resolved["services"].items() if "nginx-tls" in str(service.get("secrets"))]
+    assert readers == ([] if tls == "off" else ["nginx"])
 
 
 @pytest.mark.docker

@@ -32,6 +32,34 @@ class Limits:
 FILES = {str(file.path).removeprefix("nginx/"): file.text for file in render_nginx(ROOT, Limits(), 3, "1.2.3")}
 
 
+# With TLS nothing but the one file differs.
+ENCRYPTED = {str(file.path): file.text for file in render_nginx(ROOT, Limits(), 3, "1.2.3", tls=True)}
+TLS_CONF = GOLDEN.parent / "nginx-tls" / "nginx.conf"
+
+
+def test_with_tls_only_the_listener_is_added() -> None:
+    text = ENCRYPTED["nginx/nginx.conf"]
+    if os.environ.get("UPDATE_GOLDEN"):
+        TLS_CONF.parent.mkdir(exist_ok=True)
+        TLS_CONF.write_text(text)
+    assert text == TLS_CONF.read_text(), "nginx.conf with TLS changed: review it, then UPDATE_GOLDEN=1"
+    assert {name for name, other in ENCRYPTED.items() if FILES[name.removeprefix("nginx/")] != other} == {
+        "nginx/nginx.conf"
+    }
+    assert "4443" not in FILES["nginx.conf"]
+
+
+def test_both_public_listeners_have_the_same_routes() -> None:
+    """Whatever is closed on one must be closed on the other."""
+    servers = ENCRYPTED["nginx/nginx.conf"].split("\n    server {\n")
+    plain, encrypted = (next(text for text in servers if f"listen {port}" in text) for port in (4000, 4443))
+    plain, encrypted = (
+        text[text.index("        server_name") : text.index("\n    }\n")] for text in (plain, encrypted)
+    )
+    assert plain == encrypted
+    assert "location = /v1/messages {" in plain
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_the_rendered_file_is_the_reviewed_one(name: str) -> None:
     golden = GOLDEN / name

@@ -28,6 +28,13 @@ NOT_A_FIXTURE = (
     "not YAML: ",
     "a symbolic link ",
     "expected a file",
+    # Of a certificate, which has a date: test_config_certificate.py makes them.
+    "holds no certificate",
+    "holds no private key",
+    "is encrypted with a passphrase",
+    "is not the key of",
+    "expired on ",
+    "is not valid before ",
 )
 # Said, but nothing is refused for it; test_tenants.py.
 WARNINGS = ("a key in a file that is committed is no secret",)

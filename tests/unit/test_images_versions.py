@@ -72,3 +72,32 @@ def test_all_mistakes_come_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         load(tmp_path / "v")
     assert [problem.line for problem in error.value.problems] == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("version", "complaint"),
+    [
+        ("1.82.7", "is backdoored"),
+        ("1.82.8", "is backdoored"),
+        ("1.83.6", "SQL injection without any key (CVE-2026-42208), fixed in 1.83.7"),
+        ("1.81.0", "SQL injection"),
+        ("1.83.13", "any user can become administrator"),
+        ("1.83.14", "Host header"),
+    ],
+)
+def test_a_litellm_that_must_not_run_is_refused_by_line(tmp_path: Path, version: str, complaint: str) -> None:
+    text = f"# pins\nLITELLM_IMAGE=ghcr.io/berriai/litellm-non_root:v{version}-stable\nLITELLM_VERSION={version}\n"
+    (tmp_path / "v").write_text(text)
+    with pytest.raises(InputError) as error:
+        load(tmp_path / "v")
+    assert [(problem.line, problem.path) for problem in error.value.problems] == [
+        (2, "LITELLM_IMAGE"),
+        (3, "LITELLM_VERSION"),
+    ]
+    assert all(complaint in problem.message and problem.hint for problem in error.value.problems)
+
+
+@pytest.mark.parametrize("version", ["1.84.0", "1.100.1", "1.108.10", "2.0.0"])
+def test_twin_a_later_one_is_taken(tmp_path: Path, version: str) -> None:
+    (tmp_path / "v").write_text(f"LITELLM_VERSION={version}\n")
+    assert load(tmp_path / "v").pins["LITELLM_VERSION"] == version

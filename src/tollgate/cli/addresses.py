@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tollgate.stack.compose import Compose
+from pathlib import Path
+
+from tollgate.stack.certificates import TLS_PORT
+from tollgate.stack.compose import TLS, Compose
 
 PUBLISHED = {
     "gateway": ("nginx", 4000),
@@ -15,7 +18,11 @@ PUBLISHED = {
 def addresses(compose: Compose) -> dict[str, str]:
     """http addresses of the published services that run, by what people call them."""
     running = compose.running()
-    return {
+    if "nginx" in running and any(file.is_file() for file in compose.extra if file.name == Path(TLS).name):
+        encrypted = {"https": "https://{}:{}".format(*compose.address("nginx", TLS_PORT))}
+    else:
+        encrypted = {}
+    return encrypted | {
         name: "http://{}:{}".format(*compose.address(service, port))
         for name, (service, port) in PUBLISHED.items()
         if service in running

@@ -12,6 +12,7 @@ from tollgate.cli import (
     apply,
     backup,
     basic,
+    certificate,
     crash,
     deploy,
     doctor,
@@ -83,4 +84,5 @@ for command in (
     app.command()(command)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(lifecycle.compose)
 app.add_typer(tenant.group)
+app.add_typer(certificate.group)
 app.add_typer(models.group)

@@ -100,7 +100,10 @@ def _address(url: str) -> str:
 
 
 def _local(site: Site, settings: Settings) -> str:
-    """Where it listens, as this machine sees it; where nothing runs, where it will."""
+    """Where it listens, as this machine sees it; where nothing runs, where it will. With TLS, by the name it has."""
+    if settings.tls != "off" and settings.host_names:
+        suffix = "" if settings.tls_port == 443 else f":{settings.tls_port}"
+        return f"https://{settings.host_names[0]}{suffix}"
     compose = Compose.core(site, settings.compose_project_name)
     if why_not_running(compose):
         return f"http://localhost:{settings.gateway_port}"

@@ -28,6 +28,7 @@ from tollgate.errors import InputError, Problem
 KNOWN_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY")
 _KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_API_KEY|AWS_(?:ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)")
 _PORTS = ("GATEWAY_PORT", "ADMIN_PORT", "GRAFANA_PORT", "PROMETHEUS_PORT")
+_HOST = re.compile(r"(?:\*\.)?(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 
 
 def _address(value: str) -> str:
@@ -57,6 +58,27 @@ def _recipients(value: str) -> str:
     return value
 
 
+def _proxy(value: str) -> str | None:
+    if not value:
+        return None
+    parts = urlsplit(value)
+    if parts.scheme != "http" or not parts.hostname or parts.username or parts.path not in ("", "/"):
+        hint = "HTTPS goes through it by CONNECT, encrypted end to end; credentials would show in `docker inspect`"
+        found = "***" if "@" in value else repr(value[:60])
+        raise ValueError(f"expected http://HOST:PORT without credentials, found {found}\n{hint}")
+    return value.rstrip("/")
+
+
+def _hosts(value: str) -> str:
+    names = [name.strip().lower() for name in value.split(",")] if value else []
+    for name in names:
+        if not _HOST.fullmatch(name) or len(name) > 253:
+            raise ValueError(
+                f"expected names or addresses separated by commas, found {name[:60]!r}\nno port, no scheme"
+            )
+    return ",".join(names)
+
+
 def _path(value: object) -> object:
     return (Path(value) if value else None) if isinstance(value, str) else value
 
@@ -83,6 +105,15 @@ class Settings(Input):
     image_source: Literal["auto", "registry", "local"] = Field(
         default="auto", description="auto pulls, and builds locally where no registry can be reached"
     )
+    tls: Literal["off", "files", "self-signed"] = Field(
+        default="off", description="files: your own certificate; self-signed: one that we make"
+    )
+    tls_bind: Annotated[str, AfterValidator(_address)] = "0.0.0.0"  # noqa: S104  the same door, encrypted
+    tls_port: Port = 443
+    tls_certificate: Annotated[Path | None, BeforeValidator(_path)] = None
+    tls_key: Annotated[Path | None, BeforeValidator(_path)] = None
+    gateway_hosts: Annotated[str, AfterValidator(_hosts)] = ""
+    egress_proxy: Annotated[str | None, BeforeValidator(_proxy)] = None
     ca_bundle: Annotated[Path | None, BeforeValidator(_path)] = None
     debian_mirror: Annotated[str | None, BeforeValidator(_mirror)] = None
     backup_age_recipient: Annotated[str, AfterValidator(_recipients)] = ""
@@ -92,6 +123,11 @@ class Settings(Input):
     def provider_keys(self) -> Mapping[str, Secret]:
         """The provider keys that are set, by the name of their variable."""
         return self._provider_keys
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """The names clients call the gateway by."""
+        return tuple(self.gateway_hosts.split(",")) if self.gateway_hosts else ()
 
     def with_credentials(self, credentials: Mapping[str, Secret]) -> Settings:
         """The same with credentials that are no line of .env."""
@@ -125,6 +161,7 @@ def parse(text: str, file: Path, overrides: Mapping[str, str] | None = None) -> 
     except InputError as error:
         raise InputError([*problems, *map(_explain, error.problems)]) from None
     problems += _port_problems(settings, document)
+    problems += _tls_problems(settings, document)
     if problems:
         raise InputError(problems)
     settings._provider_keys = MappingProxyType({name: Secret(value) for name, value in sorted(keys.items()) if value})
@@ -195,10 +232,19 @@ def _shell_problems(values: Mapping[str, str], document: Document) -> Iterable[P
 
 
 def _port_problems(settings: Settings, document: Document) -> Iterable[Problem]:
-    chosen = [(name, getattr(settings, name.lower())) for name in _PORTS]
+    names = _PORTS if settings.tls == "off" else (*_PORTS, "TLS_PORT")
+    chosen = [(name, getattr(settings, name.lower())) for name in names]
     for (first, port), (second, other) in itertools.combinations(chosen, 2):
         if port == other and port:
             yield document.problem((second,), f"port {port} is {first}'s already", "give each its own port")
+
+
+def _tls_problems(settings: Settings, document: Document) -> Iterable[Problem]:
+    if settings.tls == "files":
+        for name in ("TLS_CERTIFICATE", "TLS_KEY"):
+            if getattr(settings, name.lower()) is None:
+                hint = "the path of a PEM file; TLS=self-signed needs none"
+                yield document.problem(("TLS",), f"files: expected {name} to be set too", hint)
 
 
 def _explain(problem: Problem) -> Problem:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar
 
-from tollgate.config import env, gateway, tenants
+from tollgate.config import certificate, env, gateway, tenants
 from tollgate.config.catalogue import Catalogue, resolve
+from tollgate.config.certificate import Certificate
 from tollgate.config.env import Settings
 from tollgate.config.gateway import Gateway
 from tollgate.config.secret import Secret
@@ -27,6 +28,7 @@ class Configuration:
     gateway: Gateway
     catalogue: Catalogue
     tenants: Tenants
+    certificate: Certificate | None = None
 
 
 def load(
@@ -49,10 +51,11 @@ def load(
             return None
 
     settings = attempt(lambda: env.load(site.env_file, overrides).with_credentials(credentials))
+    shown = attempt(lambda: certificate.load(settings, site.secrets_dir)) if settings is not None else None
     models = attempt(lambda: gateway.load(site.gateway_file))
     # With a broken gateway.yaml every model name would look unknown: the file itself is the one problem to mend.
     names = models.model_names if models is not None else None
     teams = attempt(lambda: tenants.load(site.tenants_dir, names, drafts=drafts))
-    if settings is None or models is None or teams is None:
+    if problems or settings is None or models is None or teams is None:
         raise InputError(problems)
-    return Configuration(settings, models, resolve(models, settings.provider_keys), teams)
+    return Configuration(settings, models, resolve(models, settings.provider_keys), teams, shown)

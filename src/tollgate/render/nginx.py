@@ -105,9 +105,10 @@ def _time(seconds: float) -> str:
     return f"{seconds:.0f}s" if float(seconds).is_integer() else f"{math.ceil(seconds * 1000)}ms"
 
 
-def _values(edge: Edge, replicas: int, version: str) -> dict[str, Any]:
+def _values(edge: Edge, replicas: int, version: str, tls: bool) -> dict[str, Any]:
     return {
         "edge": edge,
+        "doors": (False, True) if tls else (False,),
         "routes": ROUTES,
         "post_routes": sorted({route.name for route in ROUTES if route.method == "POST"}),
         "simple": nginx_errors.simple(edge.max_body_mb, edge.requests_per_second),
@@ -135,10 +136,13 @@ def _with_origin(text: str, source: str) -> str:
     return note + text
 
 
-def render_nginx(root: Path, edge: Edge, replicas: int, version: str) -> list[Rendered]:
-    """Every file under var/rendered/nginx. `root` is the kit's checkout; the same values give the same bytes."""
+def render_nginx(root: Path, edge: Edge, replicas: int, version: str, *, tls: bool = False) -> list[Rendered]:
+    """Every file under var/rendered/nginx. `root` is the kit's checkout; the same values give the same bytes.
+
+    With `tls` clients are also served on 4443, with what is in /run/secrets/tls.pem.
+    """
     source = root / "nginx"
-    values = _values(edge, replicas, version)
+    values = _values(edge, replicas, version, tls)
     files = []
     for path in sorted([source / "nginx.conf.j2", source / "entrypoint.sh", *(source / "snippets").iterdir()]):
         relative = path.relative_to(source)

@@ -20,6 +20,8 @@ from tollgate.stack.progress import Progress
 MIGRATE = "migrate"
 # Rendered where a local backend is run here.
 BACKENDS, BASIC_BACKENDS = "compose/backends.yaml", "basic-backends.yaml"
+# The same where TLS is on.
+TLS = "compose/tls.yaml"
 DATABASES = ("postgres", "redis")
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 HALF_RECREATED = re.compile(r"[0-9a-f]{12}_")
@@ -63,7 +65,7 @@ class Compose:
             site.rendered_dir / "compose" / "replicas.yaml",
             site.root / "compose" / "observability.yaml",
         )
-        extra = (site.rendered_dir / BACKENDS,)
+        extra = (site.rendered_dir / BACKENDS, site.rendered_dir / TLS)
         return cls(project, files, site.rendered_dir / "compose.env", extra)
 
     @classmethod

@@ -14,7 +14,17 @@ from typing import Protocol
 
 from tollgate.errors import InputError
 from tollgate.site import Site
-from tollgate.stack import backends, configuration, first_request, preflight, rendering, secrets, tenants
+from tollgate.stack import (
+    backends,
+    certificates,
+    configuration,
+    first_request,
+    preflight,
+    rendering,
+    secrets,
+    self_signed,
+    tenants,
+)
 from tollgate.stack.bring_up import bring_up
 from tollgate.stack.compose import DATABASES, MIGRATE, Compose
 from tollgate.stack.configuration import Configuration, left_out
@@ -69,17 +79,21 @@ class Deploy:
 def _settings(run: Deploy) -> str:
     made = [f"wrote {run.site.env_file.name}"] if configuration.ensure_env(run.site) else []
     try:
-        project = configuration.project(run.site)
+        chosen = configuration.settings(run.site)
     except InputError:
         return run.note(made)  # the next step tells it, together with the problems of every other file
-    preflight.check_secrets(run.site, project)
+    preflight.check_secrets(run.site, chosen.compose_project_name)
     made += [f"generated secrets/{name}" for name in secrets.ensure(run.site)]
+    if self_signed.ensure(run.site, chosen):
+        made.append("made a certificate: clients must be told to trust it (docs/runbooks/certificate.md)")
     return run.note(made)
 
 
 def _configuration(run: Deploy) -> str:
     run.configuration = configuration.load(run.site)
-    for line in [*left_out(run.configuration.catalogue), *map(str, run.configuration.tenants.warnings)]:
+    configured = run.configuration
+    said = [*left_out(configured.catalogue), *certificates.warnings(configured), *map(str, configured.tenants.warnings)]
+    for line in said:
         run.display.say(line)
     return f"{len(run.configuration.catalogue.models)} model(s), {len(run.configuration.tenants)} tenant(s)"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tollgate.errors import InputError, Problem
+from tollgate.stack import known_bad
 
 NAME = re.compile(r"[A-Z][A-Z0-9_]*\Z")
 REFERENCE = re.compile(r"(?P<registry>[a-z0-9.-]+\.[a-z]+)/(?P<repository>[a-z0-9._/-]+):(?P<tag>[A-Za-z0-9_.-]+)\Z")
@@ -66,6 +67,11 @@ def load(file: Path) -> Versions:
     for name, (number, _) in values.items():
         if name.endswith("_DIGEST") and name.removesuffix("_DIGEST") + "_IMAGE" not in values:
             problems.append(Problem(file, number, name, "is the digest of no image in this file"))
+    for name in ("LITELLM_IMAGE", "LITELLM_VERSION"):
+        number, text = values.get(name, (0, ""))
+        version = text.rpartition(":")[2]
+        if reason := known_bad.why_not(version):
+            problems.append(Problem(file, number, name, f"{version}: {reason}", known_bad.HINT))
     if problems:
         raise InputError(problems)
     pins = {n: v for n, (_, v) in values.items() if not n.endswith(("_IMAGE", "_DIGEST"))}

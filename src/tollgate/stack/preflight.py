@@ -33,6 +33,7 @@ class Port:
 def ports(settings: Settings) -> list[Port]:
     return [
         Port("GATEWAY_PORT", settings.gateway_bind, settings.gateway_port),
+        *([] if settings.tls == "off" else [Port("TLS_PORT", settings.tls_bind, settings.tls_port)]),
         Port("ADMIN_PORT", "127.0.0.1", settings.admin_port),
         Port("PROMETHEUS_PORT", "127.0.0.1", settings.prometheus_port),
         Port("GRAFANA_PORT", "127.0.0.1", settings.grafana_port),
@@ -54,7 +55,7 @@ def check_host(compose: Compose, settings: Settings) -> list[str]:
         warnings.append(f"little memory: {memory:.1f} GiB; the whole stack wants {MEMORY_GIB:.0f}, or fewer REPLICAS")
     if not compose.any_running():
         # Grafana's is not among them: whether it starts is not known yet, and Docker names the port if it is taken.
-        short += [problem for port in ports(settings)[:3] if (problem := why_not_free(port))]
+        short += [problem for port in ports(settings)[:-1] if (problem := why_not_free(port))]
     if short:
         raise TollgateError("; ".join(short), "mend this, then run `make deploy` again")
     return warnings

@@ -15,16 +15,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tollgate.config import certificate
 from tollgate.config.env import Settings
 from tollgate.config.secret import Secret
 from tollgate.errors import TollgateError
 from tollgate.site import Site
 from tollgate.stack import live_secrets, secrets
 
-POSTGRES, REDIS, NOBODY, TOLLGATE, GRAFANA = 999, 999, 65534, 10001, 472
-# Their passwords are changed while they run (stack/live_secrets.py), so their files are written over and not replaced:
-# a container sees what a mounted file says, not what took its name.
-LIVE = ("postgres", "redis")
+POSTGRES, REDIS, NGINX, NOBODY, TOLLGATE, GRAFANA = 999, 999, 101, 65534, 10001, 472
+# Their secrets are changed while they run (stack/live_secrets.py, stack/certificates.py), so their files are written
+# over and not replaced: a container sees what a mounted file says, not what took its name.
+LIVE = ("postgres", "redis", "nginx")
+TLS_BUNDLE = "tls.pem"
 # Made by the operator, not by us: where alerts are sent.
 WEBHOOK = "alertmanager_webhook_url"
 
@@ -56,7 +58,9 @@ def published(site: Site, settings: Settings) -> list[Published]:
     )
     keys = {name: key.reveal() for name, key in sorted(settings.provider_keys.items())}
     webhook = secret(WEBHOOK) if (site.secrets_dir / WEBHOOK).exists() else Secret("")
+    shown = certificate.load(settings, site.secrets_dir)
     return [
+        *([Published("nginx", TLS_BUNDLE, NGINX, shown.bundle)] if shown else []),
         Published("postgres", "postgres_password", POSTGRES, postgres),
         Published("postgres", "monitor_password", POSTGRES, monitor),
         Published("redis", "redis_password", REDIS, redis),
@@ -131,6 +135,13 @@ def write(directory: Path, files: Sequence[Published], image: str) -> list[Path]
     if known != now:
         _write_one(ledger, Secret(json.dumps(now, indent=1)))
     return [file.path for file in changed]
+
+
+def known(directory: Path, service: str) -> str:
+    """What was last handed to a service, as text that changes when any of it does."""
+    ledger = directory / "published.json"
+    written: dict[str, str] = json.loads(ledger.read_text()) if ledger.exists() else {}
+    return "\n".join(f"{path} {value}" for path, value in sorted(written.items()) if path.startswith(f"{service}/"))
 
 
 def _exists(directory: Path, file: Published) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from tollgate import __version__
 from tollgate.config.env import Settings
+from tollgate.render import tls
 from tollgate.render.backends import render_backends, run_here
 from tollgate.render.litellm import max_connections, pool_limit, render_litellm
 from tollgate.render.nginx import render_nginx
@@ -50,7 +51,14 @@ def rendered_files(site: Site, configuration: Configuration, *, grafana: bool) -
     webhook = (site.secrets_dir / publish.WEBHOOK).exists()
     return [
         *render_litellm(site.root, configuration.gateway, settings),
-        *render_nginx(site.root, configuration.gateway.edge, settings.replicas, __version__),
+        *render_nginx(
+            site.root,
+            configuration.gateway.edge,
+            settings.replicas,
+            __version__,
+            tls=configuration.certificate is not None,
+        ),
+        *tls.render_tls(site.root, configuration.certificate),
         *render_observability(
             site.root, settings.replicas, settings.compose_project_name, grafana=grafana, webhook=webhook
         ),
@@ -69,7 +77,8 @@ def render(site: Site, configuration: Configuration, images: ImageSet) -> list[P
     files.append(left_out(configuration, images))
     changed = [Path("secrets") / path for path in _publish(site, secrets, images)]
     metric.prepare(site)
-    return [*write(site.rendered_dir, files), *prune(site.rendered_dir, files), *map(PurePosixPath, changed)]
+    told = write(site.rendered_dir, [tls.metric(configuration.certificate)])
+    return [*write(site.rendered_dir, files), *told, *prune(site.rendered_dir, files), *map(PurePosixPath, changed)]
 
 
 def republish(site: Site, settings: Settings, environment: Mapping[str, str], told: Collection[str] = ()) -> None:
@@ -108,7 +117,9 @@ def nginx_has_read_it(site: Site) -> None:
 def _nginx_digest(site: Site) -> str:
     directory = site.rendered_dir / "nginx"
     paths = sorted(path for path in directory.rglob("*") if path.is_file())
-    return digest(Rendered(PurePosixPath(path.relative_to(directory)), path.read_text()) for path in paths)
+    files = [Rendered(PurePosixPath(path.relative_to(directory)), path.read_text()) for path in paths]
+    # The certificate belongs to nginx's user and may be unreadable here: by what was published.
+    return digest([*files, Rendered(PurePosixPath("tls"), publish.known(site.rendered_dir / "secrets", "nginx"))])
 
 
 def compose_env(
@@ -124,6 +135,8 @@ def compose_env(
         "TOLLGATE_RENDERED": str(site.rendered_dir),
         "GATEWAY_BIND": settings.gateway_bind,
         "GATEWAY_PORT": str(settings.gateway_port),
+        "TLS_BIND": settings.tls_bind,
+        "TLS_PORT": str(settings.tls_port),
         "ADMIN_PORT": str(settings.admin_port),
         "GRAFANA_PORT": str(settings.grafana_port),
         "PROMETHEUS_PORT": str(settings.prometheus_port),

@@ -21,7 +21,7 @@ from tollgate.render.output import write
 ROOT = Path(__file__).resolve().parents[3]
 REPLICA = Path(__file__).with_name("replica.py")
 VERSION = "9.8.7"
-PUBLIC, ADMIN, INTERNAL = 4000, 4001, 8081
+PUBLIC, TLS, ADMIN, INTERNAL = 4000, 4443, 4001, 8081
 # Its reaper is an image of its own, which a machine without a registry cannot have; `edge` cleans up itself.
 testcontainers_config.ryuk_disabled = True
 
@@ -52,6 +52,7 @@ class Edge:
     network: Network
     cleanup: ExitStack
     tmp_size: str
+    tls: bool = False
     replicas: dict[str, DockerContainer] = field(default_factory=dict)
     nginx: DockerContainer = field(init=False)
 
@@ -62,6 +63,15 @@ class Edge:
     @property
     def admin_url(self) -> str:
         return address(self.nginx, ADMIN)
+
+    @property
+    def tls_url(self) -> str:
+        return address(self.nginx, TLS).replace("http://", "https://")
+
+    @property
+    def bundle(self) -> Path:
+        """What nginx is given as key and certificate; written over where it lies, as a deploy does."""
+        return self.directory / "tls.pem"
 
     def client(self, **options: Any) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=30, follow_redirects=False, **options)
@@ -86,7 +96,7 @@ class Edge:
             .with_network(self.network)
             .with_network_aliases("nginx")
             .with_volume_mapping(str(self.directory / "nginx"), "/etc/nginx/tollgate", "ro")
-            .with_exposed_ports(PUBLIC, ADMIN)
+            .with_exposed_ports(PUBLIC, ADMIN, *([TLS] if self.tls else []))
             .with_tmpfs_mount("/run/nginx", "uid=101,gid=101,mode=0755")
             .with_tmpfs_mount("/tmp", f"uid=101,gid=101,mode=0700,size={self.tmp_size}")  # noqa: S108
             .with_kwargs(
@@ -98,6 +108,8 @@ class Edge:
                 stop_signal="SIGQUIT",
             )
         )
+        if self.tls:
+            container.with_volume_mapping(str(self.bundle), "/run/secrets/tls.pem", "ro")
         self.nginx = self._started(container)
 
     def start_replica(self, name: str) -> None:
@@ -176,12 +188,14 @@ def remove(container: DockerContainer) -> None:
         container.stop()
 
 
-def render(directory: Path, limits: Limits, replicas: int, edits: Mapping[str, tuple[str, str]]) -> None:
+def render(directory: Path, limits: Limits, replicas: int, edits: Mapping[str, tuple[str, str]], tls: str) -> None:
     """What a deploy renders, then `edits`: file name to (old, new), for twins that take one rule out.
 
     Docker mounts the directory for uid 101, so it must be open to others.
     """
-    write(directory, render_nginx(ROOT, limits, replicas, VERSION))
+    write(directory, render_nginx(ROOT, limits, replicas, VERSION, tls=bool(tls)))
+    if tls:
+        (directory / "tls.pem").write_text(tls)
     for name, (old, new) in edits.items():
         file = directory / "nginx" / name
         text = file.read_text()
@@ -200,11 +214,15 @@ def running_edge(
     limits: Limits | None = None,
     edits: Mapping[str, tuple[str, str]] | None = None,
     tmp_size: str = "512m",
+    tls: str = "",
 ) -> Iterator[Edge]:
-    """nginx and its replicas, ready for requests; every container and the network are gone afterwards."""
-    render(directory, limits or Limits(), replicas, edits or {})
+    """nginx and its replicas, ready for requests; every container and the network are gone afterwards.
+
+    `tls`: key and certificate for port 4443, which is closed without.
+    """
+    render(directory, limits or Limits(), replicas, edits or {}, tls)
     with ExitStack() as cleanup:
-        edge = Edge(images, directory, cleanup.enter_context(Network()), cleanup, tmp_size)
+        edge = Edge(images, directory, cleanup.enter_context(Network()), cleanup, tmp_size, bool(tls))
         names = [f"litellm-{number}" for number in range(1, replicas + 1)]
         for name in names:
             edge.start_replica(name)

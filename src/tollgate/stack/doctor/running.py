@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tollgate.errors import TollgateError
 from tollgate.site import Site
-from tollgate.stack import first_request, preflight
+from tollgate.stack import certificates, first_request, preflight
 from tollgate.stack.commands import ask
 from tollgate.stack.compose import MIGRATE, Compose
 from tollgate.stack.configuration import Configuration
@@ -42,7 +42,27 @@ def examine(site: Site, configuration: Configuration) -> Iterator[Finding]:
     yield from _redis(compose, "redis" in healthy)
     yield from _request(site, compose, configuration)
     yield _alerts(site)
-    yield Finding.skip("certificate", "TLS is off")
+    yield from _certificate(compose, configuration)
+
+
+def _certificate(compose: Compose, configuration: Configuration) -> Iterator[Finding]:
+    """What nginx serves, and not only what lies on disk: a renewal that never reached it looks well until it ends."""
+    wanted = configuration.certificate
+    if wanted is None:
+        yield Finding.skip("certificate", "TLS is off")
+        return
+    for line in certificates.warnings(configuration):
+        yield Finding.warn("certificate", line, "docs/runbooks/certificate.md")
+    try:
+        served = certificates.served(compose)
+    except TollgateError as error:
+        yield Finding.fail("certificate", error.message, error.hint)
+        return
+    if served != wanted.fingerprint:
+        hint = "run `tollgate certificate reload`; it cuts no connection"
+        yield Finding.fail("certificate", "nginx serves another one than lies on disk", hint)
+    else:
+        yield Finding.ok("certificate", f"ends on {wanted.not_after:%Y-%m-%d}, for {', '.join(wanted.names)}")
 
 
 def _alerts(site: Site) -> Finding:

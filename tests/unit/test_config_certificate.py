@@ -1,0 +1,242 @@
+"""Certificates: what is refused and in which words, which names they cover, and when ours is made anew."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from tests.support.site import new_home
+from tollgate.config import certificate, env
+from tollgate.config.certificate import SELF_SIGNED, Certificate
+from tollgate.config.env import Settings
+from tollgate.errors import InputError, TollgateError
+from tollgate.render.output import prune
+from tollgate.render.tls import metric, render_tls
+from tollgate.site import Site
+from tollgate.stack import certificates, configuration, publish, rendering, secrets, self_signed
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+NAMES = ("gateway.example", "10.1.2.3")
+
+
+def parts(now: datetime = NOW) -> tuple[str, str]:
+    """Certificate and key as an operator has them, in two files."""
+    text = self_signed.make(NAMES, now).reveal()
+    start = text.index("-----BEGIN CERTIFICATE")
+    return text[start:], text[:start]
+
+
+class Files:
+    def __init__(self, directory: Path, now: datetime = NOW) -> None:
+        self.certificate, self.key = directory / "gateway.pem", directory / "gateway.key"
+        for file, text in zip((self.certificate, self.key), parts(now), strict=True):
+            file.write_text(text)
+
+    def read(self, now: datetime = NOW) -> Certificate:
+        return certificate.read(self.certificate, self.key, now)
+
+    def refused(self, now: datetime = NOW) -> list[str]:
+        with pytest.raises(InputError) as caught:
+            self.read(now)
+        assert not self.key.exists() or self.key.read_text()[40:80] not in str(caught.value)
+        return [problem.message for problem in caught.value.problems]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+def test_a_certificate_and_its_key_are_read(files: Files) -> None:
+    found = files.read()
+    assert found.names == NAMES
+    assert found.not_after - NOW == self_signed.LIFE
+    assert found.bundle.reveal().count("-----BEGIN") == 2
+    assert "PRIVATE" not in found.chain
+    assert "PRIVATE" not in repr(found)
+
+
+def test_what_it_is_signed_by_follows_it(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = Files(tmp_path / "other").certificate.read_text()
+    files.certificate.write_text(files.certificate.read_text() + other)
+    assert files.read().chain.endswith(other)
+    files.certificate.write_text(other + parts()[0])  # the wrong way round: the first is not the key's
+    assert len(files.refused()) == 1
+
+
+def test_another_s_key_is_refused(files: Files) -> None:
+    files.key.write_text(parts()[1])
+    assert files.refused() == [f"is not the key of the certificate in {files.certificate}"]
+
+
+def test_an_expired_one_is_refused_and_one_second_before_it_is_not(files: Files) -> None:
+    end = NOW + self_signed.LIFE
+    assert files.refused(end) == [f"expired on {end:%Y-%m-%d %H:%M} UTC"]
+    assert files.read(end - timedelta(seconds=1)).ends_soon(end - timedelta(seconds=1))
+    assert not files.read().ends_soon(NOW)
+
+
+def test_one_of_tomorrow_is_refused(files: Files) -> None:
+    assert files.refused(NOW - timedelta(days=1)) == ["is not valid before 2026-11-21 11:00 UTC"]
+
+
+def test_everything_wrong_is_said_at_once(files: Files) -> None:
+    files.key.unlink()
+    files.certificate.write_text("hello")
+    assert sorted(files.refused()) == ["No such file or directory", "holds no certificate that can be read"]
+
+
+@pytest.mark.parametrize("text", ["hello", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"])
+def test_what_is_no_key_is_refused(files: Files, text: str) -> None:
+    files.key.write_text(text + " " * 80)
+    assert files.refused() == ["holds no private key that can be read"]
+
+
+def test_a_key_with_a_passphrase_is_refused(files: Files) -> None:
+    key = load_pem_private_key(files.key.read_bytes(), None)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+    files.key.write_bytes(locked)
+    assert files.refused() == ["is encrypted with a passphrase"]
+
+
+@pytest.mark.parametrize(
+    ("host", "covered"),
+    [
+        ("gateway.example", True),
+        ("10.1.2.3", True),
+        ("a.wild.example", True),
+        ("wild.example", False),
+        ("a.b.wild.example", False),
+        ("other.example", False),
+    ],
+)
+def test_which_names_it_covers(files: Files, host: str, covered: bool) -> None:
+    found = replace(files.read(), names=(*NAMES, "*.wild.example"))
+    assert found.covers(host) is covered
+
+
+def settings(*lines: str) -> Settings:
+    return env.parse("\n".join(lines), Path(".env"))
+
+
+def test_a_name_it_lacks_is_said_before_a_client_says_it(files: Files) -> None:
+    now = Files(files.key.parent, datetime.now(UTC)).read(datetime.now(UTC))
+    [said] = certificates.odd(now, settings("GATEWAY_HOSTS=gateway.example, other.example"))
+    assert "does not name other.example" in said
+    assert certificates.odd(now, settings("GATEWAY_HOSTS=gateway.example")) == []
+    assert certificates.odd(None, settings()) == []
+    [said] = certificates.odd(replace(now, not_after=datetime.now(UTC) + timedelta(days=20)), settings())
+    assert "ends on" in said
+
+
+# ---- ours
+
+
+def test_ours_is_made_once_and_again_for_other_names_or_near_its_end(tmp_path: Path) -> None:
+    site = Site.here(tmp_path)
+    path = site.secrets_dir / SELF_SIGNED
+    wanted = settings("TLS=self-signed", "GATEWAY_HOSTS=gateway.example")
+    assert not self_signed.ensure(site, settings(), NOW)
+    assert not path.exists()
+    assert self_signed.ensure(site, wanted, NOW)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert certificate.read(path, path, NOW).names == ("gateway.example", "localhost", "127.0.0.1")
+    assert not self_signed.ensure(site, wanted, NOW)
+    assert self_signed.ensure(site, settings("TLS=self-signed", "GATEWAY_HOSTS=gw.example"), NOW)
+    assert self_signed.ensure(site, wanted, NOW)
+    assert not self_signed.ensure(site, wanted, NOW + self_signed.LIFE - timedelta(days=31))
+    assert self_signed.ensure(site, wanted, NOW + self_signed.LIFE - timedelta(days=29))
+    path.write_text("broken")
+    assert self_signed.ensure(site, wanted, NOW)
+
+
+def test_python_trusts_ours_and_nothing_it_signed(tmp_path: Path) -> None:
+    site = Site.here(tmp_path)
+    self_signed.ensure(site, settings("TLS=self-signed"))
+    path = site.secrets_dir / SELF_SIGNED
+    context = ssl.create_default_context(cafile=str(path))
+    assert len(context.get_ca_certs()) == 0, "a certificate that may sign others is one a thief can use"
+    assert context.cert_store_stats()["x509"] == 1
+
+
+# ---- into the stack
+
+
+def home(tmp_path: Path, *lines: str) -> Site:
+    site = new_home(tmp_path / "home", *lines)
+    secrets.ensure(site)
+    self_signed.ensure(site, configuration.settings(site))
+    return site
+
+
+def test_the_key_reaches_nginx_alone_and_no_rendered_file(tmp_path: Path) -> None:
+    site = home(tmp_path, "TLS=self-signed")
+    loaded = configuration.load(site)
+    assert loaded.certificate is not None
+    published = publish.published(site, loaded.settings)
+    holders = [(one.service, one.name, one.uid) for one in published if "PRIVATE KEY" in one.content.reveal()]
+    assert holders == [("nginx", "tls.pem", 101)]
+    assert not [file.path for file in rendering.rendered_files(site, loaded, grafana=True) if "PRIVATE" in file.text]
+
+
+@pytest.mark.parametrize(("tls", "files"), [("off", []), ("self-signed", ["compose/tls.yaml"])])
+def test_the_port_is_rendered_where_tls_is_on(tmp_path: Path, tls: str, files: list[str]) -> None:
+    site = home(tmp_path, f"TLS={tls}")
+    loaded = configuration.load(site)
+    assert [str(file.path) for file in render_tls(site.root, loaded.certificate)] == files
+
+
+def test_a_render_leaves_the_metrics_of_others(tmp_path: Path) -> None:
+    site = home(tmp_path)
+    other = site.rendered_dir / "metrics" / "backup.prom"
+    other.parent.mkdir(parents=True)
+    other.write_text("x 1\n")
+    prune(site.rendered_dir, rendering.rendered_files(site, configuration.load(site), grafana=True))
+    assert other.exists()
+
+
+def test_the_metric_is_the_end(files: Files) -> None:
+    found = files.read()
+    assert f"tollgate_certificate_expiry_timestamp_seconds {int(found.not_after.timestamp())}\n" in metric(found).text
+    assert "expiry" not in metric(None).text
+    assert "tollgate_tls_enabled 0\n" in metric(None).text
+
+
+def test_an_operator_s_broken_files_are_told_with_everything_else(tmp_path: Path) -> None:
+    site = home(tmp_path, "TLS=files", f"TLS_CERTIFICATE={tmp_path}/none.pem", f"TLS_KEY={tmp_path}/none.key")
+    (site.tenants_dir / "example.yaml").write_text("tenant: 1\n")
+    with pytest.raises(InputError) as caught:
+        configuration.load(site)
+    assert {problem.file.name for problem in caught.value.problems} == {"none.pem", "none.key", "example.yaml"}
+
+
+def test_another_certificate_is_a_reason_to_reload_and_none_to_recreate(tmp_path: Path) -> None:
+    site = home(tmp_path, "TLS=self-signed")
+    loaded = configuration.load(site)
+    labels = []
+    for _ in range(2):
+        published = publish.published(site, loaded.settings)
+        publish.write(site.rendered_dir / "secrets", [one for one in published if one.service == "nginx"], "none")
+        assert rendering.nginx_to_reload(site)
+        rendering.nginx_has_read_it(site)
+        assert not rendering.nginx_to_reload(site)
+        labels.append(publish.digest(published, rendering.PARTS["NGINX"][1]))
+        (site.secrets_dir / SELF_SIGNED).unlink()
+        self_signed.ensure(site, loaded.settings)
+    assert labels[0] == labels[1]
+
+
+def test_without_tls_there_is_no_certificate_to_show(tmp_path: Path) -> None:
+    with pytest.raises(TollgateError, match="TLS is off"):
+        certificates.current(home(tmp_path))
