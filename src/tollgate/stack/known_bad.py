@@ -1,5 +1,6 @@
-"""LiteLLM versions that must not run, and why. A pin in images/versions.env that names one is refused before anything is
-pulled, built or rendered.
+"""LiteLLM versions that must not run, and why.
+
+A pin in images/versions.env that names one is refused before anything is pulled, built or rendered.
 """
 
 from __future__ import annotations
