@@ -240,3 +240,22 @@ def test_another_certificate_is_a_reason_to_reload_and_none_to_recreate(tmp_path
 def test_without_tls_there_is_no_certificate_to_show(tmp_path: Path) -> None:
     with pytest.raises(TollgateError, match="TLS is off"):
         certificates.current(home(tmp_path))
+
+
+def test_the_authorities_of_upstreams_reach_the_replicas_as_certificates_alone(tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("# a comment of somebody's\n" + parts()[0])
+    site = home(tmp_path, f"CA_BUNDLE={bundle}")
+    files = {
+        str(file.path): file.text for file in rendering.rendered_files(site, configuration.load(site), grafana=True)
+    }
+    assert files["litellm/ca.crt"] == parts_of(bundle)
+    assert "TOLLGATE_AUTHORITIES" in files["compose/replicas.yaml"]
+    bundle.write_text("hello")
+    with pytest.raises(InputError, match="holds no certificate") as caught:
+        configuration.load(site)
+    assert caught.value.problems[0].path == "CA_BUNDLE"
+
+
+def parts_of(bundle: Path) -> str:
+    return bundle.read_text().partition("\n")[2]

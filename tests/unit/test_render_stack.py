@@ -205,3 +205,17 @@ def test_below_takes_whole_directory_names() -> None:
     assert below(files, "code") == files
     assert below(files, "cod") == []
     assert digest(below(files, "nginx")) == digest([])
+
+
+def test_the_way_to_providers_and_who_is_trusted_reach_every_replica() -> None:
+    given = render_replicas(ROOT, 2, 10, proxy="http://proxy.example:3128", authorities=True).text
+    for service in YAML(typ="safe").load(given)["services"].values():
+        environment = service["environment"]
+        assert environment["HTTPS_PROXY"] == "http://proxy.example:3128"
+        # Or each query and each counter would be carried through somebody's proxy.
+        assert {"postgres", "redis", "provider", "localhost"} <= set(environment["NO_PROXY"].split(","))
+        assert environment["TOLLGATE_AUTHORITIES"] == "/etc/litellm/ca.crt"
+        assert "HTTP_PROXY" not in environment
+    plain = render_replicas(ROOT, 2, 10).text
+    assert "PROXY" not in plain
+    assert "AUTHORITIES" not in plain

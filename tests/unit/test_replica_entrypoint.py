@@ -5,14 +5,18 @@ from __future__ import annotations
 import ast
 import json
 import os
+import ssl
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import certifi
 import pytest
 
 from tollgate.services.replica import __main__ as replica
+from tollgate.stack.self_signed import make
 
 HARD = "p@ss:w/rd?#%&+ é"
 POSTGRES = {"POSTGRES_HOST": "postgres", "POSTGRES_PORT": "5432", "POSTGRES_USER": "litellm", "POSTGRES_DB": "litellm"}
@@ -144,8 +148,27 @@ def test_a_missing_setting_is_named(secrets: Path, program: Path) -> None:
 
 
 def test_it_imports_nothing_but_the_standard_library() -> None:
-    """It runs with the Python of whatever LiteLLM image is used."""
+    """It runs with the Python of whatever LiteLLM image is used; LiteLLM itself imports certifi, and we do only where an
+    operator gave authorities."""
     tree = ast.parse(Path(str(replica.__file__)).read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names
+    assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names | {"certifi"}
+
+
+def test_an_operator_s_authorities_are_trusted_beside_the_image_s_own(tmp_path: Path) -> None:
+    given, bundle = tmp_path / "ca.crt", tmp_path / "bundle.pem"
+    text = make(("private.example",), datetime.now(UTC)).reveal()
+    given.write_text(text[text.index("-----BEGIN CERTIFICATE") :])
+    environ = replica.trusting({"TOLLGATE_AUTHORITIES": str(given), "TZ": "UTC"}, bundle)
+    assert {environ[name] for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")} == {str(bundle)}
+    context = ssl.create_default_context(cafile=str(bundle))
+    # The image's own, without which no public provider could be reached, and this one.
+    usual = ssl.create_default_context(cafile=certifi.where()).cert_store_stats()["x509"]
+    assert usual > 50
+    assert context.cert_store_stats()["x509"] == usual + 1
+
+
+def test_twin_without_them_nothing_is_changed(tmp_path: Path) -> None:
+    assert replica.trusting({"TZ": "UTC"}, tmp_path / "bundle.pem") == {"TZ": "UTC"}
+    assert not (tmp_path / "bundle.pem").exists()

@@ -90,6 +90,23 @@ def read(certificate: Path, key: Path, now: datetime | None = None) -> Certifica
     )
 
 
+def authorities(settings: Settings) -> str:
+    """CA_BUNDLE's certificates as PEM and nothing else of the file; empty where it is not set."""
+    if settings.ca_bundle is None:
+        return ""
+    problems: list[Problem] = []
+    content = _bytes(settings.ca_bundle, "CA_BUNDLE", problems)
+    try:
+        found = x509.load_pem_x509_certificates(content) if content else []
+    except ValueError:
+        hint = "PEM text (-----BEGIN CERTIFICATE-----); convert it: openssl x509 -inform der -in FILE"
+        problems.append(Problem(settings.ca_bundle, 0, "CA_BUNDLE", "holds no certificate that can be read", hint))
+        found = []
+    if problems:
+        raise InputError(problems)
+    return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
+
+
 def _bytes(file: Path, name: str, problems: list[Problem]) -> bytes:
     try:
         return file.read_bytes()

@@ -29,6 +29,7 @@ class Configuration:
     catalogue: Catalogue
     tenants: Tenants
     certificate: Certificate | None = None
+    authorities: str = ""
 
 
 def load(
@@ -52,10 +53,11 @@ def load(
 
     settings = attempt(lambda: env.load(site.env_file, overrides).with_credentials(credentials))
     shown = attempt(lambda: certificate.load(settings, site.secrets_dir)) if settings is not None else None
+    trusted = attempt(lambda: certificate.authorities(settings)) if settings is not None else None
     models = attempt(lambda: gateway.load(site.gateway_file))
     # With a broken gateway.yaml every model name would look unknown: the file itself is the one problem to mend.
     names = models.model_names if models is not None else None
     teams = attempt(lambda: tenants.load(site.tenants_dir, names, drafts=drafts))
     if problems or settings is None or models is None or teams is None:
         raise InputError(problems)
-    return Configuration(settings, models, resolve(models, settings.provider_keys), teams, shown)
+    return Configuration(settings, models, resolve(models, settings.provider_keys), teams, shown, trusted or "")

@@ -37,6 +37,9 @@ REPLICA_ENVIRONMENT = {
 }
 
 
+# Names a replica never asks a proxy for.
+INSIDE = ("localhost", "127.0.0.1", "postgres", "redis", "provider", "host.docker.internal")
+
 # The programs under services/ that run inside a replica; a change in any of them recreates every replica.
 REPLICA_CODE = ("hooks", "replica")
 
@@ -49,9 +52,19 @@ def replica_names(count: int) -> list[str]:
     return [f"litellm-{number}" for number in range(1, count + 1)]
 
 
-def render_replicas(root: Path, count: int, pool: int) -> Rendered:
-    """compose/replicas.yaml: one service a replica, each with `pool` database connections."""
+def render_replicas(
+    root: Path, count: int, pool: int, *, proxy: str | None = None, authorities: bool = False
+) -> Rendered:
+    """compose/replicas.yaml: one service a replica, each with `pool` database connections.
+
+    `proxy` is the way to providers; `authorities` says that litellm/ca.crt is rendered.
+    """
     environment = {**REPLICA_ENVIRONMENT, "POSTGRES_POOL": str(pool)}
+    if proxy:
+        # HTTPS alone: what is plain (the embedded provider, local backends) is inside, where no proxy is.
+        environment |= {"HTTPS_PROXY": proxy, "NO_PROXY": ",".join(INSIDE)}
+    if authorities:
+        environment["TOLLGATE_AUTHORITIES"] = "/etc/litellm/ca.crt"
     del environment["POSTGRES_USER"]  # the template's own: another stands in while the password is rotated
     text = fill(
         root / "compose" / "replicas.yaml.j2",
@@ -59,6 +72,11 @@ def render_replicas(root: Path, count: int, pool: int) -> Rendered:
         environment=sorted(environment.items()),
     )
     return Rendered(PurePosixPath("compose/replicas.yaml"), text)
+
+
+def render_authorities(text: str) -> list[Rendered]:
+    """CA_BUNDLE for the replicas, whose entrypoint adds it to the authorities of their image."""
+    return [Rendered(PurePosixPath("litellm/ca.crt"), text)] if text else []
 
 
 def render_code(root: Path) -> list[Rendered]:

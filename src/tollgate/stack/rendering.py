@@ -17,7 +17,15 @@ from tollgate.render.litellm import max_connections, pool_limit, render_litellm
 from tollgate.render.nginx import render_nginx
 from tollgate.render.observability import render_observability
 from tollgate.render.output import Rendered, digest, prune, write
-from tollgate.render.stack import below, render_code, render_compose_env, render_mounted, render_replicas, replica_names
+from tollgate.render.stack import (
+    below,
+    render_authorities,
+    render_code,
+    render_compose_env,
+    render_mounted,
+    render_replicas,
+    replica_names,
+)
 from tollgate.site import Site
 from tollgate.stack import live_secrets, publish
 from tollgate.stack.backup import metric
@@ -64,7 +72,14 @@ def rendered_files(site: Site, configuration: Configuration, *, grafana: bool) -
         ),
         *render_code(site.root),
         *render_mounted(site.root),
-        render_replicas(site.root, settings.replicas, pool_limit(settings.replicas)),
+        *render_authorities(configuration.authorities),
+        render_replicas(
+            site.root,
+            settings.replicas,
+            pool_limit(settings.replicas),
+            proxy=settings.egress_proxy,
+            authorities=bool(configuration.authorities),
+        ),
         *render_backends(site.root, site.home, configuration.gateway.backends, replica_names(settings.replicas)),
     ]
 

@@ -1,7 +1,8 @@
 """The replica's entrypoint: read /run/secrets, export what LiteLLM reads from its environment, exec the server.
 
 `docker inspect` therefore shows no secret: the values exist only in the environment of the process itself. It runs
-with the Python of whatever LiteLLM image is used, so it imports nothing but the standard library.
+with the Python of whatever LiteLLM image is used, so it imports nothing but the standard library and what LiteLLM
+itself stands on.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from urllib.parse import quote
 
 SECRETS = Path("/run/secrets")
 SERVER = "tollgate.services.replica.server"
+TRUSTED = Path("/tmp/ca-bundle.pem")  # noqa: S108  the only place a read-only container may write
 # Seconds a request waits for a free database connection; LiteLLM's own default.
 POOL_TIMEOUT = 60
 
@@ -44,9 +46,20 @@ def environment(secrets: Path, inherited: Mapping[str, str]) -> dict[str, str]:
     return environ
 
 
+def trusting(environ: Mapping[str, str], bundle: Path = TRUSTED) -> dict[str, str]:
+    """With the operator's authorities beside those of this image, in one file that every HTTP library here reads."""
+    given = environ.get("TOLLGATE_AUTHORITIES")
+    if not given:
+        return dict(environ)
+    import certifi  # LiteLLM's image has it; without authorities of an operator's nobody needs it
+
+    bundle.write_text(certifi.contents() + "\n" + Path(given).read_text())
+    return {**environ, **dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"), str(bundle))}
+
+
 def main() -> None:
     try:
-        environ = environment(SECRETS, os.environ)
+        environ = trusting(environment(SECRETS, os.environ))
     except (OSError, ValueError, KeyError) as error:
         # The container restarts until the file is there; the message names the file or variable, never a value.
         print(f"error: replica cannot start: {error}", file=sys.stderr)
