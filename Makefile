@@ -86,6 +86,9 @@ bench-deploy: bootstrap-dev ## measure cold deploy, warm start and no-op deploy,
 bench-tenants: bootstrap-dev ## measure plan and apply with 10,000 tenants, and how far limits are overrun; into docs/performance.md
 	@$(PYTHON) -m tests.bench.tenants && $(PYTHON) -m tests.bench.overspend
 
+scan: bootstrap-dev ## known vulnerabilities of every pinned version; exit 3 where they could not be asked for
+	@$(TOLLGATE) scan
+
 lock: bootstrap-dev ## resolve every lock file anew, with hashes
 	@scripts/lock.sh $(ARGS)
 
@@ -126,6 +129,7 @@ help:
 	docs \
 	bench-deploy \
 	bench-tenants \
+	scan \
 	lock \
 	bootstrap \
 	bootstrap-dev \

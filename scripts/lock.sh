@@ -17,6 +17,7 @@ main() {
     compile images/llama-cpp/requirements.in --python-version 3.13 --no-annotate \
         --output-file images/llama-cpp/requirements.lock "$@"
     compile tests/clients/requirements.in --python-version 3.11 --output-file tests/clients/requirements.lock "$@"
+    compile scripts/scan.in --python-version 3.11 --output-file scripts/scan.lock "$@"
     if command -v npm >/dev/null; then
         images/litellm/lock.sh "$@"
     else

@@ -18,6 +18,7 @@ import pytest
 from tests.support.images import stand_ins
 from tests.support.site import new_home
 from tollgate.config.secret import Secret
+from tollgate.render import tls
 from tollgate.render.litellm import render_basic
 from tollgate.render.output import Rendered, write
 from tollgate.render.stack import render_replicas
@@ -102,16 +103,32 @@ def test_compose_accepts_every_combination(tmp_path: Path, replicas: int, watche
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("tls", ["off", "self-signed"])
+@pytest.mark.parametrize("kind", ["off", "self-signed"])
 @pytest.mark.parametrize("watchers", [False, True], ids=["without grafana", "with grafana"])
-def test_compose_publishes_the_encrypted_port_where_tls_is_on(tmp_path: Path, tls: str, watchers: bool) -> None:
-    site, files = rendered(tmp_path / "home", 1, watchers=watchers, lines=(f"TLS={tls}", "TLS_PORT=8443"))
+def test_compose_publishes_the_encrypted_port_where_tls_is_on(tmp_path: Path, kind: str, watchers: bool) -> None:
+    site, files = rendered(tmp_path / "home", 1, watchers=watchers, lines=(f"TLS={kind}", "TLS_PORT=8443"))
     write(site.rendered_dir, files)
     resolved = model(Compose.core(site, "tollgate-test"))
     ports = {port["target"]: port.get("published") for port in resolved["services"]["nginx"]["ports"]}
-    assert ports.get(4443) == (None if tls == "off" else "8443")
+    assert ports.get(4443) == (None if kind == "off" else "8443")
     readers = [name for name, service in resolved["services"].items() if "nginx-tls" in str(service.get("secrets"))]
-    assert readers == ([] if tls == "off" else ["nginx"])
+    assert readers == ([] if kind == "off" else ["nginx"])
+
+
+@pytest.mark.docker
+def test_what_holds_data_has_no_way_out(tmp_path: Path) -> None:
+    """Docker drops what leaves an internal network; tests/stack/test_isolation.py looks at the running containers."""
+    site, files = rendered(tmp_path / "home", 2, watchers=False)
+    write(site.rendered_dir, files)
+    resolved = model(Compose.core(site, "tollgate-test"))
+    closed = {name for name, network in resolved["networks"].items() if network.get("internal")}
+    assert closed == {"app", "observability"}
+    on = {name: set(service["networks"]) for name, service in resolved["services"].items()}
+    assert {name for name, networks in on.items() if networks <= closed} >= {"postgres", "redis", "migrate", "provider"}
+    assert {name for name, networks in on.items() if "egress" in networks} - {"alertmanager"} == {
+        "litellm-1",
+        "litellm-2",
+    }
 
 
 @pytest.mark.docker
@@ -119,7 +136,7 @@ def test_compose_mounts_only_what_was_rendered_and_published(tmp_path: Path, mon
     """A path that is not there would become an empty directory of root's."""
     monkeypatch.setattr(publish, "_give_away", lambda *_: None)
     site, files = rendered(tmp_path / "home", 3, watchers=True)
-    write(site.rendered_dir, files)
+    write(site.rendered_dir, [*files, tls.metric(None)])
     published = publish.published(site, configuration.load(site).settings)
     publish.write(site.rendered_dir / "secrets", published, "unused")
     resolved = model(Compose.core(site, "tollgate-test"))

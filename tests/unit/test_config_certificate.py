@@ -209,6 +209,8 @@ def test_a_render_leaves_the_metrics_of_others(tmp_path: Path) -> None:
 def test_the_metric_is_the_end(files: Files) -> None:
     found = files.read()
     assert f"tollgate_certificate_expiry_timestamp_seconds {int(found.not_after.timestamp())}\n" in metric(found).text
+    listed = (Site.here().root / "tests" / "fixtures" / "metrics" / "certificate.txt").read_text().splitlines()[1:]
+    assert [line.split()[0] for line in metric(found).text.splitlines() if not line.startswith("#")] == listed
     assert "expiry" not in metric(None).text
     assert "tollgate_tls_enabled 0\n" in metric(None).text
 

@@ -21,6 +21,7 @@ from tollgate.cli import (
     models,
     plan,
     rotate_keys,
+    scan,
     serve_local,
     tenant,
 )
@@ -76,6 +77,7 @@ for command in (
     apply.apply,
     rotate_keys.rotate_keys,
     images.images,
+    scan.scan,
     backup.backup,
     backup.restore,
     basic.basic,
