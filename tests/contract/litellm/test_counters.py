@@ -53,9 +53,9 @@ CASES = {
     assert await other.take([slot], 'c') is None
     """,
     "a replica that lives keeps them": """
-    living, other = SharedCounters(replica(lease=0.3), renew_every=0.1), replica()
+    living, other = SharedCounters(replica(lease=1.0), renew_every=0.1), replica()
     assert await passed(living.take([slot], str(n)) for n in range(2)) == 2
-    await asyncio.sleep(0.8)
+    await asyncio.sleep(1.6)
     assert await other.take([slot], 'c') == Over(slot, 2.0)
     await living.give_back('0', False)
     assert await other.take([slot], 'c') is None

@@ -66,8 +66,9 @@ end
 
 RENEW = """
 local clock, lease = redis.call('TIME'), tonumber(ARGV[1])
+local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 for i, key in ipairs(KEYS) do
-  redis.call('ZADD', key, 'XX', tonumber(clock[1]) + lease, ARGV[i + 1])
+  redis.call('ZADD', key, 'XX', now + lease, ARGV[i + 1])
   redis.call('EXPIRE', key, math.ceil(lease * 2))
 end
 """
