@@ -101,7 +101,9 @@ def test_a_dump_that_was_cut_short_or_changed_is_seen(server: Server, tmp_path: 
     with short.open("rb") as stream, pytest.raises(TollgateError, match="pg_restore"):
         postgres.load(stream, "halfway")
     assert postgres.rows("halfway") == {}, "loading is one transaction"
+    assert postgres.called("half") == ["halfway"]
     postgres.drop("halfway")
+    assert postgres.called("half") == []
 
 
 def test_databases_are_exchanged_under_whoever_is_connected(server: Server) -> None:

@@ -95,6 +95,10 @@ class Postgres:
         self._run("pg_restore", "-d", database, *options, source=dump)
         self.sql("ANALYZE", database)
 
+    def called(self, prefix: str) -> list[str]:
+        """The databases whose names begin so."""
+        return [found for found in self.sql("SELECT datname FROM pg_database").split() if found.startswith(prefix)]
+
     def drop(self, database: str) -> None:
         self.sql(f"DROP DATABASE IF EXISTS {name(database)} WITH (FORCE)")
 

@@ -36,6 +36,8 @@ _EMPTY_REDIS = 'REDISCLI_AUTH="$(cat /run/secrets/redis_password)" redis-cli FLU
 
 
 GIB = 2**30
+# What a dump is loaded into is called so, until it is exchanged.
+LOADED = "restore_"
 # Its tables and indexes again, and the log of writing them.
 ROOM = 1.5
 
@@ -80,7 +82,7 @@ class Restore:
 
     def run(self) -> None:
         now = stamp(datetime.now(UTC))
-        new, aside = f"restore_{now.lower()}", f"before_{now.lower()}"
+        new, aside = f"{LOADED}{now.lower()}", f"before_{now.lower()}"
         put_back = files.PutBack(self.site, directory(self.site) / f"before-{now}")
         with self._all_or_nothing(put_back, new):
             put_back.run(self.contents)
@@ -161,6 +163,8 @@ class Restore:
     def _load(self, new: str) -> None:
         manifest = self.archive.manifest
         postgres = self._postgres()
+        for left in postgres.called(LOADED):  # by a restore that was killed
+            postgres.drop(left)
         needed = manifest.size * ROOM
         if postgres.free() < needed:
             raise TollgateError(
