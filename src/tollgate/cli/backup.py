@@ -20,6 +20,7 @@ from tollgate.stack.compose import Compose
 from tollgate.stack.configuration import change_env, engine_install_allowed, settings
 from tollgate.stack.lock import locked
 
+FEW = 20
 AsJson = Annotated[bool, typer.Option("--json", help="print what was done as JSON on standard output")]
 
 
@@ -79,8 +80,11 @@ def restore(
     run = Restore(site, file, display, identity, database_only, allow_engine_install=install)
     with locked(site, f"restore of {file.name}"):
         typer.echo(f"This restores, from {file}:", err=True)
-        for line in run.check():
+        lines = run.check()
+        for line in lines[:FEW]:
             typer.echo(f"  {line}", err=True)
+        if len(lines) > FEW:
+            typer.echo(f"  ... and {len(lines) - FEW} more files", err=True)
         if not yes:
             typer.confirm("Go on?", default=False, abort=True, err=True)
         run.run()
