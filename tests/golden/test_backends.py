@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
 from tests.support.images import stand_ins
 from tests.support.site import new_home
+from tollgate.cli.app import app
+from tollgate.config.backends import Backend
 from tollgate.config.engines import ENGINES, FEATURES
 from tollgate.render.backends import render_backends, run_here
 from tollgate.render.litellm import deployments
@@ -30,7 +33,7 @@ RUN = {
     "vllm": "{engine: vllm, run: true, model: /srv/models/Qwen3-30B, alias: a-vllm, tool_parser: hermes, gpus: 2, "
     "context_tokens: 65536, gpu_memory: 0.95, needs: [tools, vision]}",
     "llama": "{engine: llama.cpp, run: true, model: models/qwen.gguf, mmproj: models/eyes.gguf, alias: a-llama, "
-    "context_tokens: 8192, needs: [tools, vision]}",
+    "memory_gb: 16, context_tokens: 8192, needs: [tools, vision]}",
     "cuda": "{engine: llama.cpp, run: true, model: /srv/models/qwen.gguf, alias: a-cuda, gpus: all, "
     'arguments: ["--parallel", "4"]}',
     "trtllm": "{engine: trtllm, run: true, model: /srv/models/Qwen3-8B, alias: a-trtllm, tool_parser: qwen3, "
@@ -187,11 +190,25 @@ def test_a_dollar_sign_in_a_path_stays_one(tmp_path: Path) -> None:
     assert volume["source"] == "/srv/mo$$dels/{x}: y"
 
 
-def test_the_table_in_the_documentation_is_the_one_in_the_code() -> None:
+def documented() -> list[list[str]]:
+    """The rows of every table of the page."""
     text = (Site.here().root / "docs" / "local-backends.md").read_text()
-    rows = [
+    return [
         [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")
     ]
+
+
+def test_the_documentation_has_every_key_and_every_option() -> None:
+    first = {row[0].strip("`") for row in documented()}
+    keys = {"run: true" if name == "run" else name for name in Backend.model_fields}
+    assert keys <= first
+    options = {parameter.opts[0] for parameter in typer.main.get_command(app).commands["serve-local"].params}  # type: ignore[attr-defined]
+    assert options <= first | {"--help"}
+    assert "--backend" in options
+
+
+def test_the_table_in_the_documentation_is_the_one_in_the_code() -> None:
+    rows = documented()
     shown = {
         row[0]: row[1:5] for row in rows if row[0] in {engine.title for engine in ENGINES.values()} and len(row) == 6
     }

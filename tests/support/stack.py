@@ -137,7 +137,7 @@ def bring_up(stack: Stack) -> None:
     stack.cli("deploy", "--until", "rendering")
     stack.containers = DockerCompose(
         context=ROOT / "compose",
-        compose_file_name=[str(file) for file in stack.compose.files],
+        compose_file_name=[str(file) for file in stack.compose.present],
         env_file=str(stack.compose.env_file),
     )
     stack.containers.start()

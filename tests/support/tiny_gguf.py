@@ -56,8 +56,8 @@ def vocabulary() -> list[tuple[str, float, int]]:
     return tokens + [(piece, -float(rank), int(normal)) for rank, piece in enumerate(["\u2581", CALL, *PRINTABLE])]
 
 
-def write(file: Path, seed: int = 7) -> Path:
-    """The same seed gives the same bytes."""
+def write(file: Path, seed: int = 10) -> Path:
+    """The same seed gives the same bytes. Asked with temperature 0, this one says a sentence and ends it."""
     tokens = vocabulary()
     writer = gguf.GGUFWriter(str(file), "llama")
     writer.add_name("tiny random")

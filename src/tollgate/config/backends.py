@@ -19,7 +19,8 @@ from tollgate.errors import Problem
 DEFAULT_ALIAS = "local-model"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 # Settings of an engine that we start; where somebody else starts it, they are set there.
-RUN_ONLY = ("mmproj", "models", "tool_parser", "gpus", "gpu_memory", "arguments")
+EVERY_ENGINE = ("memory_gb", "arguments")
+RUN_ONLY = ("mmproj", "models", "tool_parser", "gpus", "gpu_memory", *EVERY_ENGINE)
 
 
 def _backend_name(value: str) -> str:
@@ -69,6 +70,7 @@ class Backend(Input):
     gpu_memory: Annotated[float, Field(gt=0, le=1)] | None = Field(
         default=None, description="the share of a GPU's memory it may take"
     )
+    memory_gb: int | None = Field(default=None, ge=1, le=4096, description="what it may take of this machine's memory")
     arguments: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         default=(), description="more arguments for the engine, as its own documentation has them"
     )
@@ -150,7 +152,7 @@ def _one(backend: Backend, document: Document, loc: tuple[str | int, ...]) -> It
             continue
         if not backend.run:
             yield document.problem((*loc, option), "only for run: true", "with url it is the server's own setting")
-        elif option != "arguments" and option not in engine.options:
+        elif option not in EVERY_ENGINE and option not in engine.options:
             takes = ", ".join(sorted(engine.options))
             yield document.problem((*loc, option), f"{engine.title} has no such option", f"it takes: {takes}")
     if backend.run:

@@ -59,6 +59,7 @@ def _service(home: Path, name: str, backend: Backend) -> dict[str, object]:
         "command": _yaml([*COMMANDS[backend.engine](backend), *backend.arguments]),
         "environment": [(key, _yaml(value)) for key, value in sorted(_environment(backend).items())],
         "mounts": [(_yaml(str(source)), place) for source, place in mounts(home, backend)],
+        "memory": f"{backend.memory_gb}g" if backend.memory_gb else "",
         "gpus": _gpus(backend),
         "health": _yaml(_health(backend)),
     }

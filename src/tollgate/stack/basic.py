@@ -35,7 +35,12 @@ class Basic:
 
 
 def deploy(
-    site: Site, display: Display, *, allow_engine_install: bool, configured: Configuration | None = None
+    site: Site,
+    display: Display,
+    *,
+    allow_engine_install: bool,
+    configured: Configuration | None = None,
+    port_hint: str = "`make down` first, or set GATEWAY_PORT in .env to a free one",
 ) -> Basic:
     """Bring it up and try it, local backends included; a TollgateError says which part failed.
 
@@ -50,7 +55,7 @@ def deploy(
     with display.step("engine"):
         ensure_engine(display, allow_install=allow_engine_install, mirror=settings.debian_mirror or "")
     if not compose.any_running():
-        _check_port(settings.gateway_port)
+        _check_port(settings.gateway_port, port_hint)
     with display.step("images"):
         images = resolve(
             settings.image_source,
@@ -105,9 +110,6 @@ def _environment() -> Rendered:
     return Rendered(PurePosixPath("basic-environment"), "".join(f"{k}={v}\n" for k, v in sorted(values.items())))
 
 
-def _check_port(port: int) -> None:
+def _check_port(port: int, hint: str) -> None:
     if not preflight.is_free(preflight.Port("GATEWAY_PORT", "127.0.0.1", port)):
-        raise TollgateError(
-            f"port {port} is in use, perhaps by the full stack",
-            "`make down` first, or set GATEWAY_PORT in .env to a free one",
-        )
+        raise TollgateError(f"port {port} is in use, perhaps by the full stack", hint)

@@ -74,9 +74,13 @@ class Compose:
         return cls(f"{project}-basic", files, site.rendered_dir / "basic.env", (site.rendered_dir / BASIC_BACKENDS,))
 
     def argv(self, *arguments: str) -> list[str]:
-        present = (*self.files, *(file for file in self.extra if file.is_file()))
-        files = [word for file in present for word in ("-f", str(file))]
+        files = [word for file in self.present for word in ("-f", str(file))]
         return ["docker", "compose", "-p", self.project, "--env-file", str(self.env_file), *files, *arguments]
+
+    @property
+    def present(self) -> tuple[Path, ...]:
+        """Every file that counts."""
+        return (*self.files, *(file for file in self.extra if file.is_file()))
 
     @property
     def environment(self) -> dict[str, str]:

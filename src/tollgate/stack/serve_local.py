@@ -21,13 +21,13 @@ from tollgate.config.backends import service
 from tollgate.config.catalogue import resolve
 from tollgate.config.load import Configuration
 from tollgate.config.tenants import Tenants
-from tollgate.errors import TollgateError
+from tollgate.errors import StepError
 from tollgate.site import Site
-from tollgate.stack import backends, basic, configuration, first_request, preflight
+from tollgate.stack import backends, basic, configuration, first_request
 from tollgate.stack.basic import Basic
 from tollgate.stack.compose import Compose
 from tollgate.stack.deploy import Display
-from tollgate.stack.health import not_ready
+from tollgate.stack.masking import mask
 
 NAME = "local"
 # Kept from the deployment's own .env: where images and packages come from.
@@ -76,12 +76,13 @@ def _settings(site: Site, port: int) -> dict[str, str]:
 @contextmanager
 def served(plan: Plan, display: Display, *, allow_engine_install: bool) -> Iterator[Basic]:
     """Both up and answering inside the block; both gone after it, however it ends."""
-    if not preflight.is_free(preflight.Port("--port", "127.0.0.1", plan.configured.settings.gateway_port)):
-        port = plan.configured.settings.gateway_port
-        raise TollgateError(f"port {port} is in use", "give another one with --port; 0 lets Docker choose")
     try:
         running = basic.deploy(
-            plan.site, display, allow_engine_install=allow_engine_install, configured=plan.configured
+            plan.site,
+            display,
+            allow_engine_install=allow_engine_install,
+            configured=plan.configured,
+            port_hint="give another one with --port; 0 lets Docker choose",
         )
         with display.step("first answer"):
             hint = f"see: docker compose -p {plan.compose.project} logs {service(NAME)}"
@@ -109,7 +110,11 @@ def watch(plan: Plan, every: float = 3.0, sleep: Callable[[float], None] = time.
     while True:
         for row in plan.compose.containers():
             if row.failed:
-                raise not_ready("serving", plan.compose, row.service, row)
+                state = f"exited with {row.exit_code}" if row.state == "exited" else row.health or row.state
+                last = [mask(line) for line in plan.compose.tail(row.service)]
+                raise StepError(
+                    "serving", f"{row.service}: {state}", "its last lines above say why; both are stopped", last
+                )
         sleep(every)
 
 
