@@ -18,6 +18,7 @@ from pathlib import Path
 
 from testcontainers.compose import DockerCompose
 
+from tests.support.tiny_gguf import write as write_model
 from tollgate.site import Site
 from tollgate.stack.compose import Compose
 from tollgate.stack.secrets import GENERATED
@@ -29,6 +30,11 @@ TENANTS = FIXTURES / "tenants"
 # are with a real key, and what reached "Anthropic" can be read back.
 ANTHROPIC = "http://provider:8080"
 CLAUDE = re.compile(r"- model: (anthropic/\S+)$", re.MULTILINE)
+# A real model server beside the replicas; the tenant `hardware` may use it.
+BACKEND = """
+backends:
+  tiny: {engine: llama.cpp, run: true, model: models/tiny.gguf, context_tokens: 32768, memory_gb: 1, needs: [tools]}
+"""
 
 
 # Every Compose project that this checkout's tests start: the stack, the parts of contract/stack_parts, the watchers of
@@ -36,7 +42,7 @@ CLAUDE = re.compile(r"- model: (anthropic/\S+)$", re.MULTILINE)
 STACK, PARTS, WATCHERS, BENCH, BACKENDS, *_ENDINGS = SUFFIXES = (
     *("", "-parts", "-watchers", "-bench", "-backends"),
     # What the two commands that contract/backends runs make of its project's name.
-    *("-backends-basic", "-backends-local-basic"),
+    *("-backends-basic", "-backends-local-basic", "-backends-two-local-basic"),
 )
 
 
@@ -122,7 +128,9 @@ def catalogue() -> str:
 def prepare(home: Path, project: str) -> Stack:
     """A fresh home with the shipped configuration, the test tenants, and ports of Docker's choosing."""
     (home / "config").mkdir(parents=True)
-    (home / "config" / "gateway.yaml").write_text(catalogue())
+    (home / "config" / "gateway.yaml").write_text(catalogue() + BACKEND)
+    (home / "models").mkdir(mode=0o755)
+    write_model(home / "models" / "tiny.gguf").chmod(0o644)
     shutil.copytree(TENANTS, home / "tenants")
     shutil.copyfile(ROOT / "tenants" / "example.yaml", home / "tenants" / "example.yaml")
     ports = "".join(f"{name}_PORT=0\n" for name in ("GATEWAY", "ADMIN", "GRAFANA", "PROMETHEUS"))
