@@ -8,7 +8,7 @@ import pytest
 
 from tollgate.config.backends import Backend, target
 from tollgate.config.engines import CUDA_IMAGE, ENGINES, FEATURES
-from tollgate.config.gateway import Gateway, parse
+from tollgate.config.gateway import Gateway, Price, parse
 from tollgate.errors import InputError, StepError, TollgateError
 from tollgate.site import Site
 from tollgate.stack import backends, configuration
@@ -180,6 +180,24 @@ def test_a_backend_is_a_model_like_any_other() -> None:
     assert found.names >= {"local-model", "mine", "m"}
     with pytest.raises(InputError, match="unknown model 'local-model'"):
         parse(TEST_MODEL + "aliases: {mine: local-model}\n", Path("gateway.yaml"))
+
+
+def test_what_it_can_do_is_known_to_whoever_chooses_a_model(models: Path) -> None:
+    """`cheapest` passes by a model that cannot do what a request needs."""
+    blind = gateway(f"cpu: {{engine: llama.cpp, run: true, model: {models}/model.gguf}}").models["local-model"]
+    assert (blind.tools, blind.vision) == (True, False)
+    told = gateway("far: {engine: vllm, url: 'http://gpu-1:8000', model: q, needs: [tools]}").models["local-model"]
+    assert (told.tools, told.vision) == (True, None)
+
+
+def test_it_is_free_unless_it_has_a_price() -> None:
+    free = gateway("far: {engine: vllm, url: 'http://gpu-1:8000', model: q}").models["local-model"]
+    assert free.targets[0].price == "free"
+    dear = gateway(
+        "far: {engine: vllm, url: 'http://gpu-1:8000', model: q, price: {input_per_million: 1, output_per_million: 2}}"
+    ).models["local-model"]
+    assert isinstance(dear.targets[0].price, Price)
+    assert dear.targets[0].price.output_per_million == 2
 
 
 def test_serve_local_is_the_configuration_it_prints(models: Path) -> None:

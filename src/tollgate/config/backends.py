@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tollgate.config.engines import CUDA_IMAGE, ENGINES, Engine, EngineName, Feature
 from tollgate.config.gateway_checks import key_reference, model_name
+from tollgate.config.models import PriceOrWord
 from tollgate.config.providers import Endpoint
 from tollgate.config.source import Document
 from tollgate.config.validate import Input
@@ -57,6 +58,7 @@ class Backend(Input):
     needs: Annotated[tuple[Feature, ...], Field(strict=False)] = Field(
         default=(), description="what must work: tools, vision; refused where the engine is known not to"
     )
+    price: PriceOrWord = Field(default="free", description="free, or what its tokens cost a tenant, as for any model")
     context_tokens: int | None = Field(default=None, ge=256, description="the context window it is given")
     max_output_tokens: int | None = Field(default=None, ge=1)
     mmproj: HostPath | None = Field(default=None, description="llama.cpp: the projector file of a model that sees")
@@ -106,6 +108,10 @@ class Backend(Input):
             return True
         return not support.never and (not support.option or getattr(self, support.option) is not None)
 
+    def known(self, feature: Feature) -> bool | None:
+        """Whether it can: None where it runs elsewhere and nobody says that it must."""
+        return self.can(feature) if self.run else (True if feature in self.needs else None)
+
 
 def service(name: str) -> str:
     """The container and network name of a backend that we run."""
@@ -122,7 +128,7 @@ def target(name: str, backend: Backend) -> dict[str, Any]:
         "model": f"{engine.prefix}/{model}",
         "api_base": f"{base}{engine.path}",
         "api_key": backend.api_key,
-        "price": "free",
+        "price": backend.price,
     }
 
 

@@ -117,8 +117,8 @@ def with_backends(gateway: Gateway) -> Gateway:
             targets=(Target.model_validate(backends.target(name, backend)),),
             context_tokens=backend.context_tokens,
             max_output_tokens=backend.max_output_tokens,
-            tools=None if backend.can("tools") else False,
-            vision=None if backend.can("vision") else False,
+            tools=backend.known("tools"),
+            vision=backend.known("vision"),
         )
         for name, backend in gateway.backends.items()
         if backend.somewhere
