@@ -13,6 +13,7 @@ from tests.contract.provider.events import check_order
 from tests.support.stack import Stack
 
 MODEL = "local-model"
+STEADY = {"temperature": 0}  # the model's weights are random
 HELLO: Any = [{"role": "user", "content": "hello"}]
 RAW_EVENTS = {
     *("message_start", "content_block_start", "content_block_delta", "content_block_stop"),
@@ -46,9 +47,9 @@ def test_streaming(gpt: openai.OpenAI) -> None:
 
 
 def test_the_anthropic_route(claude: anthropic.Anthropic) -> None:
-    answer = claude.messages.create(model=MODEL, max_tokens=64, temperature=0, messages=HELLO)
+    answer = claude.messages.create(model=MODEL, max_tokens=64, extra_body=STEADY, messages=HELLO)
     assert answer.usage.output_tokens > 0
-    with claude.messages.stream(model=MODEL, max_tokens=64, temperature=0, messages=HELLO) as events:
+    with claude.messages.stream(model=MODEL, max_tokens=64, extra_body=STEADY, messages=HELLO) as events:
         check_order([event.to_dict() for event in events if event.type in RAW_EVENTS])
 
 
@@ -56,7 +57,7 @@ def test_a_tool_is_called(claude: anthropic.Anthropic) -> None:
     schema = {"type": "object", "properties": {"path": {"enum": ["docs"]}}, "required": ["path"]}
     tool: Any = {"name": "read", "description": "Read a file", "input_schema": schema}
     answer = claude.messages.create(
-        model=MODEL, max_tokens=150, temperature=0, messages=HELLO, tools=[tool], tool_choice={"type": "any"}
+        model=MODEL, max_tokens=150, extra_body=STEADY, messages=HELLO, tools=[tool], tool_choice={"type": "any"}
     )
     assert [block.input for block in answer.content if block.type == "tool_use"][:1] == [{"path": "docs"}]
 

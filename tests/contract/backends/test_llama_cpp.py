@@ -33,7 +33,7 @@ def gpt(**more: Any) -> dict[str, Any]:
 
 
 def claude(**more: Any) -> dict[str, Any]:
-    return cases.claude(MODEL, temperature=0, **more)
+    return cases.claude(MODEL, extra_body={"temperature": 0}, **more)  # the SDK has no name for it any more
 
 
 def test_chat_on_the_openai_route(served: Served) -> None:
@@ -188,7 +188,7 @@ def test_what_claude_code_sends_is_taken(served: Served) -> None:
 @pytest.mark.parametrize("key", ["", "sk-dummy"])
 def test_without_its_key_it_refuses(served: Served, key: str) -> None:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    answer = httpx.post(f"{served.gateway.url}/v1/messages", json=claude(), headers=headers, trust_env=False)
+    answer = httpx.post(f"{served.gateway.url}/v1/messages", json=cases.claude(MODEL), headers=headers, trust_env=False)
     assert answer.status_code in (400, 401), "without a database LiteLLM calls an unknown key a bad request"
 
 
