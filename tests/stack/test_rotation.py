@@ -21,6 +21,7 @@ from tollgate.stack.inside import inside
 from tollgate.stack.live_secrets import ROTATION_USER
 from tollgate.stack.secrets import generate
 
+REFUSED = 'FATAL:  password authentication failed for user "(litellm|litellm_rotation|tollgate_monitor)"'
 LONG = os.environ.get("TOLLGATE_LONG_TESTS") == "1"
 
 
@@ -47,7 +48,8 @@ def test_a_rotated_key_works_everywhere_and_the_old_one_ends_by_itself(stack: St
     assert stack.cli("plan", check=False).returncode == 0
 
 
-def test_the_second_login_is_the_first_in_all_but_name_and_goes_again(stack: Stack) -> None:
+def test_the_second_login_is_the_first_in_all_but_name_and_goes_again(stack: Stack, allow_in_logs: list[str]) -> None:
+    allow_in_logs.append(REFUSED)
     database, password = Database(stack.compose), generate()
     database.second_login(password)
     database.second_login(password)  # as after an interruption
@@ -58,7 +60,8 @@ def test_the_second_login_is_the_first_in_all_but_name_and_goes_again(stack: Sta
         database.check_login(ROTATION_USER, password)
 
 
-def test_the_stacks_own_passwords_change_and_no_request_fails(stack: Stack) -> None:
+def test_the_stacks_own_passwords_change_and_no_request_fails(stack: Stack, allow_in_logs: list[str]) -> None:
+    allow_in_logs.append(REFUSED)
     names = [
         "litellm_master_key",
         "redis_password",

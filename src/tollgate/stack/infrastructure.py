@@ -111,7 +111,8 @@ class PasswordRotation:
     def everybody_reads(self) -> None:
         """Hand out what is on disk; whoever has something else is recreated, replicas one after another."""
         self.republish()
-        services = [name for name in self.compose.services() if name not in (*DATABASES, MIGRATE)]
+        # With the databases, whose labels stay: Compose makes another configuration of what depends on them without.
+        services = [name for name in self.compose.services() if name != MIGRATE]
         for line in bring_up(STEP, self.compose, services, self.progress):
             self.progress.say(line)
 
