@@ -1,14 +1,10 @@
-"""Four model servers that answer what their documentation shows, and remember what they were asked.
+"""Four model servers that answer in the shape of vLLM, SGLang, TensorRT-LLM and Ollama, and remember what was asked.
 
     python recorded.py        listens on 8000; which server it is, the Host header says (vllm, sglang, trtllm, ollama)
 
-The answers have the fields and the order of chunks of each engine's own documentation:
-  vLLM          "OpenAI-Compatible Server" and "Tool Calling" of docs.vllm.ai, v0.30
-  SGLang        "OpenAI APIs - Completions", "- Vision" and "Tool Parser" of docs.sglang.ai, v0.5
-  TensorRT-LLM  "trtllm-serve" of nvidia.github.io/TensorRT-LLM, 1.2, and its openai_protocol.py, which forbids fields
-                it does not know
-  Ollama        docs/api.md of ollama/ollama ("Generate a chat completion"), 0.35
-Standard library only: it runs in a container beside LiteLLM.
+The answers were written down from what is known of each engine's API (vLLM's and SGLang's OpenAI-compatible servers,
+trtllm-serve, Ollama's /api/chat), not captured from running engines: docs/limits.md says so. What LiteLLM sends to them
+and makes of them is real. Standard library only: it runs in a container beside LiteLLM.
 """
 
 from __future__ import annotations
