@@ -162,6 +162,8 @@ CACHE = """litellm_settings:
   cache: true
   cache_params: {type: redis, host: redis, port: 6379, password: os.environ/REDIS_PASSWORD, ttl: 600, mode: default_off}
 """
+# Old rows go within a minute instead of at night; what is old stays as it is rendered.
+EVERY_MINUTE = ('cleanup_cron: "17 3 * * *"', 'cleanup_cron: "* * * * *"')
 
 
 def configure(directory: Path, gateway_yaml: str = "") -> None:
@@ -175,7 +177,8 @@ def configure(directory: Path, gateway_yaml: str = "") -> None:
     config = directory / "litellm" / "config.yaml"
     text = config.read_text()
     if "\n  cache: true" not in text:
-        config.write_text(text.replace("litellm_settings:\n", CACHE, 1))
+        text = text.replace("litellm_settings:\n", CACHE, 1)
+    config.write_text(text.replace(*EVERY_MINUTE))
 
 
 def _replica(directory: Path, master_key: Secret, words: dict[str, str]) -> DockerContainer:
