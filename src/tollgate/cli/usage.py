@@ -15,7 +15,7 @@ from rich.text import Text
 from tollgate.errors import TollgateError
 from tollgate.ledger import figures, output
 from tollgate.ledger.sums import Totals
-from tollgate.ledger.usage import KeyTotals, Line, Spent, Usage
+from tollgate.ledger.usage import KeyTotals, Line, Spent, Usage, past_soft_limit
 from tollgate.site import Site
 from tollgate.stack import ledger
 from tollgate.stack.compose import Compose
@@ -87,7 +87,9 @@ def show(console: Console, usage: Usage) -> None:
     words = [f"{rates[name]:,} {figures.RATES[name]}" for name in figures.RATES if name in rates]
     console.print(Text(f"Rate limits: {figures.listed(words) or 'none'}"))
     if usage.team.limits.soft is not None:
-        console.print(Text(f"Warned at: {figures.limit(usage.team.limits.soft)} a month"))
+        said = f"Soft limit: {figures.limit(usage.team.limits.soft)}"
+        past = past_soft_limit(usage.team, usage.windows)
+        console.print(Text(f"{said}, reached; nothing is refused", "yellow") if past else Text(said))
     for one in usage.windows:
         if one.disagrees and one.counted is not None:
             console.print(Text(_disagreement(one, one.counted), "yellow"))
@@ -114,6 +116,9 @@ def show_everybody(console: Console, lines: Iterable[Line]) -> None:
         )
     if lines:
         console.print(table)
+        past = [line.team.id for line in lines if past_soft_limit(line.team, line.windows)]
+        if past:
+            console.print(Text(f"Past their soft limit: {figures.listed(past)}", "yellow"))
         console.print(Text(FRESH, "dim"))
     else:
         console.print("No tenants in the ledger yet.")

@@ -99,8 +99,8 @@ class Budget(Windows):
 
     soft_limit: Usd | None = Field(
         default=None,
-        description="USD in the month (in the day, where daily_limit is the only limit) from which the owner is to "
-        "be told. Nothing is refused.",
+        description="USD in the month (in the day, where daily_limit is the only limit) from which `tenant usage` "
+        "marks the tenant. Nothing is refused.",
         examples=[1500],
     )
     per_model: Mapping[str, ModelBudget] = Field(

@@ -12,7 +12,7 @@ from typing import Any
 from tollgate.ledger.month import Month
 from tollgate.ledger.rows import Team
 from tollgate.ledger.sums import Entry, Totals
-from tollgate.ledger.usage import KeyTotals, Line, Spent, Usage
+from tollgate.ledger.usage import KeyTotals, Line, Spent, Usage, past_soft_limit
 
 COLUMNS = ("spend_usd", "requests", "failed", "tokens_in", "tokens_out", "cache_read", "cache_written")
 # What begins a formula in a spreadsheet.
@@ -27,13 +27,21 @@ def usage_json(usage: Usage) -> dict[str, Any]:
         "model_limits": [{"model": one.model, **_spent(one)} for one in usage.caps],
         "rate_limits": dict(usage.team.limits.rates),
         "soft_limit_usd": _number(usage.team.limits.soft),
+        "soft_limit_reached": past_soft_limit(usage.team, usage.windows),
         "models": _models(usage.models),
         "keys": _keys(usage.keys),
     }
 
 
 def overview_json(lines: Iterable[Line]) -> list[dict[str, Any]]:
-    return [{**_team(line.team), "windows": [_spent(one) for one in line.windows]} for line in lines]
+    return [
+        {
+            **_team(line.team),
+            "windows": [_spent(one) for one in line.windows],
+            "soft_limit_reached": past_soft_limit(line.team, line.windows),
+        }
+        for line in lines
+    ]
 
 
 def month_json(month: Month) -> dict[str, Any]:

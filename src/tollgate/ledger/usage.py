@@ -70,6 +70,16 @@ class Usage:
         return self.windows[-1]
 
 
+def past_soft_limit(team: Team, windows: tuple[Spent, ...]) -> bool | None:
+    """Whether a tenant has spent its soft limit; None where it has none. It is the month's, or the day's where the
+    tenant has no other limit than the day's."""
+    soft = team.limits.soft
+    if soft is None:
+        return None
+    held = windows[0] if team.limits.budgets.keys() == {"1d"} else windows[-1]
+    return held.totals.spend >= soft
+
+
 def windows_of(now: datetime) -> tuple[tuple[str, Window], ...]:
     return ((DAY, day_of(now)), (WEEK, week_of(now)), (MONTH, month_of(now.date())))
 
