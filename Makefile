@@ -71,6 +71,9 @@ test-rollout: bootstrap-dev ## rollout and scaling under 64 clients with streams
 test-rotation: bootstrap-dev ## every password of the stack rotated while requests go on
 	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/stack/test_rotation.py
 
+test-chaos: bootstrap-dev ## break one part of a stack after another under traffic, and print what clients saw
+	@$(PYTHON) -m tests.chaos.faults $(ARGS)
+
 check: bootstrap-dev ## what CI runs without containers: format, lint, types, shell, unit and golden tests
 	@scripts/check.sh
 
@@ -123,6 +126,7 @@ help:
 	clean \
 	test \
 	test-rollout \
+	test-chaos \
 	test-rotation \
 	check \
 	golden \
