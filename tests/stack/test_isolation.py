@@ -49,7 +49,7 @@ def test_no_log_since_the_start_shows_a_secret_or_a_crash(stack: Stack) -> None:
     lines = logs.since(stack.compose, "1970-01-01T00:00:00Z")
     assert len(lines) > 50, "the logs could not be read"
     assert not logs.leaks("\n".join(lines), stack.secret_values())
-    # The provider's contract suite, earlier in this folder, asks for upstream faults.
+    # The clients, whose tests come before this folder's, ask for upstream faults.
     assert not logs.trouble(lines, [logs.UPSTREAM_FAULTS])
 
 

@@ -33,7 +33,8 @@ def test_what_its_file_says_holds_on_every_replica_at_once(stack: Stack, file: P
     file.write_text(FILE)
     assert stack.cli("plan", check=False).returncode == 2
     stack.cli("apply", "--yes")
-    assert stack.cli("plan").stdout.splitlines()[-1] == "Nothing to change."
+    # What other tests made by hand is counted behind it.
+    assert stack.cli("plan").stdout.splitlines()[-1].startswith("Nothing to change.")
     # Each replica has team and keys in its memory from here on.
     assert (everywhere(stack, "mover"), everywhere(stack, "mover.ci")) == ({200}, {200})
 

@@ -20,11 +20,13 @@ REFUSALS = re.compile(
     r"|Key is blocked|LiteLLM Virtual Key expected|Only proxy admin can be used|is not allowed to call this route"
 )
 
-# The same for what an upstream answered: its status, or a connection that broke. Hosted_vllm is the embedded provider's
-# kind of upstream (config/litellm); an exception of LiteLLM's own has another name there, and stays a crash.
+# The same for what an upstream answered: its status, or a connection that broke, before the answer, after LiteLLM's
+# first ping or within a stream. These two names are the embedded provider's, which stands in Anthropic's place as well
+# (support/stack.py); an exception of LiteLLM's own has another name there, and stays a crash.
 UPSTREAM_FAULTS = (
-    r"Exception occured - (litellm_call_id=\S+ - )?"
-    r"(litellm\.\w+: (\w+: )?Hosted_vllmException - |Response payload is not completed: )"
+    r"(Exception occured - (litellm_call_id=\S+ - )?|request failed after its SSE keepalive had opened the response: "
+    r"|Anthropic Adapter - mid-stream error: litellm\.MidStreamFallbackError: )"
+    r"(litellm\.\w+: (\w+: )?(Hosted_vllm|Anthropic)Exception - |Response payload is not completed: )"
 )
 
 
