@@ -61,7 +61,7 @@ def test_twin_a_replica_that_is_just_stopped_cuts_streams(stack: Stack, traffic:
         eventually(lambda: stack.docker("exec", container.name, "true") == "" and traffic.answers > 3, within=60)
         stack.docker("restart", "--time", "0", container.name)
     assert [failure for failure in traffic.failures if "stream" in failure or "peer closed" in failure]
-    eventually(lambda: stack.cli("status", check=False).returncode == 0, within=120, every=2)
+    eventually(lambda: stack.cli("status", check=False).returncode == 0, within=240, every=2)
 
 
 def test_a_replica_that_does_not_come_up_stops_the_roll_and_the_others_serve(stack: Stack) -> None:
