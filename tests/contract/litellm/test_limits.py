@@ -97,9 +97,13 @@ def test_a_refused_request_spends_nothing(running: Gateway, handmade: Handmade) 
     key = handmade(
         {"budget_limits": [{"budget_duration": "1d", "max_budget": 0.0006}]}, limits={"max_parallel_requests": 1}
     )
+    row = running.client.find_key(key_hash(key))
+    assert row is not None
+    slots = f"tollgate:{{team:{row['team_id']}}}:parallel"
     with ThreadPoolExecutor(1) as others:
-        slow = others.submit(running.ask, key, text=SLOW)
-        eventually(lambda: running.ask(key).status_code == 429, within=10, every=0.05)
+        slow = others.submit(running.ask, key, text="[[tokens=40 tps=8]] Take your time.")
+        # Not before it has the slot: whoever asks first gets it.
+        eventually(lambda: redis(running, "EXISTS", slots) == "1", within=10, every=0.05)
         assert statuses(running, key, 5) == [429] * 5
         assert slow.result().status_code == 200
     assert running.ask(key).status_code == 200
