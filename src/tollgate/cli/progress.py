@@ -21,9 +21,9 @@ class StepDisplay:
         self._live: Live | None = None
         self._guard = threading.Lock()
         self._title = ""
-        self._began = 0.0
+        # Commands without steps count from here.
+        self._began = self._last_plain = time.monotonic()
         self._detail = ""
-        self._last_plain = 0.0
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
