@@ -1,4 +1,4 @@
-"""What long steps say where nobody has a terminal: a line now and then, with seconds counted from their own beginning."""
+"""What long steps say without a terminal: a line now and then, with seconds counted from their own beginning."""
 
 from __future__ import annotations
 
