@@ -14,7 +14,7 @@ from tests.support import ledger
 from tollgate.errors import TollgateError
 from tollgate.ledger.month import Month, month
 from tollgate.ledger.sums import NOTHING, Entry, Totals, by, total
-from tollgate.ledger.usage import Usage, by_key, overview, usage
+from tollgate.ledger.usage import HEALTH_CHECKS, Usage, by_key, overview, usage
 from tollgate.ledger.windows import day_of, month_before, month_of, parse_month, week_of
 
 COUNTS = some.integers(0, 10**12)
@@ -128,6 +128,14 @@ def test_unknown_deleted_and_orphaned_tenants() -> None:
         "most spent first; deleted ones while they have entries"
     )
     assert lines["over"].month.share == Decimal("1.02")
+
+
+def test_litellms_own_checks_are_nobodys_deleted_tenant() -> None:
+    everybody = ledger.everybody()
+    everybody["sums"] = [row | ({"team": HEALTH_CHECKS} if row["team"] == "left" else {}) for row in everybody["sums"]]
+    states = {line.team.id: line.team.state for line in overview(everybody, ledger.NOW)}
+    assert states[HEALTH_CHECKS] == "internal"
+    assert "deleted" not in states.values()
 
 
 def test_projection() -> None:

@@ -124,7 +124,9 @@ def show_everybody(console: Console, lines: Iterable[Line]) -> None:
         console.print("No tenants in the ledger yet.")
 
 
-STATE_COLOURS = {"active": "green", "suspended": "yellow", "retiring": "yellow", "deleted": "dim", "expired": "dim"}
+STATE_COLOURS = {"active": "green", "suspended": "yellow", "retiring": "yellow"} | dict.fromkeys(
+    ("deleted", "expired", "internal"), "dim"
+)
 
 
 def title(tenant: str, name: str, state: str) -> Text:

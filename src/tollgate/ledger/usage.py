@@ -15,6 +15,8 @@ from tollgate.ledger.windows import Window, day_of, month_of, week_of
 
 # The gateway's own count runs a few seconds ahead or behind; what differs by more than this has another cause.
 WORTH_A_NOTE = Decimal("0.01")
+# The team under which LiteLLM books what its background checks of the models cost.
+HEALTH_CHECKS = "litellm-internal-health-check"
 
 
 @dataclass(frozen=True)
@@ -171,12 +173,17 @@ class Line:
         return self.windows[-1]
 
 
+def _gone(team: str) -> Team:
+    """Whom the ledger knows and no team is called like: a deleted tenant, or LiteLLM's own checks of its models."""
+    return Team(team, "LiteLLM's health checks", "internal") if team == HEALTH_CHECKS else Team(team, team, "deleted")
+
+
 def overview(answer: rows.Json, now: datetime) -> tuple[Line, ...]:
     """From the answer to queries.EVERYBODY, who spent most first; a deleted tenant as long as it has entries here."""
     sums: dict[tuple[Any, str], Totals] = {(row["team"], row["window"]): rows.totals(row) for row in answer["sums"]}
     found = rows.teams(answer["teams"], answer["counted"])
     # Entries without a team are not a tenant's.
-    found |= {team: Team(team, team, "deleted") for team, _ in sums if team and team not in found}
+    found |= {team: _gone(team) for team, _ in sums if team and team not in found}
     lines = [
         Line(
             team,
