@@ -1,0 +1,76 @@
+"""docs/coverage.md names tests and lines of docs/limits.md: each is there, and no row stands without one."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "coverage.md"
+TEST = re.compile(r"\[((?:\w+\.)?test_\w+)\]\(([^)]+)\)")
+LIMIT = re.compile(r"\[limits: “([^”]+)”\]\(limits\.md\)")
+MEND = "renamed or gone: say in docs/coverage.md which test, or which line of docs/limits.md, shows it now"
+
+
+@cache
+def functions_of(path: Path) -> frozenset[str]:
+    """The tests of a file, those of a class as Class.test_name."""
+    if not path.is_file():
+        return frozenset()
+    top = ast.parse(path.read_text()).body
+    classes = {node.name: node.body for node in top if isinstance(node, ast.ClassDef)}
+    scopes = {"": top} | {f"{name}.": body for name, body in classes.items()}
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return frozenset(
+        f"{scope}{node.name}" for scope, body in scopes.items() for node in body if isinstance(node, functions)
+    )
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def missing(page: str) -> Iterator[str]:
+    limits = one_line((ROOT / "docs" / "limits.md").read_text())
+    for name, path in TEST.findall(page):
+        if name not in functions_of((PAGE.parent / path).resolve()):
+            yield f"{path}::{name}"
+    yield from (f"limits.md: {words}" for words in LIMIT.findall(page) if words not in limits)
+
+
+def unproved(page: str) -> list[str]:
+    rows = [line for line in page.splitlines() if line.startswith("| ") and line != "| asked for | proved by |"]
+    assert len(rows) > 100, "the page's tables are not read any more"
+    return [row for row in rows if not TEST.search(row) and not LIMIT.search(row)]
+
+
+def test_what_the_page_names_is_there() -> None:
+    assert list(missing(PAGE.read_text())) == [], MEND
+
+
+def test_every_row_is_proved_or_limited() -> None:
+    assert unproved(PAGE.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "| x | [test_that_nobody_wrote](../tests/unit/test_coverage_page.py) |",
+        "| x | [test_every_row_is_proved_or_limited](../tests/unit/test_of_nothing.py) |",
+        "| x | [TestNobody.test_every_row_is_proved_or_limited](../tests/unit/test_coverage_page.py) |",
+        "| x | [limits: “a line that nobody wrote”](limits.md) |",
+    ],
+)
+def test_twin_a_made_up_name_is_seen(row: str) -> None:
+    page = PAGE.read_text()
+    assert len(list(missing(f"{page}\n{row}\n"))) == 1
+
+
+def test_twin_a_row_without_proof_is_seen() -> None:
+    row = "| x | surely |"
+    assert unproved(f"{PAGE.read_text()}\n{row}\n") == [row]
