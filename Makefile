@@ -72,7 +72,7 @@ test-rotation: bootstrap-dev ## every password of the stack rotated while reques
 	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/stack/test_rotation.py
 
 test-chaos: bootstrap-dev ## break one part of a stack after another under traffic, and print what clients saw
-	@$(PYTHON) -m tests.chaos.faults $(ARGS)
+	@$(PYTHON) -m tests.chaos $(ARGS)
 
 check: bootstrap-dev ## what CI runs without containers: format, lint, types, shell, unit and golden tests
 	@scripts/check.sh

@@ -4,7 +4,8 @@
 #   entrypoint.sh test   write the list once and check the whole configuration
 # SIGTERM or SIGQUIT: finish the running requests (a second one: stop at once). SIGINT: stop at once. SIGHUP: reload.
 # A file /run/nginx/drain/<replica> takes that replica out of rotation; removing it brings it back. The list nginx works
-# with is /run/nginx/in-use.conf; /run/nginx/upstreams.conf is the list it was last told to load.
+# with is /run/nginx/in-use.conf; /run/nginx/upstreams.conf is the list it was last told to load. A file
+# /run/nginx/silent/<replica> (checks.sh) takes a replica out too, while there is another one that answers.
 set -eu
 
 conf=/etc/nginx/tollgate
@@ -19,6 +20,7 @@ stopping=''
 names=''
 names_missing=''
 nginx=''
+checks=''
 
 say() {
     printf '%s entrypoint: %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >&2
@@ -78,14 +80,28 @@ learn() {
     done
 }
 
+# Is there a replica in rotation that is not silent? If there is none, the fault is hardly in the replicas, and to take
+# the last ones out would help nobody: then the checks count for nothing.
+somebody_answers() {
+    for name in $names; do
+        if [ -f "$run/known/$name" ] && [ ! -e "$run/drain/$name" ] && [ ! -e "$run/silent/$name" ]; then
+            return 0
+        fi
+    done
+    return 1
+}
+
 servers() {
     printf '# written by entrypoint.sh\n'
     empty=yes
+    believed=''
+    ! somebody_answers || believed=yes
     for name in $names; do
         [ -f "$run/known/$name" ] || continue
         read -r address <"$run/known/$name"
         down=''
         [ -e "$run/drain/$name" ] && down=' down'
+        [ -n "$believed" ] && [ -e "$run/silent/$name" ] && down=' down'
         # Two failures within 5 s: a replica that is starting or gone is left alone for as long, but one odd request
         # that breaks a connection on each replica does not leave the gateway without any.
         printf 'server %s:4000 max_fails=2 fail_timeout=5s%s; # %s\n' "$address" "$down" "$name"
@@ -163,6 +179,11 @@ start_log_filter() {
     log_filter=$!
 }
 
+start_checks() {
+    sh "$conf/checks.sh" 3>&- &
+    checks=$!
+}
+
 finish() {
     [ -n "$nginx" ] || exit 0
     if [ -n "$stopping" ]; then
@@ -194,6 +215,7 @@ main() {
     nginx=$!
     awaited=started
     leaving=''
+    start_checks
 
     while kill -0 "$nginx" 2>/dev/null; do
         # A signal ends `wait`, not `sleep`: traps run at once.
@@ -202,6 +224,7 @@ main() {
         [ -n "$stopping" ] || refresh
         confirm
         kill -0 "$log_filter" 2>/dev/null || start_log_filter
+        kill -0 "$checks" 2>/dev/null || start_checks
     done
     status=0
     wait "$nginx" || status=$?

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -140,9 +141,10 @@ def prepare(home: Path, project: str) -> Stack:
     return Stack(home, project)
 
 
-def bring_up(stack: Stack) -> None:
+def bring_up(stack: Stack, between: Callable[[], None] = lambda: None) -> None:
     """Images and rendering by our command, containers by Testcontainers: the Compose files stand by themselves."""
     stack.cli("deploy", "--until", "rendering")
+    between()
     stack.containers = DockerCompose(
         context=ROOT / "compose",
         compose_file_name=[str(file) for file in stack.compose.present],

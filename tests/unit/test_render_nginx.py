@@ -47,6 +47,7 @@ def test_each_file_says_where_it_comes_from() -> None:
 def test_only_the_script_is_executable() -> None:
     modes = {file.path: file.mode for file in render_nginx(ROOT, Limits(), 3, "1.2.3")}
     assert modes.pop(PurePosixPath("nginx/entrypoint.sh")) == 0o755
+    assert modes.pop(PurePosixPath("nginx/checks.sh")) == 0o755
     assert set(modes.values()) == {0o644}
 
 

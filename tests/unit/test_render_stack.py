@@ -136,8 +136,11 @@ def test_a_changed_limit_of_nginx_recreates_nothing(site: Site) -> None:
     assert changed(before, hashes(site)) == set()
 
 
-@pytest.mark.parametrize(("name", "expected"), [("nginx/entrypoint.sh", {"NGINX"}), ("nginx/nginx.conf", set())])
-def test_only_nginxs_entrypoint_needs_a_new_container(site: Site, name: str, expected: set[str]) -> None:
+NEEDS = [("nginx/entrypoint.sh", {"NGINX"}), ("nginx/checks.sh", {"NGINX"}), ("nginx/nginx.conf", set())]
+
+
+@pytest.mark.parametrize(("name", "expected"), NEEDS)
+def test_only_nginxs_programs_need_a_new_container(site: Site, name: str, expected: set[str]) -> None:
     """A running shell script does not read itself again."""
     loaded = configuration.load(site)
     files = rendering.rendered_files(site, loaded, grafana=True)

@@ -144,7 +144,7 @@ def render_nginx(root: Path, edge: Edge, replicas: int, version: str, *, tls: bo
     source = root / "nginx"
     values = _values(edge, replicas, version, tls)
     files = []
-    for path in sorted([source / "nginx.conf.j2", source / "entrypoint.sh", *(source / "snippets").iterdir()]):
+    for path in sorted([source / "nginx.conf.j2", *source.glob("*.sh"), *(source / "snippets").iterdir()]):
         relative = path.relative_to(source)
         text = fill(path, **values) if path.suffix == ".j2" else path.read_text()
         target = PurePosixPath("nginx") / str(relative).removesuffix(".j2")

@@ -37,8 +37,8 @@ NGINX_READ = "nginx-read"
 COMPOSE_ENV = "compose.env"
 # Which parts of var/rendered, and whose secrets, make a service what it is.
 PARTS = {
-    # nginx reads everything but its entrypoint again when told to (nginx_to_reload).
-    "NGINX": (("nginx/entrypoint.sh",), ""),
+    # nginx reads everything but its programs again when told to (nginx_to_reload).
+    "NGINX": (("nginx/entrypoint.sh", "nginx/checks.sh"), ""),
     "LITELLM": (("litellm", "code"), "litellm"),
     "PROMETHEUS": (("prometheus",), ""),
     "ALERTMANAGER": (("alertmanager",), "alertmanager"),

@@ -154,11 +154,15 @@ class Edge:
 
     def wait_for(self, *names: str) -> None:
         """Until nginx balances over exactly these replicas and each of them answers."""
-        wanted = {f"{self.ip(name)}:4000" for name in names}
-        eventually(lambda: self.in_rotation() == wanted, within=60)
+        self.wait_for_rotation(*names)
         for name in names:
             url = f"{address(self.replicas[name], PUBLIC)}/_seen"
             eventually(lambda url=url: answers(url), within=60)
+
+    def wait_for_rotation(self, *names: str) -> None:
+        """Until nginx balances over exactly these replicas."""
+        wanted = {f"{self.ip(name)}:4000" for name in names}
+        eventually(lambda: self.in_rotation() == wanted, within=60)
 
     def wait_until_open(self) -> None:
         """Until nginx takes requests and passes them on."""

@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 
 from tollgate.services.replica.headers import Application, without_provider_headers
+from tollgate.services.replica.ledger_wait import bound_ledger_reads
 from tollgate.services.replica.refusals import with_refusals
 
 HOST, PORT = "0.0.0.0", 4000  # noqa: S104  inside a container that publishes nothing
@@ -43,6 +44,7 @@ def application() -> Application:
 
     gc.freeze()
     gc.enable()
+    bound_ledger_reads()
     return with_refusals(without_provider_headers(app))
 
 

@@ -1,0 +1,196 @@
+"""`make test-chaos`: breaks one part of a running stack after another and prints what clients saw, as the table of
+docs/reliability.md has it. `ARGS="Redis provider"` runs the faults with one of these words in their name;
+`ARGS=--twins` takes a rule out first and succeeds only where the fault then fails.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.chaos import disk
+from tests.chaos.book import TENANT, answered_by_provider, answered_to_clients, books, forget_recorded, settled
+from tests.chaos.faults import Fault, faults
+from tests.chaos.load import WELL, Load, Seen, body, client
+from tests.support.eventually import eventually
+from tests.support.stack import CHAOS, ROOT, Stack, bring_up, prepare, project_name, take_down
+from tests.support.sweep import remember
+
+SETTLED_S = 6.0
+HEADINGS = (
+    "fault",
+    "users may see",
+    "asked: whole + streams",
+    "whole answers that failed",
+    "streams that failed",
+    "slow",
+    "noticed for, s",
+    "slowest, s",
+    "well again after, s",
+    "unknown key",
+    "calls not in the ledger",
+    "spend not in its sums",
+)
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A rule taken out of nginx's rendered files, and the fault whose row must fail without it."""
+
+    fault: str
+    file: str
+    old: str
+    new: str
+
+
+TWINS = (
+    Twin("a replica killed", "snippets/transport.conf", " non_idempotent;", ";"),
+    Twin("a replica frozen, then going on", "checks.sh", "failures_allowed=3", "failures_allowed=999999"),
+)
+
+
+def row(stack: Stack, fault: Fault) -> tuple[list[str], list[str]]:
+    """The row of one fault, and what was wrong with it."""
+    before, wrong, unknown = books(stack), [], ""
+    forget_recorded(stack)
+    load = Load(stack.url, stack.key(TENANT))
+    with load.running():
+        time_passes(SETTLED_S)
+        began = time.monotonic()
+        fault.begin(stack, load)
+        if "Postgres" in fault.name:
+            unknown = never_seen(stack)
+        time_passes(max(0.0, began + fault.hold_s - time.monotonic()))
+        fault.end(stack, load)
+        ended = time.monotonic()
+        try:
+            eventually(lambda: well_since(load, SETTLED_S), within=fault.within_s + SETTLED_S, every=0.5)
+        except AssertionError:
+            wrong.append(f"not well within {fault.within_s:.0f} s of the fault's end")
+        recovered = max(0.0, time.monotonic() - ended - SETTLED_S)
+    seen = Seen.of(load.asked, began)
+    wrong += unexcused(fault, seen, unknown)
+    calls, cost = answered_to_clients(load)
+    paid = calls if fault.provider_forgets else max(calls, answered_by_provider(stack))
+    found = settled(lambda: books(stack).since(before), paid, cost)
+    least = min(found.days, found.team)
+    price = cost / calls if calls else cost
+    lines, sums = paid - found.rows, (found.logs - least) / price if price else cost
+    lost = round(max((cost - least) / price, sums)) if price else 0
+    if lines > fault.lines_lost:
+        wrong.append(f"{lines} of {paid} calls are missing in the ledger, at most {fault.lines_lost} may be")
+    if lost > fault.spend_lost:
+        wrong.append(f"what {lost} of {paid} calls cost is missing in the ledger's sums")
+    counted = [f"{max(0, lines)} of {paid}", f"{max(0, lost)} of {paid} calls"]
+    return [fault.name, fault.promise, *seen.cells(), f"{recovered:.0f}", unknown, *counted], wrong
+
+
+def unexcused(fault: Fault, seen: Seen, unknown: str) -> list[str]:
+    wrong = [f"clients saw {what} for a whole answer" for what in seen.failed_whole if what not in fault.whole]
+    wrong += [f"clients saw {what} for a stream" for what in seen.failed_streams if what not in fault.streams]
+    if fault.noticed_s is not None and seen.noticed_for > fault.noticed_s:
+        wrong.append(f"noticed for {seen.noticed_for:.0f} s, promised are {fault.noticed_s:.0f}")
+    if "401" in unknown:
+        wrong.append("a key that could not be looked up was called wrong (401)")
+    return wrong
+
+
+def never_seen(stack: Stack) -> str:
+    """How a key that nobody has seen is refused, on Anthropic's route and on OpenAI's."""
+    found = []
+    for number, path in enumerate(("/v1/messages", "/v1/chat/completions")):
+        headers = {"Authorization": f"Bearer sk-never-seen-{time.monotonic_ns()}-{number}"}
+        with client() as http:
+            try:
+                found.append(str(http.post(stack.url + path, json=body(stream=False), headers=headers).status_code))
+            except httpx.HTTPError as error:
+                found.append(type(error).__name__)
+    return ", ".join(found)
+
+
+def well_since(load: Load, seconds: float) -> bool:
+    """Whether requests were answered in time, and nothing else, for the last `seconds`."""
+    now = time.monotonic()
+    lately = [one for one in list(load.asked) if one.ended > now - seconds]
+    # A slow one that began before is the fault's, not its aftermath.
+    return bool(lately) and all(one.outcome == WELL for one in lately)
+
+
+def time_passes(seconds: float) -> None:
+    """The fault's own duration: nothing is waited for here."""
+    time.sleep(seconds)
+
+
+def keep_ports(stack: Stack) -> None:
+    """Docker would choose other ports when everything was killed and starts again."""
+    env = stack.home / ".env"
+    text = env.read_text()
+    for name in ("GATEWAY", "ADMIN"):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            text = text.replace(f"{name}_PORT=0", f"{name}_PORT={free.getsockname()[1]}")
+    env.write_text(text)
+
+
+def measure(stack: Stack, chosen: list[Fault]) -> list[str]:
+    print(f"| {' | '.join(HEADINGS)} |\n|---|---|{'---:|' * (len(HEADINGS) - 2)}", flush=True)
+    problems = []
+    for fault in chosen:
+        cells, wrong = row(stack, fault)
+        print(f"| {' | '.join(cells)} |", flush=True)
+        for text in wrong:
+            print(f"error: {fault.name}: {text}", file=sys.stderr, flush=True)
+        problems += wrong
+        eventually(lambda: stack.cli("status", check=False).returncode == 0, within=180, every=2)
+    return problems
+
+
+def measure_twins(stack: Stack) -> list[str]:
+    problems = []
+    for twin in TWINS:
+        file = stack.site.rendered_dir / "nginx" / twin.file
+        kept = file.read_text()
+        if twin.old not in kept:
+            raise AssertionError(f"{twin.file} no longer has {twin.old!r}: the twin would prove nothing")
+        file.write_text(kept.replace(twin.old, twin.new))
+        [fault] = [fault for fault in faults() if fault.name.startswith(twin.fault)]
+        restart_nginx(stack)
+        _, wrong = row(stack, fault)
+        print(f"without {twin.old.strip()!r}: {fault.name}: {'; '.join(wrong) or 'nothing'}", flush=True)
+        if not wrong:
+            problems.append(f"{fault.name}: nothing fails without {twin.old!r}")
+        file.write_text(kept)
+        restart_nginx(stack)
+    return problems
+
+
+def restart_nginx(stack: Stack) -> None:
+    stack.compose.ask("restart", "--timeout", "10", "nginx")
+    eventually(lambda: stack.cli("status", check=False).returncode == 0, within=180, every=2)
+
+
+def main() -> int:
+    remember()
+    words = sys.argv[1:]
+    chosen = [fault for fault in faults() if not words or any(word in fault.name for word in words)]
+    project = project_name(CHAOS)
+    with tempfile.TemporaryDirectory() as scratch:
+        stack = prepare(Path(scratch) / "home", project)
+        keep_ports(stack)
+        try:
+            bring_up(stack, lambda: disk.make(project) if disk.possible() else None)
+            problems = measure_twins(stack) if words == ["--twins"] else measure(stack, chosen)
+        finally:
+            take_down(stack, ROOT / "var" / "logs" / "chaos")
+            disk.remove(project)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
