@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 
+from tollgate.services.replica.deferred import defer_prisma_types
 from tollgate.services.replica.headers import Application, without_provider_headers
 from tollgate.services.replica.ledger_wait import bound_ledger_reads
 from tollgate.services.replica.refusals import with_refusals
@@ -39,6 +40,7 @@ def application() -> Application:
     Its import makes a million objects that stay. Looking through them for garbage is a third of a replica's start, and
     later a pause of every full collection; so nobody looks while they are made, and they are frozen afterwards.
     """
+    defer_prisma_types()
     gc.disable()
     from litellm.proxy.proxy_server import app  # takes seconds, and is there only in its own image
 
