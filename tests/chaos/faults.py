@@ -6,12 +6,17 @@ new key.
 
 from __future__ import annotations
 
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.chaos import disk
+import httpx
+
+from tests.chaos import clock, disk
 from tests.chaos.book import container, psql
-from tests.chaos.load import CUT, ERROR_EVENT, Load
+from tests.chaos.load import CUT, ERROR_EVENT, Load, body, client
+from tests.support.eventually import eventually
 from tests.support.stack import Stack
 
 HOLD_S = 20.0
@@ -23,13 +28,17 @@ GONE = frozenset({"ConnectError", "RemoteProtocolError", "ReadError"})
 Act = Callable[[Stack, Load], object]
 
 
+def nothing(stack: Stack, load: Load) -> None:
+    """It is over by itself."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """`promise` is the table's words for it. `whole` and `streams`: outcomes that clients may see besides 200.
 
     `noticed_s`: the last request that failed or was slow began within so many seconds of the fault; None: as long as it
-    lasts, and `within_s` after its end at most. `lines_lost`, `spend_lost`: calls that may be missing in the ledger's
-    lines, and in its sums.
+    lasts, and `within_s` after its end at most. `slowest_s`: no request takes longer.
+    `lines_lost`, `spend_lost`: calls that may be missing in the ledger's lines, and in its sums.
     """
 
     name: str
@@ -40,10 +49,14 @@ class Fault:
     streams: frozenset[str] = NOTHING
     noticed_s: float | None = 0.0
     within_s: float = 30.0
+    slowest_s: float = 15.0
     lines_lost: int = 0
     spend_lost: int = 0
     hold_s: float = HOLD_S
     provider_forgets: bool = False
+    # Done before there is traffic; and what else is asked while it lasts: its words for the table, and what was wrong.
+    prepare: Act = nothing
+    besides: Callable[[Stack], tuple[str, list[str]]] | None = None
 
 
 def docker(*words: str) -> Callable[[str], Act]:
@@ -54,11 +67,7 @@ kill = docker("kill", "--signal", "KILL")
 freeze = docker("pause")
 thaw = docker("unpause")
 start = docker("start")
-restart = docker("restart", "--time", "30")
-
-
-def nothing(stack: Stack, load: Load) -> None:
-    """It is over by itself."""
+stop = docker("stop", "--time", "30")
 
 
 def dial(dials: str) -> Act:
@@ -82,6 +91,20 @@ def emptied(stack: Stack, load: Load) -> None:
     stack.docker("start", name)
 
 
+def never_seen(stack: Stack) -> tuple[str, list[str]]:
+    """How a key that nobody has seen is refused, on Anthropic's route and on OpenAI's."""
+    found = []
+    for path in ("/v1/messages", "/v1/chat/completions"):
+        headers = {"Authorization": f"Bearer sk-never-seen-{time.monotonic_ns()}"}
+        with client() as http:
+            try:
+                found.append(str(http.post(stack.url + path, json=body(stream=False), headers=headers).status_code))
+            except httpx.HTTPError as error:
+                found.append(type(error).__name__)
+    wrong = ["a key that could not be looked up was called wrong (401)"] if "401" in found else []
+    return f"unknown key: {', '.join(found)}", wrong
+
+
 def no_connection_left(stack: Stack, load: Load) -> None:
     """Others take each connection there is, again and again, while those of the replicas are closed under them."""
     seconds = int(HOLD_S)
@@ -93,13 +116,22 @@ def no_connection_left(stack: Stack, load: Load) -> None:
     again = " ".join(f'-c "{closing}" -c "select pg_sleep(2)"' for _ in range(3))
     script = f"end=$(($(date +%s) + {seconds})); {login} -c 'select pg_sleep(1)' {again} & {takers}; wait"
     stack.docker("exec", "--detach", container(stack, "postgres"), "sh", "-c", f"({script}) >/dev/null 2>&1")
+    eventually(lambda: refuses(stack), within=10, every=0.3)
+
+
+def refuses(stack: Stack, *statements: str) -> bool:
+    """Whether Postgres does not take a connection, or loses it over the statements."""
+    try:
+        psql(stack, "select 1", *statements)
+    except subprocess.CalledProcessError:
+        return True
+    return False
 
 
 def full_disk(stack: Stack, load: Load) -> None:
     """Not a byte is free, and the space that Postgres keeps for its log is used up too."""
     disk.fill()
-    for _ in range(3):
-        psql(stack, "select pg_switch_wal()", "checkpoint")
+    eventually(lambda: refuses(stack, "select pg_switch_wal()", "checkpoint"), within=30)
     disk.fill()
 
 
@@ -136,6 +168,7 @@ def replicas() -> Iterator[Fault]:
         thaw("litellm-2"),
         noticed_s=20,
         hold_s=35,
+        slowest_s=45,
     )
     yield Fault(
         "a replica frozen, then killed",
@@ -147,21 +180,26 @@ def replicas() -> Iterator[Fault]:
         lines_lost=60,
         spend_lost=60,
         hold_s=25,
+        slowest_s=45,
     )
 
 
 def databases() -> Iterator[Fault]:
-    yield Fault("Redis killed", "nothing", kill("redis"), start("redis"))
-    yield Fault("Redis frozen", "nothing", freeze("redis"), thaw("redis"))
+    yield Fault("Redis killed", "a request may take 10 s, at first", kill("redis"), start("redis"), noticed_s=10)
+    # The time limit of each question to Redis, until LiteLLM gives it up; then one question in 15 s.
+    often = "requests may take 15 s at first, then one in 15 s does"
+    yield Fault("Redis frozen", often, freeze("redis"), thaw("redis"), noticed_s=None)
     # Sums that replicas had handed to it and that were not yet in Postgres are gone; the ledger's lines are not.
     yield Fault("Redis restarted empty", "nothing", emptied, nothing, spend_lost=200)
-    slow = 'known keys: a request may wait 5 s at first; unknown keys: "overloaded" (529, 503), never 401'
-    yield Fault("Postgres killed", slow, kill("postgres"), start("postgres"), noticed_s=10)
-    yield Fault("Postgres frozen", slow, freeze("postgres"), thaw("postgres"), noticed_s=10)
-    yield Fault("Postgres restarted", slow, restart("postgres"), nothing, noticed_s=10)
-    yield Fault("Postgres out of connections", slow, no_connection_left, nothing, noticed_s=10)
-    if disk.possible():
-        yield Fault("Postgres' disk full", slow, full_disk, freed_disk, noticed_s=10, within_s=60)
+    slow = 'known keys: a request may take 20 s; unknown ones: "overloaded" (529, 503) after 10 s, never 401'
+    for name, begin, end in (
+        ("killed", kill("postgres"), start("postgres")),
+        ("frozen", freeze("postgres"), thaw("postgres")),
+        ("stopped and started", stop("postgres"), start("postgres")),
+        ("out of connections", no_connection_left, nothing),
+        *([("on a full disk", full_disk, freed_disk)] if disk.possible() else []),
+    ):
+        yield Fault(f"Postgres {name}", slow, begin, end, noticed_s=None, within_s=60, slowest_s=20, besides=never_seen)
 
 
 def providers() -> Iterator[Fault]:
@@ -174,6 +212,7 @@ def providers() -> Iterator[Fault]:
         whole=BUSY,
         streams=BUSY | {ERROR_EVENT},
         noticed_s=None,
+        slowest_s=60,
         provider_forgets=True,
     )
     yield Fault(
@@ -182,6 +221,7 @@ def providers() -> Iterator[Fault]:
         freeze("provider"),
         thaw("provider"),
         noticed_s=None,
+        slowest_s=45,
     )
     yield Fault("the provider slow (6 s)", "answers come 6 s later", dial("latency=6"), dial(""), noticed_s=None)
     yield Fault(
@@ -214,12 +254,24 @@ def host() -> Iterator[Fault]:
         whole=BUSY | GONE,
         streams=BUSY | GONE | {CUT},
         noticed_s=None,
+        slowest_s=60,
         within_s=180,
         lines_lost=150,
         spend_lost=150,
         hold_s=5,
         provider_forgets=True,
     )
+    if clock.possible():
+        yield Fault(
+            "the replicas' clock a day ahead, and back",
+            "a spent daily budget opens within 90 s; after the jump back it may be spent once more",
+            clock.ahead,
+            clock.back,
+            within_s=60,
+            hold_s=5,
+            prepare=clock.prepare,
+            besides=clock.spent_budget_opens,
+        )
 
 
 def faults() -> Iterator[Fault]:

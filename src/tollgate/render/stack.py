@@ -30,6 +30,9 @@ REPLICA_ENVIRONMENT = {
     "JSON_LOGS": "true",
     # uvicorn's default of 5 s is shorter than nginx keeps its idle connections, which loses the odd request.
     "KEEPALIVE_TIMEOUT": "90",
+    # Seconds after which a replica that has given Redis up asks it again; spend waits for that, and so do the limits
+    # that replicas share. By default it is a minute.
+    "REDIS_CIRCUIT_BREAKER_RECOVERY_TIMEOUT": "15",
     "NO_DOCS": "True",
     "NO_REDOC": "True",
     "NO_OPENAPI": "True",

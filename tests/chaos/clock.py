@@ -1,0 +1,82 @@
+"""Another time for the replicas, while they run: libfaketime reads how far ahead they are from a file.
+
+It is Debian's package of that name, on this host or where TOLLGATE_FAKETIME says; without it there is no such fault.
+Only the replicas' time is changed, and not how fast it passes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.chaos.load import Load, ask, client
+from tests.support.eventually import eventually
+from tests.support.stack import Stack
+
+LIBRARY = Path(os.environ.get("TOLLGATE_FAKETIME", "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"))
+INSIDE = "/opt/faketime"
+SPENT = "pauper"
+OPENS_WITHIN_S = 90
+
+
+def possible() -> bool:
+    return LIBRARY.is_file()
+
+
+def directory(stack: Stack) -> Path:
+    return stack.home / "faketime"
+
+
+def prepare(stack: Stack, load: Load) -> None:
+    """Replicas whose time can be changed, and a tenant whose budget of today is spent."""
+    directory(stack).mkdir(mode=0o755, exist_ok=True)
+    shutil.copyfile(LIBRARY, directory(stack) / LIBRARY.name)
+    move(stack, "+0")
+    file = stack.site.rendered_dir / "compose" / "replicas.yaml"
+    described: dict[str, Any] = yaml.safe_load(file.read_text())
+    for replica in described["services"].values():
+        replica["volumes"].append(f"{directory(stack)}:{INSIDE}:ro")
+        replica["environment"] |= {
+            "LD_PRELOAD": f"{INSIDE}/{LIBRARY.name}",
+            "FAKETIME_TIMESTAMP_FILE": f"{INSIDE}/clock",
+            "FAKETIME_NO_CACHE": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+        }
+    file.write_text(yaml.safe_dump(described))
+    stack.compose.ask("up", "--detach", "--no-deps", *described["services"], timeout=300)
+    eventually(lambda: stack.cli("status", check=False).returncode == 0, within=180, every=2)
+    eventually(lambda: outcome(stack) == "429", within=60)
+
+
+def move(stack: Stack, offset: str) -> None:
+    """Written over where it lies: the containers hold the file."""
+    file = directory(stack) / "clock"
+    file.write_text(offset + "\n")
+    file.chmod(0o644)
+
+
+def ahead(stack: Stack, load: Load) -> None:
+    move(stack, "+1d")
+
+
+def back(stack: Stack, load: Load) -> None:
+    move(stack, "+0")
+
+
+def outcome(stack: Stack) -> str:
+    with client() as http:
+        return ask(http, stack.url, stack.key(SPENT)).outcome
+
+
+def spent_budget_opens(stack: Stack) -> tuple[str, list[str]]:
+    began = time.monotonic()
+    try:
+        eventually(lambda: outcome(stack) == "200", within=OPENS_WITHIN_S, every=1)
+    except AssertionError:
+        return "the spent budget stayed closed", [f"a spent budget did not open within {OPENS_WITHIN_S} s"]
+    return f"the spent budget opened after {time.monotonic() - began:.0f} s", []
