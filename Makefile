@@ -42,8 +42,9 @@ tenants: bootstrap ## every tenant with its models, limits and keys; scripts/man
 backup: bootstrap ## database, configuration and secrets as one archive below var/backups; ARGS="--no-secrets" or "--keep 14"
 	@$(TOLLGATE) backup $(ARGS)
 
-restore: bootstrap ## bring an archive back: make restore FILE=var/backups/tollgate-....tar ARGS="--identity KEY"
-	@$(if $(FILE),$(TOLLGATE) restore $(FILE) $(ARGS),echo "error: which archive? make restore FILE=..." >&2; exit 1)
+restore: bootstrap ## bring an archive back (FILE=var/backups/...tar ARGS="--identity KEY"), or a moment: AT="2026-11-21 10:00" (UTC)
+	@$(if $(or $(FILE),$(AT)),$(TOLLGATE) restore $(FILE) $(if $(AT),--at "$(AT)") $(ARGS),\
+		echo 'error: which archive, or which moment? make restore FILE=... or AT="2026-11-21 10:00"' >&2; exit 1)
 
 start: bootstrap ## start the stopped containers
 	@$(TOLLGATE) start

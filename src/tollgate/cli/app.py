@@ -20,6 +20,7 @@ from tollgate.cli import (
     lifecycle,
     models,
     plan,
+    restore,
     rotate_keys,
     scan,
     serve_local,
@@ -79,7 +80,7 @@ for command in (
     images.images,
     scan.scan,
     backup.backup,
-    backup.restore,
+    restore.restore,
     basic.basic,
     serve_local.serve_local,
 ):

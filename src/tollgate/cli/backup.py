@@ -1,4 +1,4 @@
-"""`tollgate backup` and `tollgate restore`: what is in the archive, what a restore changes, and how it went."""
+"""`tollgate backup`: what is in the archive, and how it went."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from tollgate.ledger import figures
 from tollgate.site import Site
 from tollgate.stack.backup import age, metric
 from tollgate.stack.backup.make import TELLING, Made, Secrets, make, prune, running_postgres
-from tollgate.stack.backup.restore import Restore
 from tollgate.stack.compose import Compose
-from tollgate.stack.configuration import change_env, engine_install_allowed, settings
+from tollgate.stack.configuration import change_env, settings
 from tollgate.stack.lock import locked
 
-FEW = 20
 AsJson = Annotated[bool, typer.Option("--json", help="print what was done as JSON on standard output")]
 
 
@@ -58,43 +56,6 @@ def backup(
     typer.echo(_words(made))
     for file in deleted:
         typer.echo(f"deleted {file.name}")
-
-
-def restore(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="an archive of `tollgate backup`")],
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
-    identity: Annotated[
-        Path | None, typer.Option(metavar="AGE_KEY", help="the age identity that opens the archive's secrets")
-    ] = None,
-    database_only: Annotated[bool, typer.Option("--database-only", help="leave every file as it is")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Bring back the database and the files of an archive, onto a running or an empty stack. Shows what, and asks.
-
-    A restore that fails leaves the database and the files of before; one that works keeps that database as an archive.
-    """
-    site: Site = context.obj
-    display = StepDisplay(Console(stderr=True))
-    install = engine_install_allowed()
-    run = Restore(site, file, display, identity, database_only, allow_engine_install=install)
-    with locked(site, f"restore of {file.name}"):
-        typer.echo(f"This restores, from {file}:", err=True)
-        lines = run.check()
-        for line in lines[:FEW]:
-            typer.echo(f"  {line}", err=True)
-        if len(lines) > FEW:
-            typer.echo(f"  ... and {len(lines) - FEW} more files", err=True)
-        if not yes:
-            typer.confirm("Go on?", default=False, abort=True, err=True)
-        run.run()
-    rows = sum(run.archive.manifest.rows.values())
-    if as_json:
-        typer.echo(json.dumps({"rows": rows, "seconds": run.seconds, "kept": run.kept}, indent=2))
-        return
-    typer.echo(f"Restored: {rows:,} rows, and a tenant's request was answered.")
-    if run.kept:
-        typer.echo(f"What was there before is {os.path.relpath(run.kept)}; `tollgate restore` of it takes this back.")
 
 
 def _make_key(site: Site, file: Path) -> None:

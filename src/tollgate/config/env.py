@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from dotenv.parser import Binding, parse_stream
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PrivateAttr
 
+from tollgate.config import schedule
 from tollgate.config.secret import Secret
 from tollgate.config.source import Document
 from tollgate.config.text import check_text, read
@@ -117,6 +118,9 @@ class Settings(Input):
     ca_bundle: Annotated[Path | None, BeforeValidator(_path)] = None
     debian_mirror: Annotated[str | None, BeforeValidator(_mirror)] = None
     backup_age_recipient: Annotated[str, AfterValidator(_recipients)] = ""
+    backup_schedule: Annotated[str, AfterValidator(schedule.checked)] = ""
+    backup_keep: int = Field(default=14, ge=1, le=10_000, description="how many archives the schedule keeps")
+    backup_keep_days: int = Field(default=14, ge=1, le=3650, description="for how many days the schedule keeps them")
     _provider_keys: Mapping[str, Secret] = PrivateAttr(default_factory=dict)
 
     @property

@@ -25,6 +25,7 @@ from tollgate.stack import (
     self_signed,
     tenants,
 )
+from tollgate.stack.backup.repository import Repository
 from tollgate.stack.bring_up import bring_up
 from tollgate.stack.compose import DATABASES, MIGRATE, Compose
 from tollgate.stack.configuration import Configuration, left_out
@@ -125,7 +126,10 @@ def _rendering(run: Deploy) -> str:
 
 
 def _databases(run: Deploy) -> str:
-    return run.note(bring_up("databases", run.compose, DATABASES, run.display))
+    started = bring_up("databases", run.compose, DATABASES, run.display)
+    if run.configuration.settings.backup_schedule:
+        Repository.of(run.compose).ensure()
+    return run.note(started)
 
 
 def _schema(run: Deploy) -> str:

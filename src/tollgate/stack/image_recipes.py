@@ -53,8 +53,10 @@ def _monitoring(name: str, pin: str) -> Recipe:
     )
 
 
+_POSTGRES = (("images/postgres", "."),)
+
 RECIPES: Mapping[str, Recipe] = {
-    "POSTGRES_IMAGE": Recipe("postgres", "POSTGRES_LOCAL", (("images/postgres", "."),), ("POSTGRES_LOCAL",)),
+    "POSTGRES_IMAGE": Recipe("postgres", "POSTGRES_LOCAL", _POSTGRES, ("POSTGRES_LOCAL",), target="local"),
     "REDIS_IMAGE": Recipe("redis", "REDIS_LOCAL", (("images/redis", "."),), ("REDIS_LOCAL",)),
     "NGINX_IMAGE": Recipe("nginx", "NGINX_LOCAL", (("images/nginx", "."),), ("NGINX_LOCAL",)),
     "PROMETHEUS_IMAGE": _monitoring("prometheus", "PROMETHEUS_LOCAL"),
@@ -67,6 +69,11 @@ RECIPES: Mapping[str, Recipe] = {
     "LLAMA_CPP_IMAGE": Recipe("llama-cpp", "LLAMA_CPP_LOCAL", (("images/llama-cpp", "."),), ("LLAMA_CPP_LOCAL",)),
 }
 """Variables with a local build. Those in versions.env without one exist in registries only."""
+
+ON_OFFICIAL: Mapping[str, Recipe] = {
+    "POSTGRES_IMAGE": Recipe("postgres", "POSTGRES_LOCAL", _POSTGRES, target="official"),
+}
+"""Built on what a registry serves, where one does: the official image lacks something."""
 
 ON_DEMAND = frozenset(
     {"VLLM_IMAGE", "LLAMA_CPP_IMAGE", "LLAMA_CPP_CUDA_IMAGE", "TRTLLM_IMAGE", "SGLANG_IMAGE", "OLLAMA_IMAGE"}

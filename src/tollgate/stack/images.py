@@ -25,6 +25,7 @@ from tollgate.stack.commands import ask
 from tollgate.stack.image_recipes import (
     BASE_RECIPE,
     ON_DEMAND,
+    ON_OFFICIAL,
     RECIPES,
     REGISTRY_BASE,
     TOLLGATE,
@@ -127,7 +128,10 @@ class Catalogue:
         base = image_recipes.prepare(BASE_RECIPE, site.root, versions.pins, "", {})
         ways: dict[str, list[Pull | Make]] = {}
         for name in (*RECIPES, *(n for n in versions.registry if n not in RECIPES and n != REGISTRY_BASE)):
-            pull = [Pull(versions.registry[name])] if source != "local" else []
+            pull: list[Pull | Make] = [Pull(versions.registry[name])] if source != "local" else []
+            if pull and name in ON_OFFICIAL:
+                official = versions.registry[name]
+                pull = [Make(build(ON_OFFICIAL[name], official.reference), official)]
             make = [Make(build(RECIPES[name], base.tag))] if source != "registry" and name in RECIPES else []
             ways[name] = [*pull, *make]
         debian = versions.registry[REGISTRY_BASE]

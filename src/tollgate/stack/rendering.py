@@ -13,6 +13,7 @@ from tollgate import __version__
 from tollgate.config.env import Settings
 from tollgate.render import tls
 from tollgate.render.backends import render_backends, run_here
+from tollgate.render.backup import render_archiving
 from tollgate.render.litellm import max_connections, pool_limit, render_litellm
 from tollgate.render.nginx import render_nginx
 from tollgate.render.observability import render_observability
@@ -80,6 +81,7 @@ def rendered_files(site: Site, configuration: Configuration, *, grafana: bool) -
             proxy=settings.egress_proxy,
             authorities=bool(configuration.authorities),
         ),
+        *render_archiving(site.root, settings),
         *render_backends(site.root, site.home, configuration.gateway.backends, replica_names(settings.replicas)),
     ]
 

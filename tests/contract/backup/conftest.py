@@ -10,19 +10,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 from testcontainers.core.labels import LABEL_SESSION_ID, SESSION_ID
 
 from tests.support.eventually import eventually
 from tests.support.images import image
 from tests.support.stack import ROOT
+from tollgate.config.env import Settings
+from tollgate.render.backup import render_archiving
+from tollgate.render.output import write
 from tollgate.stack.backup.database import Postgres
 from tollgate.stack.backup.make import LIVE
+from tollgate.stack.backup.recover import Recovery
+from tollgate.stack.backup.repository import PATH, confinement
 
 
 class Server:
-    """One server with a volume of its own; `destroy` takes both away and `start` begins with nothing."""
+    """One server with a volume of its own; `destroy` takes both away and `start` begins with nothing.
 
-    def __init__(self, directory: Path) -> None:
+    `archiving`: with compose.yaml's settings and what a deploy renders for them; the repository outlives `destroy`.
+    """
+
+    def __init__(self, directory: Path, *, archiving: bool = False) -> None:
+        self.archiving = archiving
+        self.rendered = directory / "rendered"
         self.name = f"tollgate-test-{secrets.token_hex(4)}"
         self.password_file = directory / "password"
         self.password_file.write_text(secrets.token_urlsafe(16))
@@ -33,11 +44,39 @@ class Server:
         environment = ("-e", "POSTGRES_USER=litellm", "-e", "POSTGRES_PASSWORD_FILE=/run/password")
         label = ("--label", f"{LABEL_SESSION_ID}={SESSION_ID}")
         names = ("--name", self.name, "-p", "127.0.0.1:0:5432")
-        docker("run", "-d", *names, *label, *options, *environment, image("POSTGRES_IMAGE"))
+        command = (*self.confined(), *label, *options, *environment, image("POSTGRES_IMAGE"), *self.settings())
+        docker("run", "-d", *names, *command)
         # Over TCP: the server that only runs the first start's scripts does not listen there.
         ready = ("docker", "exec", self.name, "pg_isready", "-q", "-h", "127.0.0.1", "-U", "litellm", "-d", LIVE)
         eventually(lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0, within=90)
         return Postgres(self.name)
+
+    def confined(self) -> tuple[str, ...]:
+        """As in compose.yaml: pgBackRest must do with a read-only file system and no privileges."""
+        if not self.archiving:
+            return ()
+        self.archive(on=True)
+        mounts = ("-v", f"{self.name}-archive:{PATH}", "-v", f"{self.rendered}/pgbackrest:/etc/pgbackrest:ro")
+        places = ("--tmpfs", "/tmp:mode=1777", "--tmpfs", "/var/run/postgresql:uid=999,gid=999")  # noqa: S108
+        return ("--user", "999:999", "--read-only", "--cap-drop", "ALL", *places, *mounts)
+
+    def archive(self, *, on: bool) -> None:
+        chosen = Settings.model_validate({"BACKUP_SCHEDULE": "17 2 * * *" if on else ""})
+        write(self.rendered, render_archiving(ROOT, chosen))
+
+    def settings(self) -> list[str]:
+        """What compose.yaml starts Postgres with, less what is a variable there."""
+        if not self.archiving:
+            return []
+        compose = YAML(typ="safe").load(ROOT / "compose" / "compose.yaml")
+        words = [str(word) for word in compose["services"]["postgres"]["command"]]
+        return [word.replace("${POSTGRES_MAX_CONNECTIONS}", "100") for word in words]
+
+    def recovery(self) -> Recovery:
+        """As `tollgate restore --at` makes it."""
+        mounts = ("-v", f"{self.name}-archive:{PATH}:ro", "-v", f"{self.rendered}/pgbackrest:/etc/pgbackrest:ro")
+        label = ("--label", f"{LABEL_SESSION_ID}={SESSION_ID}")
+        return Recovery(f"{self.name}-recovery", image("POSTGRES_IMAGE"), (*label, *confinement(), *mounts))
 
     def migrate(self) -> None:
         """LiteLLM's schema by the job that a deploy runs."""
@@ -69,3 +108,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
     finally:
         server.destroy()
+
+
+@pytest.fixture(scope="module")
+def archiving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("archiving")
+    directory.chmod(0o755)
+    server = Server(directory, archiving=True)
+    server.start()
+    try:
+        server.migrate()
+        yield server
+    finally:
+        server.destroy()
+        docker("volume", "rm", "-f", f"{server.name}-archive")

@@ -82,11 +82,21 @@ def running_postgres(compose: Compose) -> Postgres:
 
 
 def make(
-    site: Site, postgres: Postgres, kept: Secrets, progress: Progress, *, database: str = LIVE, prefix: str = "tollgate"
+    site: Site,
+    postgres: Postgres,
+    kept: Secrets,
+    progress: Progress,
+    *,
+    database: str = LIVE,
+    prefix: str = "tollgate",
+    moment: datetime | None = None,
 ) -> Made:
-    """One archive below var/backups, 0600. Nothing is left of a backup that fails, or that was killed before."""
+    """One archive below var/backups, 0600. Nothing is left of a backup that fails, or that was killed before.
+
+    `moment` is what the database is of, where that is not now.
+    """
     kept.check()
-    began, moment = time.monotonic(), datetime.now(UTC)
+    began, moment = time.monotonic(), moment or datetime.now(UTC)
     target = directory(site) / f"{prefix}-{stamp(moment)}.tar"
     with _workplace(site) as work:
         size = postgres.size(database)
