@@ -67,7 +67,9 @@ class Recovery:
             said = self._said()
             if state != "running":
                 # Whoever asked too early was told so, which is no reason.
-                told = [line for line in said if re.search("FATAL|ERROR", line) and "the database system is" not in line]
+                told = [
+                    line for line in said if re.search("FATAL|ERROR", line) and "the database system is" not in line
+                ]
                 telling = (told or said[-1:] or [state])[0]
                 raise TollgateError(
                     f"the moment could not be reached: {telling}",
