@@ -69,6 +69,9 @@ test: bootstrap-dev ## every test, the whole stack included; does its own set-up
 test-rollout: bootstrap-dev ## rollout and scaling under 64 clients with streams of up to a minute
 	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/stack/test_rollout.py
 
+test-silence: bootstrap-dev ## Claude Code on an upstream that says nothing for more than five minutes
+	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/clients/test_silence.py
+
 test-rotation: bootstrap-dev ## every password of the stack rotated while requests go on
 	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/stack/test_rotation.py
 
@@ -129,6 +132,7 @@ help:
 	test-rollout \
 	test-chaos \
 	test-rotation \
+	test-silence \
 	check \
 	golden \
 	docs \

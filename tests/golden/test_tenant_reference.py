@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BROKEN = ROOT / "tests" / "fixtures" / "broken" / "tenants"
 GENERATED = {
     ROOT / "tenants" / "schema.json": tenant_schema.text,
+    ROOT / "tenants" / "defaults.schema.json": partial(tenant_schema.text, Defaults),
     ROOT / "docs" / "tenants.md": tenant_reference.reference,
 }
 SCHEMA = jsonschema.Draft7Validator(tenant_schema.schema())
@@ -170,6 +172,15 @@ def test_the_full_example_is_full() -> None:
     assert document.data.keys() == Tenant.model_fields.keys()
     for section in ("tenant", "budget", "rate_limits"):
         assert document.data[section].keys() == FIELDS[f".{section}"]["properties"].keys()
+
+
+def test_an_editor_knows_the_defaults_file_too() -> None:
+    editor = jsonschema.Draft7Validator(tenant_schema.schema(Defaults))
+    (page,) = (block for path, block in BLOCKS if path == "tenants/_defaults.yaml")
+    assert "$schema=defaults.schema.json" in page
+    assert editor.is_valid(source.parse(page, Path("_defaults.yaml")).data)
+    for wrong in ("tenant: {id: acme}", "keys: []", "budget: {daily: 1}", "rate_limits: {requests_per_minute: 1.5}"):
+        assert not editor.is_valid(source.parse(wrong, Path("_defaults.yaml")).data), wrong
 
 
 def test_defaults_are_a_tenant_less_its_identity_and_keys() -> None:

@@ -79,11 +79,13 @@ def seen_by_nginx(stack: Stack, **wanted: str) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class ClaudeCode:
-    """`home` is empty at first; runs happen in `home`/work. `settings` are the variables a user would export."""
+    """`home` is empty at first; runs happen in `home`/work. `settings` are the variables a user would export; after
+    `bound` seconds a run counts as hanging."""
 
     stack: Stack
     home: Path
     settings: Mapping[str, str]
+    bound: float = BOUND
 
     @property
     def work(self) -> Path:
@@ -111,7 +113,7 @@ class ClaudeCode:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=BOUND,
+            timeout=self.bound,
             check=False,
         )
         return Finished(done.returncode, done.stdout, done.stderr, session, self.stack)

@@ -195,6 +195,15 @@ def test_an_interrupt_says_that_it_can_be_run_again(site: Site) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("words", [["plan", "--jsn"], ["plan", "more"], ["tenant", "creat"], ["tenant", "show"]])
+def test_a_slip_on_the_command_line_is_no_pending_change(site: Site, words: list[str]) -> None:
+    """2 is what a plan with something to do says."""
+    done = tollgate(site, *words)
+    assert done.returncode == 1
+    assert "Error: " in done.stderr and "--help" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_home_can_be_given_by_the_environment(site: Site) -> None:
     done = CliRunner().invoke(app, ["deploy", "--until", "settings"], env={"TOLLGATE_HOME": str(site.home)})
     assert done.exit_code == 0

@@ -110,6 +110,8 @@ def test_a_removed_key_leaves_the_file_as_it_was(site: Site) -> None:
         (["add", "acme", "default"], "acme has a key default already"),
         (["add", "acme", "A b"], "NAME: expected lower-case letters"),
         (["add", "acme", "bob", "--expires", "soon"], "keys[0].expires: expected a date"),
+        (["add", "acme", "bob", "--expires", "2020-01-31"], "--expires: expected a day to come, found 2020-01-31"),
+        (["add", "acme", "bob", "--expires", "2020-01-31T18:00:00Z"], "--expires: expected a day to come"),
         (["add", "acme", "bob", "--models", "qwen-coder"], "keys[0].allowed_models[0]"),
         (["add", "acme", "bob", "--daily", "20"], "keys[0].budget.daily_limit"),
         (["remove", "acme", "default", "--yes"], "default is the tenant's own key"),

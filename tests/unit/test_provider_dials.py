@@ -31,6 +31,7 @@ from tollgate.services.provider.dials import Dials, Fault, Gap
         ("gap=after:5:2.5", Dials(gap=Gap(5, 2.5))),
         ("roles=strict", Dials(roles="strict")),
         ("context=10", Dials(context=10)),
+        ("refuse=content", Dials(refuse="content")),
     ],
 )
 def test_each_dial(item: str, expected: Dials) -> None:
@@ -44,7 +45,7 @@ def test_each_dial(item: str, expected: Dials) -> None:
         *("tps=0", "tps=inf", "tokens=0", "tokens=1.5", "tokens=100001", "tokens=²"),
         *("status=200", "status=99999", "status=", "retry-after=5"),
         *("drop=10", "drop=after:", "drop=after:-1", "hang=", "error=after:5:200", "error=5", "gap=after:5", "gap=2"),
-        *("roles=loose", "context=0", "speed=9", "Tps=3", "=5", ""),
+        *("roles=loose", "refuse=all", "refuse", "context=0", "speed=9", "Tps=3", "=5", ""),
     ],
 )
 def test_a_bad_dial_is_named_with_the_known_ones(item: str) -> None:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from tests.support.site import new_home
 from tollgate.cli.app import app
 from tollgate.errors import TollgateError
-from tollgate.stack import configuration, models
+from tollgate.stack import configuration, models, secrets
 from tollgate.stack.models import Running
 
 CATALOGUE = """
@@ -99,3 +99,29 @@ def test_the_command_lists_for_scripts_too(tmp_path: Path) -> None:
     listed = json.loads(done.output)
     assert not listed["running"]
     assert {row["name"] for row in listed["models"]} == {"test-model", "two", "away", "auto", "gone"}
+
+
+def test_a_target_that_one_replica_cannot_reach_is_not_called_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked of the running stack keeps its replicas apart."""
+
+    class Stack:
+        rendered = True
+
+        def running(self) -> list[str]:
+            return ["nginx", "prometheus"]
+
+        def address(self, service: str, port: int) -> tuple[str, int]:
+            return "127.0.0.1", port
+
+    def answer(_: str, path: str, query: dict[str, str] | None = None, key: object = None) -> object:
+        if path == "/model/info":
+            return {"data": [{"model_info": {"id": "a"}}]}
+        assert query == {"query": "litellm_deployment_state"}
+        return {"data": {"result": _series(("a", "1", 2), ("a", "2", 0), ("a", "3", 0))}}
+
+    site = new_home(tmp_path / "home")
+    secrets.ensure(site)
+    monkeypatch.setattr(models, "_get", answer)
+    assert models.look(site, Stack()).states == {"a": "healthy on 2 of 3 replicas"}  # type: ignore[arg-type]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -14,6 +16,7 @@ from tollgate.cli import tenant_words as words
 from tollgate.cli.tenant_connect import named_key
 from tollgate.cli.tenant_write import Id, display, report, tell
 from tollgate.config import tenant_edit
+from tollgate.config.expiry import Expiry
 from tollgate.config.tenant_model import DEFAULT_KEY
 from tollgate.errors import TollgateError
 from tollgate.site import Site
@@ -48,6 +51,7 @@ def add(
     for (section, field), value in words.amounts(daily=daily, monthly=monthly, rpm=rpm).items():
         entry.setdefault(str(section), {})[field] = value
     text = tenant_edit.append(tenant_files.text_of(found), found.file, ("keys",), entry)
+    _has_not_ended(expires)
     kept = secrets.tenant_key(site, tenant, name)
     key = kept or secrets.generate("sk-")
     done = carry_out(site, tenant, {found.file: text}, display(), key=NewKey(key, name))
@@ -58,6 +62,21 @@ def add(
     tell(site, done)
     typer.echo(f"its key is in {where} (0600)\n\nKey {name} of {tenant}, shown this once:\n  {key.reveal()}")
     typer.echo(f"\nFor whoever uses it: scripts/manage-tenants.sh connect {tenant} --key {name}")
+
+
+def _has_not_ended(expires: str) -> None:
+    """A file may keep the key of somebody who left; a new one that is dead already is a slip. What is no date at all is
+    the file's validation to say."""
+    if not expires:
+        return
+    try:
+        ends = TypeAdapter(Expiry).validate_python(expires)
+    except ValidationError:
+        return
+    if ends <= datetime.now(UTC):
+        raise TollgateError(
+            f"--expires: expected a day to come, found {expires}", "as in 2027-01-31, the last day it works"
+        )
 
 
 def list_keys(context: typer.Context, tenant: Id, as_json: words.AsJson = False) -> None:

@@ -122,7 +122,9 @@ def update(
         changes["allowed_models",] = words.models(models)
     changes |= {("tenant", field): value for field, value in (("name", name), ("owner", owner)) if value is not None}
     if not changes:
-        raise TollgateError("expected something to change, found no option", "as in --daily 50; see --help")
+        raise TollgateError(
+            "expected something to change, found no option with a value", "as in --daily 50; see --help"
+        )
     _edit(context, tenant, changes, as_json=as_json)
 
 

@@ -1,7 +1,8 @@
-"""The JSON Schema of a tenant file, for editors: they complete its keys, show each description, mark what is wrong.
+"""The JSON Schemas of a tenant file and of tenants/_defaults.yaml, for editors.
 
-Made from the model, so that it cannot say something else; written to be read by editors that know little: no
-references, one type (or null) a field, a description on everything.
+They complete keys, show each description, mark what is wrong. Made from the model, so that they cannot say something
+else; written to be read by editors that know little: no references, one type (or null) a field, a description on
+everything.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tollgate.config.tenant_model import Tenant
+from tollgate.config.tenant_model import Defaults, Tenant
 
 _NOTE = (
     "Generated from src/tollgate/config/tenant_model.py by `make docs`. Rules over several fields are checked later."
@@ -18,16 +19,16 @@ _NOTE = (
 _NEVER_NULL = ("allowed_models",)
 
 
-def text() -> str:
-    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+def text(model: type[Defaults] = Tenant) -> str:
+    return json.dumps(schema(model), indent=2, ensure_ascii=False) + "\n"
 
 
-def schema() -> dict[str, Any]:
-    raw = Tenant.model_json_schema()
+def schema(model: type[Defaults] = Tenant) -> dict[str, Any]:
+    raw = model.model_json_schema()
     made = _plain(raw, raw.get("$defs", {}))
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "Tenant",
+        "title": model.__name__,
         "$comment": _NOTE,
         **made,
     }

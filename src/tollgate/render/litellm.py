@@ -116,11 +116,16 @@ def _deployment(
     }
 
 
-def _params(target: Target, model: Model, *, alone: bool) -> dict[str, object]:
+def provider_model(target: Target) -> str:
+    """The target's model as LiteLLM is told it. hosted_vllm is the prefix that keeps /v1/messages on chat completions
+    or, with supported_endpoints, untranslated; openai/ would send it to /v1/responses (docs/facts.md 7)."""
     provider, _, upstream = target.model.partition("/")
-    # hosted_vllm is the prefix that keeps /v1/messages on chat completions or, with supported_endpoints, untranslated;
-    # openai/ would send it to /v1/responses (docs/facts.md 7).
-    params: dict[str, object] = {"model": f"hosted_vllm/{upstream}" if provider == EMBEDDED else target.model}
+    return f"hosted_vllm/{upstream}" if provider == EMBEDDED else target.model
+
+
+def _params(target: Target, model: Model, *, alone: bool) -> dict[str, object]:
+    provider = target.model.partition("/")[0]
+    params: dict[str, object] = {"model": provider_model(target)}
     base = EMBEDDED_BASE if provider == EMBEDDED else target.api_base
     if base is None and target.native_messages:
         base = PROVIDERS[provider].base or None

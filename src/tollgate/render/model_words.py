@@ -61,7 +61,7 @@ model falls back to what stands after it; an alias of a chain is its first model
 ## Prices
 Every model has one, or the file is refused: what has no price costs nothing in LiteLLM, and no budget would stop it.
 `free` is for your own hardware. `litellm` takes the price list that comes with LiteLLM; a model that is not in it is
-refused when it is asked for, and `make models` says so. A cache price that is left out is the input price.
+refused by the deploy, before anything changes. A cache price that is left out is the input price.
 
 ## The cheapest that will do
 A name under `cheapest:` is a model like others: tenants must be allowed it, and it appears in `/v1/models`. For each

@@ -76,6 +76,7 @@ AFTER = """\
 field by field; a list is taken as a whole. A limit of `null` in a tenant's file means none in spite of the default.
 
 ```yaml
+# yaml-language-server: $schema=defaults.schema.json
 # tenants/_defaults.yaml
 allowed_models: [group:coding]
 budget:

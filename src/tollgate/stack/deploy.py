@@ -20,6 +20,7 @@ from tollgate.stack import (
     configuration,
     first_request,
     preflight,
+    price_list,
     rendering,
     secrets,
     self_signed,
@@ -118,6 +119,7 @@ def _images(run: Deploy) -> str:
     run.images = ImageSet({**run.images.images, **engines}, run.images.unavailable)
     for line in rendering.images_left_out(run.images):
         run.display.say(line)
+    price_list.check(run.site, run.configuration, run.images.images["LITELLM_IMAGE"])
     return run.note([f"image {image}" for image in sorted(set(run.images.images.values()) - set(before))])
 
 

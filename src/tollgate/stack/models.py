@@ -91,11 +91,9 @@ def look(site: Site, compose: Compose) -> Running:
     states: dict[str, str] = {}
     if "prometheus" in running:
         host, port = compose.address("prometheus", 9090)
-        query = {"query": "max by (model_id) (litellm_deployment_state)"}
+        query = {"query": "litellm_deployment_state"}
         found = _get(f"http://{host}:{port}", "/api/v1/query", query)["data"]["result"]
-        states = {
-            row["metric"].get("model_id", ""): STATES.get(int(float(row["value"][1])), "unknown") for row in found
-        }
+        states = _states(found)
     return Running(deployed, states, there=True)
 
 

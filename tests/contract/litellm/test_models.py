@@ -132,6 +132,36 @@ def test_what_a_provider_calls_malformed_is_not_tried_elsewhere(anyone: Asker) -
     assert asked == ["misread"]
 
 
+@pytest.mark.parametrize("more", [{}, {"stream": True}], ids=["whole", "stream"])
+@pytest.mark.parametrize("path", ROUTES)
+def test_what_is_refused_for_its_content_goes_where_the_catalogue_says(
+    anyone: Asker, path: str, more: dict[str, object]
+) -> None:
+    answer, asked = anyone.reached("prim", path=path, **more)  # type: ignore[arg-type]
+    assert answer.status_code == 200, answer.text
+    assert asked == ["prim", "third"]
+    assert ':"refusal"' not in answer.text.replace(" ", ""), "the refusal is seen"
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v1/messages", 200), ("/v1/chat/completions", 400)])
+def test_twin_without_such_a_fallback_the_client_is_told(anyone: Asker, path: str, status: int) -> None:
+    """In the provider's way, and not by way of its other fallbacks."""
+    answer, asked = anyone.reached("prudish", path=path)
+    assert (answer.status_code, asked) == (status, ["prudish"]), answer.text
+    if status == 200:
+        assert answer.json()["stop_reason"] == "refusal"
+    else:
+        assert "not allowed by our usage policy" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_what_has_no_price_in_litellms_list_is_not_served(anyone: Asker, path: str) -> None:
+    """It would cost nothing, and no budget would ever stop it."""
+    answer, asked = anyone.reached("unlisted", path=path)
+    assert (answer.status_code, asked) == (403, [])
+    assert "has no price" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize("path", ROUTES)
 def test_more_tokens_than_the_model_has_are_lowered_to_it(anyone: Asker, catalogue: Gateway, path: str) -> None:
     for asked, sent in ((400, 400), (9000, 500)):

@@ -24,7 +24,7 @@ from .dials import Dials
 from .prompt import JsonObject, Prompt, Tool
 from .schema_values import SchemaError, value_for
 
-Stop = Literal["end", "length", "stop_sequence", "tool"]
+Stop = Literal["end", "length", "stop_sequence", "tool", "refusal"]
 QUOTE_CHARACTERS = 200
 
 
@@ -77,6 +77,10 @@ class Answer:
     @property
     def tokens(self) -> int:
         return sum(block.tokens for block in self.blocks)
+
+
+# What Anthropic answers where its model refuses; OpenAI's API has an error instead.
+REFUSED = Answer((), "refusal")
 
 
 def answer(prompt: Prompt, dials: Dials) -> Answer:

@@ -53,6 +53,7 @@ class Dials:
     gap: Gap | None = None
     roles: str | None = None
     context: int | None = None
+    refuse: str | None = None
 
 
 class BadDialError(ValueError):
@@ -104,10 +105,13 @@ def _fault(text: str) -> Fault:
     return Fault(_after(place), _status(status))
 
 
-def _roles(text: str) -> str:
-    if text != "strict":
-        raise BadDialError("expected strict")
-    return text
+def _word(expected: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text != expected:
+            raise BadDialError(f"expected {expected}")
+        return text
+
+    return read
 
 
 # Each dial's field in Dials and its reader.
@@ -121,8 +125,9 @@ KNOWN: dict[str, tuple[str, Callable[[str], object]]] = {
     "hang": ("hang", _after),
     "error": ("error", _fault),
     "gap": ("gap", _gap),
-    "roles": ("roles", _roles),
+    "roles": ("roles", _word("strict")),
     "context": ("context", lambda text: _whole(text, "tokens", 1, MAX_TOKENS)),
+    "refuse": ("refuse", _word("content")),
 }
 BARE = frozenset({"drop", "hang", "error"})  # may stand without a value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import catalogue
-from .answers import answer
+from .answers import REFUSED, answer
 from .anthropic import reply as anthropic_reply
 from .anthropic import request as anthropic_request
 from .api_errors import ApiError
@@ -27,7 +27,7 @@ def messages(exchange: Exchange) -> Delivery:
         raise anthropic_request.system_role_refused()
     if dialled.context is not None and prompt.usage.total > dialled.context:
         raise anthropic_request.too_long(prompt.usage.total, dialled.context)
-    said = answer(prompt, dialled)
+    said = REFUSED if dialled.refuse else answer(prompt, dialled)
     if prompt.stream:
         frames = anthropic_reply.events(said, prompt.usage, reply_id=exchange.reply_id, model=body["model"])
         return exchange.stream(frames, carries=said.tokens)
@@ -47,6 +47,8 @@ def chat_completions(exchange: Exchange) -> Delivery:
     dialled = exchange.dial(prompt.model_dials, prompt.text_dials)
     if dialled.context is not None and prompt.usage.total > dialled.context:
         raise openai_request.too_long(prompt.usage.total, dialled.context)
+    if dialled.refuse:
+        raise openai_request.refused_for_its_content()
     said = answer(prompt, dialled)
     if prompt.stream:
         frames = openai_reply.chunks(

@@ -21,6 +21,7 @@ STOP_REASONS: dict[Stop, str] = {
     "length": "max_tokens",
     "stop_sequence": "stop_sequence",
     "tool": "tool_use",
+    "refusal": "refusal",
 }
 ERRORS: dict[Kind, tuple[str, str]] = {
     "invalid_request": ("invalid_request_error", "Invalid request"),
@@ -40,8 +41,7 @@ def message(answer: Answer, usage: InputUsage, *, reply_id: str, model: str) -> 
     return {
         **_opening(reply_id, model),
         "content": [_block(block, reply_id, place) for place, block in enumerate(_sent(answer))],
-        "stop_reason": STOP_REASONS[answer.stop],
-        "stop_sequence": answer.stop_sequence,
+        **_ending(answer),
         "usage": _usage(usage, answer.tokens),
     }
 
@@ -61,8 +61,7 @@ def events(answer: Answer, usage: InputUsage, *, reply_id: str, model: str) -> I
         for delta, carries in _deltas(block):
             yield _event("content_block_delta", carries=carries, index=place, delta=delta)
         yield _event("content_block_stop", index=place)
-    end = {"stop_reason": STOP_REASONS[answer.stop], "stop_sequence": answer.stop_sequence}
-    yield _event("message_delta", delta=end, usage=_usage(usage, answer.tokens))
+    yield _event("message_delta", delta=_ending(answer), usage=_usage(usage, answer.tokens))
     yield _event("message_stop")
 
 
@@ -99,6 +98,13 @@ def _opening(reply_id: str, model: str) -> JsonObject:
         "stop_reason": None,
         "stop_sequence": None,
     }
+
+
+def _ending(answer: Answer) -> JsonObject:
+    ending: JsonObject = {"stop_reason": STOP_REASONS[answer.stop], "stop_sequence": answer.stop_sequence}
+    if answer.stop == "refusal":
+        ending["stop_details"] = {"type": "refusal", "category": None, "explanation": "Refused for its content"}
+    return ending
 
 
 def _usage(usage: InputUsage, output: int) -> JsonObject:

@@ -15,7 +15,13 @@ from tollgate.services.provider.sse import Frame, frame
 CREATED = 1_767_225_600
 DONE = Frame(b"data: [DONE]\n\n")
 
-FINISH_REASONS: dict[Stop, str] = {"end": "stop", "length": "length", "stop_sequence": "stop", "tool": "tool_calls"}
+FINISH_REASONS: dict[Stop, str] = {
+    "end": "stop",
+    "length": "length",
+    "stop_sequence": "stop",
+    "tool": "tool_calls",
+    "refusal": "content_filter",
+}
 # kind → the envelope's type, code and words
 ERRORS: dict[Kind, tuple[str, str | None, str]] = {
     "invalid_request": ("invalid_request_error", None, "Invalid request."),

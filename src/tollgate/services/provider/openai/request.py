@@ -57,6 +57,11 @@ def too_long(found: int, most: int) -> ApiError:
     return ApiError(400, words, param="messages", code="context_length_exceeded")
 
 
+def refused_for_its_content() -> ApiError:
+    words = "Your request was rejected: it may contain text that is not allowed by our usage policy."
+    return ApiError(400, words, code="content_policy_violation")
+
+
 def _check_limits(body: JsonObject) -> None:
     for name in ("max_tokens", "max_completion_tokens"):
         value = body.get(name)
