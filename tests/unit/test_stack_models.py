@@ -125,3 +125,10 @@ def test_a_target_that_one_replica_cannot_reach_is_not_called_down(
     secrets.ensure(site)
     monkeypatch.setattr(models, "_get", answer)
     assert models.look(site, Stack()).states == {"a": "healthy on 2 of 3 replicas"}  # type: ignore[arg-type]
+
+
+def test_before_a_first_deploy_a_test_says_so(tmp_path: Path) -> None:
+    site = new_home(tmp_path / "home")
+    done = CliRunner().invoke(app, ["--home", str(site.home), "models", "test", "test-model"])
+    assert isinstance(done.exception, TollgateError)
+    assert done.exception.message == "nothing is deployed here yet"

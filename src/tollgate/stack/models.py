@@ -176,11 +176,12 @@ def ask(site: Site, compose: Compose, identity: str, target: str, model: Model) 
     path, body = "/v1/messages", _chat(identity)
     if model.mode == "embedding":
         path, body = "/v1/embeddings", {"model": identity, "input": "hello"}
+    url = _admin(compose) + path  # first: where nothing is deployed it says so
     headers = {"Authorization": f"Bearer {_master(site).reveal()}", "anthropic-version": "2023-06-01"}
     began = time.monotonic()
     try:
         # A proxy for the outside must not see the master key.
-        answer = httpx.post(_admin(compose) + path, json=body, headers=headers, timeout=TIMEOUT, trust_env=False)
+        answer = httpx.post(url, json=body, headers=headers, timeout=TIMEOUT, trust_env=False)
     except httpx.HTTPError as error:
         return Answer(identity, target, False, _since(began), said=f"{type(error).__name__}: {error}")
     if answer.status_code != httpx.codes.OK:

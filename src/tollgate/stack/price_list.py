@@ -28,7 +28,11 @@ def priced(entry):
 names = json.load(sys.stdin)
 package = pathlib.Path(importlib.util.find_spec("litellm").origin).parent
 listed = json.loads((package / "model_prices_and_context_window_backup.json").read_text())
-left = [name for name in names if not priced(listed.get(name)) and not priced(listed.get(name.partition("/")[2]))]
+def stands_there(name):
+    provider, _, bare = name.partition("/")
+    entry = listed.get(name) or listed.get(bare) or {}
+    return str(entry.get("litellm_provider")).startswith(provider) and priced(entry)
+left = [name for name in names if not stands_there(name)]
 if left:
     import litellm
     def known(name):

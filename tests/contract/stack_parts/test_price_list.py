@@ -23,6 +23,9 @@ models:
 """
 WRONG = """\
   misspelt: {targets: [{model: openai/gpt-9}], price: litellm}
+  elsewhere: # a name that OpenAI has, at a server that is not OpenAI's
+    targets: [{model: custom_openai/gpt-4o-mini, api_base: "https://x.example/v1", api_key: none}]
+    price: litellm
   half:
     price: {input_per_million: 1, output_per_million: 2}
     targets:
@@ -47,13 +50,13 @@ def test_a_price_litellm_lacks_stops_a_deploy(tmp_path: Path) -> None:
     found = [(problem.line - lines, problem.path, problem.message) for problem in caught.value.problems]
     assert found == [
         (1, "models.misspelt.price", "LiteLLM's price list has no price for openai/gpt-9"),
-        (6, "models.half.targets[1].price", "LiteLLM's price list has no price for openai/gpt-10"),
-        (9, "backends.mine.price", "LiteLLM's price list has no price for hosted_vllm/my-own"),
+        (4, "models.elsewhere.price", "LiteLLM's price list has no price for custom_openai/gpt-4o-mini"),
+        (9, "models.half.targets[1].price", "LiteLLM's price list has no price for openai/gpt-10"),
+        (12, "backends.mine.price", "LiteLLM's price list has no price for hosted_vllm/my-own"),
     ]
 
 
 def test_twin_what_it_knows_passes(tmp_path: Path) -> None:
-    """One that stands in the list by its name, and one whose name LiteLLM has to take apart first."""
     check(tmp_path, CATALOGUE)
 
 
