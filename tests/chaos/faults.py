@@ -60,7 +60,20 @@ class Fault:
 
 
 def docker(*words: str) -> Callable[[str], Act]:
-    return lambda service: lambda stack, load: stack.docker(*words, container(stack, service))
+    return lambda service: lambda stack, load: insist(stack, *words, container(stack, service))
+
+
+def insist(stack: Stack, *words: str) -> None:
+    """Until Docker does it: on a busy machine it may be unable to freeze a container that is starting a process."""
+
+    def done() -> bool:
+        try:
+            stack.docker(*words)
+        except subprocess.CalledProcessError as error:
+            raise AssertionError(error.stderr.strip()) from None
+        return True
+
+    eventually(done, within=20, every=0.5)
 
 
 kill = docker("kill", "--signal", "KILL")

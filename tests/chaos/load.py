@@ -18,8 +18,8 @@ CLIENTS = 12
 PAUSE_S = 0.3
 # A client's own patience; above what any fault here should cost.
 PATIENCE_S = 90.0
-# Above this a person notices. A stream takes three seconds by itself.
-SLOW_S = {False: 5.0, True: 8.0}
+# Whole answers and streams that take so much longer than the slowest before the fault are noticed.
+SLOW_S = 5.0
 WELL, CUT, ERROR_EVENT = "200", "cut", "error event"
 # test-model's price in config/gateway.yaml, USD a token.
 PRICE = {"input_tokens": Decimal("0.000001"), "output_tokens": Decimal("0.000005")}
@@ -41,9 +41,8 @@ class Asked:
     def ended(self) -> float:
         return self.began + self.seconds
 
-    @property
-    def noticed(self) -> bool:
-        return self.outcome != WELL or self.seconds > SLOW_S[self.stream]
+    def noticed(self, normal: dict[bool, float]) -> bool:
+        return self.outcome != WELL or self.seconds > SLOW_S + normal[self.stream]
 
 
 @dataclass
@@ -145,8 +144,9 @@ class Seen:
 
     @classmethod
     def of(cls, asked: Sequence[Asked], began: float) -> Seen:
+        normal = slowest_before(asked, began)
         during = [one for one in asked if one.ended >= began]
-        noticed = [one for one in during if one.noticed]
+        noticed = [one for one in during if one.noticed(normal)]
         return cls(
             whole=sum(1 for one in during if not one.stream),
             streams=sum(1 for one in during if one.stream),
@@ -166,6 +166,14 @@ class Seen:
             f"{self.noticed_for:.0f}",
             f"{self.slowest:.1f}",
         ]
+
+
+def slowest_before(asked: Sequence[Asked], began: float) -> dict[bool, float]:
+    """What this machine needs at this moment, beside whatever else it does."""
+    return {
+        stream: max((one.seconds for one in asked if one.ended < began and one.stream is stream), default=0.0)
+        for stream in (False, True)
+    }
 
 
 def words(outcomes: Counter[str]) -> str:

@@ -33,6 +33,9 @@ REPLICA_ENVIRONMENT = {
     # Seconds after which a replica that has given Redis up asks it again; spend waits for that, and so do the limits
     # that replicas share. By default it is a minute.
     "REDIS_CIRCUIT_BREAKER_RECOVERY_TIMEOUT": "15",
+    # Seconds that booking one request may take before it is given up, and with it its line in the ledger. By default a
+    # replica or database that stands still for 20 s loses what was being booked.
+    "LOGGING_WORKER_MAX_TIME_PER_COROUTINE": "600",
     "NO_DOCS": "True",
     "NO_REDOC": "True",
     "NO_OPENAPI": "True",
