@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +12,10 @@ from tollgate.site import Site
 from tollgate.stack.compose import Compose
 from tollgate.stack.progress import PlainProgress
 
-RUNNING = {"Service": "nginx", "Name": "t-nginx-1", "ID": "a1", "State": "running", "Health": "healthy", "ExitCode": 0}
-EXITED = {"Service": "migrate", "Name": "t-migrate-1", "ID": "b2", "State": "exited", "Health": "", "ExitCode": 3}
+
+def line(service: str, state: str, status: str) -> str:
+    return f"{service}\tt-{service}-1\ta1b2\t{state}\t2 hours ago\t{status}\n"
+
 
 Docker = Callable[[str], Path]
 
@@ -46,25 +47,16 @@ def printing(tmp_path: Path, text: str) -> str:
     return f"cat {tmp_path}/answer"
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        lambda rows: json.dumps(rows),
-        lambda rows: "\n".join(json.dumps(row) for row in rows) + "\n",
-        lambda rows: "\n\n".join(json.dumps(row) for row in rows),
-    ],
-    ids=["an array, before 2.21", "a line each, since", "with empty lines"],
-)
-def test_containers_are_read_in_both_forms(
-    docker: Docker, compose: Compose, tmp_path: Path, form: Callable[[object], str]
-) -> None:
-    docker(printing(tmp_path, form([RUNNING, EXITED])))
+def test_containers_are_read_from_the_engines_list(docker: Docker, compose: Compose, tmp_path: Path) -> None:
+    answer = line("nginx", "running", "Up 2 hours (healthy)") + line("migrate", "exited", "Exited (3) 4 seconds ago")
+    calls = docker(printing(tmp_path, answer))
     migrate, nginx = compose.containers()
-    assert (nginx.service, nginx.ready, nginx.failed) == ("nginx", True, False)
+    assert (nginx.service, nginx.name, nginx.ready, nginx.failed) == ("nginx", "t-nginx-1", True, False)
     assert (migrate.service, migrate.ready, migrate.failed, migrate.exit_code) == ("migrate", False, True, 3)
+    assert "--filter label=com.docker.compose.project=t " in calls.read_text(), "only of this project"
 
 
-@pytest.mark.parametrize("nothing", ["", "\n", "[]", "[]\n"])
+@pytest.mark.parametrize("nothing", ["", "\n"])
 def test_no_containers(docker: Docker, compose: Compose, tmp_path: Path, nothing: str) -> None:
     docker(printing(tmp_path, nothing))
     assert compose.containers() == []
@@ -72,23 +64,23 @@ def test_no_containers(docker: Docker, compose: Compose, tmp_path: Path, nothing
 
 
 @pytest.mark.parametrize(
-    ("state", "health", "ready", "failed"),
+    ("state", "status", "ready", "failed"),
     [
-        ("running", "healthy", True, False),
-        ("running", "", True, False),
-        ("running", "starting", False, False),
-        ("running", "unhealthy", False, True),
-        ("restarting", "", False, True),
-        ("exited", "", False, True),
-        ("dead", "", False, True),
-        ("created", "", False, False),
-        ("paused", "healthy", False, False),
+        ("running", "Up 3 seconds (healthy)", True, False),
+        ("running", "Up About a minute", True, False),
+        ("running", "Up 3 seconds (health: starting)", False, False),
+        ("running", "Up 3 seconds (unhealthy)", False, True),
+        ("restarting", "Restarting (1) 3 seconds ago", False, True),
+        ("exited", "Exited (137) 3 seconds ago", False, True),
+        ("dead", "Dead", False, True),
+        ("created", "Created", False, False),
+        ("paused", "Up 5 minutes (healthy) (Paused)", False, False),
     ],
 )
 def test_what_counts_as_ready_and_as_failed(
-    docker: Docker, compose: Compose, tmp_path: Path, state: str, health: str, ready: bool, failed: bool
+    docker: Docker, compose: Compose, tmp_path: Path, state: str, status: str, ready: bool, failed: bool
 ) -> None:
-    docker(printing(tmp_path, json.dumps({**RUNNING, "State": state, "Health": health})))
+    docker(printing(tmp_path, line("nginx", state, status)))
     [container] = compose.containers()
     assert (container.ready, container.failed) == (ready, failed)
 
@@ -144,8 +136,8 @@ def test_a_port_that_is_not_published_says_what_to_do(docker: Docker, compose: C
 
 def test_a_failing_question_gives_composes_last_line(docker: Docker, compose: Compose) -> None:
     docker("echo first >&2; echo 'required variable X is missing' >&2; exit 1")
-    with pytest.raises(TollgateError, match="docker compose ps: required variable X is missing"):
-        compose.containers()
+    with pytest.raises(TollgateError, match="docker compose config: required variable X is missing"):
+        compose.services()
 
 
 def test_before_a_first_deploy_nothing_is_asked(docker: Docker, tmp_path: Path) -> None:
