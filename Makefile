@@ -36,6 +36,12 @@ rollout: bootstrap ## replace every replica, one after another, without anyone n
 scale: bootstrap ## change the number of replicas without anyone noticing: make scale N=5
 	@$(if $(N),$(TOLLGATE) scale $(N),echo "error: how many replicas? make scale N=5" >&2; exit 1)
 
+upgrade: bootstrap ## another LiteLLM, without anyone noticing; make upgrade TO=1.108.10 ARGS="--check" only looks
+	@$(TOLLGATE) upgrade $(TO) $(ARGS)
+
+rollback: bootstrap ## return to the LiteLLM before the last upgrade; ARGS="--check" only looks
+	@$(TOLLGATE) rollback $(ARGS)
+
 tenants: bootstrap ## every tenant with its models, limits and keys; scripts/manage-tenants.sh changes them
 	@$(TOLLGATE) tenant list
 
@@ -71,6 +77,9 @@ test-rollout: bootstrap-dev ## rollout and scaling under 64 clients with streams
 
 test-silence: bootstrap-dev ## Claude Code on an upstream that says nothing for more than five minutes
 	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/clients/test_silence.py
+
+test-upgrade: bootstrap-dev ## upgrade and rollback between two LiteLLM releases under 64 clients
+	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/upgrade
 
 test-rotation: bootstrap-dev ## every password of the stack rotated while requests go on
 	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/stack/test_rotation.py
@@ -120,6 +129,8 @@ help:
 	apply \
 	rollout \
 	scale \
+	upgrade \
+	rollback \
 	tenants \
 	backup \
 	restore \
@@ -133,6 +144,7 @@ help:
 	test-chaos \
 	test-rotation \
 	test-silence \
+	test-upgrade \
 	check \
 	golden \
 	docs \

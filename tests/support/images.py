@@ -11,6 +11,7 @@ from tollgate.stack.configuration import settings
 from tollgate.stack.image_recipes import ON_DEMAND, REGISTRY_BASE
 from tollgate.stack.image_versions import load
 from tollgate.stack.images import ImageSet, resolve
+from tollgate.stack.litellm_versions import chosen as chosen_litellm
 from tollgate.stack.progress import PlainProgress
 
 REGISTRY_ONLY = ("GRAFANA_IMAGE", "LOKI_IMAGE", "ALLOY_IMAGE", "SOCKET_PROXY_IMAGE")
@@ -41,6 +42,7 @@ def _resolved(variables: frozenset[str]) -> Mapping[str, str]:
         ca_bundle=chosen.ca_bundle,
         mirror=chosen.debian_mirror or "",
         only=variables,
+        litellm=chosen_litellm(site, chosen),
     ).images
 
 

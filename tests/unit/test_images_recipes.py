@@ -79,7 +79,7 @@ def test_where_packages_come_from_is_no_part_of_the_name(checkout: Path) -> None
 
 
 def test_the_context_is_what_the_recipe_lists(checkout: Path) -> None:
-    with tarfile.open(fileobj=io.BytesIO(pack(RECIPE, checkout))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(pack(RECIPE, checkout, {}))) as tar:
         assert tar.getnames() == ["Dockerfile", "run.sh", "src/pkg/a.py"]
 
 
@@ -97,7 +97,7 @@ def test_every_shipped_recipe_has_its_files_and_pins() -> None:
 
 
 def test_our_own_image_carries_the_services_and_not_the_command_line() -> None:
-    with tarfile.open(fileobj=io.BytesIO(pack(TOLLGATE_RECIPE, Site.here().root))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(pack(TOLLGATE_RECIPE, Site.here().root, {}))) as tar:
         names = tar.getnames()
     assert any(name.startswith("src/tollgate/services/") for name in names)
     assert not [name for name in names if name.startswith(("src/tollgate/cli/", "src/tollgate/stack/"))]

@@ -168,3 +168,25 @@ def test_the_job_needs_only_the_standard_library_psycopg_and_this_package() -> N
                 names = [node.module or ""]
             for name in names:
                 assert name.startswith("tollgate.litellm.migrate") or name.split(".")[0] in allowed, f"{file}: {name}"
+
+
+# ---- a release among those that are shipped
+
+
+def test_a_release_gets_its_own_migrations_and_no_later_ones() -> None:
+    work = decide(SHIPPED, [], has_tables=False, wanted={"20250101_first", "20250301_third"})
+
+    assert [one.name for one in work.pending] == ["20250101_first", "20250301_third"]
+
+
+def test_what_a_later_release_left_in_the_database_is_no_reason_to_refuse() -> None:
+    ledger = [row(one.name) for one in SHIPPED]
+
+    assert decide(SHIPPED, ledger, has_tables=True, wanted={"20250101_first"}).pending == ()
+    with pytest.raises(Refused, match="newer than this release"):
+        decide(SHIPPED[:1], ledger, has_tables=True, wanted={"20250101_first"})
+
+
+def test_a_release_whose_migrations_are_not_all_shipped_is_refused() -> None:
+    with pytest.raises(Refused, match="needs 1 migration"):
+        decide(SHIPPED[:2], [], has_tables=False, wanted={one.name for one in SHIPPED})

@@ -25,6 +25,7 @@ from tollgate.cli import (
     scan,
     serve_local,
     tenant,
+    upgrade,
 )
 from tollgate.site import Site
 
@@ -66,6 +67,8 @@ for command in (
     deploy.deploy,
     deploy.rollout,
     deploy.scale,
+    upgrade.upgrade,
+    upgrade.rollback,
     lifecycle.status,
     lifecycle.logs,
     lifecycle.start,

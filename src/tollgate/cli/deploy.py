@@ -59,7 +59,13 @@ def scale(
 
 def _run(site: Site, until: str = "", *, as_json: bool, replace_replicas: bool = False) -> None:
     display = StepDisplay(Console(stderr=True))
-    run = Deploy(site, display, allow_engine_install=engine_install_allowed(), replace_replicas=replace_replicas)
+    run = Deploy(
+        site,
+        display,
+        allow_engine_install=engine_install_allowed(),
+        replace_replicas=replace_replicas,
+        keep_litellm=True,
+    )
     run.run(until)
     if as_json:
         where = {} if until else addresses(run.compose)

@@ -14,6 +14,7 @@ from tollgate.stack.configuration import engine_install_allowed
 from tollgate.stack.configuration import settings as read_settings
 from tollgate.stack.engine import ensure_engine
 from tollgate.stack.images import resolve
+from tollgate.stack.litellm_versions import chosen
 
 
 def images(
@@ -29,7 +30,14 @@ def images(
         allow = engine_install_allowed()
         ensure_engine(display, allow_install=allow, mirror=mirror)
     with display.step("images"):
-        found = resolve(settings.image_source, site, display, ca_bundle=settings.ca_bundle, mirror=mirror)
+        found = resolve(
+            settings.image_source,
+            site,
+            display,
+            ca_bundle=settings.ca_bundle,
+            mirror=mirror,
+            litellm=chosen(site, settings),
+        )
     if as_json:
         typer.echo(json.dumps({"images": dict(found.images), "unavailable": dict(found.unavailable)}, indent=2))
         return

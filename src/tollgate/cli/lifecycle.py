@@ -16,7 +16,7 @@ from tollgate.errors import TollgateError
 from tollgate.ledger import figures
 from tollgate.ledger.rows import Size
 from tollgate.site import Site
-from tollgate.stack import ledger
+from tollgate.stack import ledger, litellm_versions
 from tollgate.stack.bring_up import start_all
 from tollgate.stack.compose import MIGRATE, Compose, Container
 from tollgate.stack.configuration import project
@@ -49,11 +49,13 @@ def status(
     if as_json:
         rows = [asdict(by_name[name]) for name in services if name in by_name]
         state = {"ready": not missing, "not_ready": missing, "containers": rows, "ledger": room and asdict(room)}
+        state["litellm"] = litellm_versions.deployed(compose)
         typer.echo(json.dumps(state, indent=2, default=str))
     else:
         Console().print(_table(services, by_name))
         for name, address in addresses(compose).items():
             typer.echo(f"{name:<11} {address}")
+        typer.echo(f"{'litellm':<11} {_release(context.obj, compose)}")
         if room is not None:
             typer.echo(f"{'ledger':<11} {_room(room)}")
         left_out = context.obj.rendered_dir / "left-out.txt"
@@ -61,6 +63,12 @@ def status(
             typer.echo(text)
     if missing:
         raise typer.Exit(1)
+
+
+def _release(site: Site, compose: Compose) -> str:
+    have, newest = litellm_versions.deployed(compose), litellm_versions.known(site.root)[-1]
+    newer = litellm_versions.order(newest) > litellm_versions.order(have)
+    return f"{have}; this kit knows {newest}: `make upgrade` looks first" if newer else have
 
 
 def _room(size: Size) -> str:

@@ -14,7 +14,7 @@ from tollgate.render.litellm import render_basic
 from tollgate.render.output import Rendered, digest, write
 from tollgate.render.stack import REPLICA_ENVIRONMENT, render_code
 from tollgate.site import Site
-from tollgate.stack import backends, configuration, first_request, preflight, publish, secrets
+from tollgate.stack import backends, configuration, first_request, litellm_versions, preflight, publish, secrets
 from tollgate.stack.bring_up import bring_up
 from tollgate.stack.compose import BASIC_BACKENDS, Compose
 from tollgate.stack.configuration import Configuration
@@ -64,6 +64,7 @@ def deploy(
             ca_bundle=settings.ca_bundle,
             mirror=settings.debian_mirror or "",
             only=IMAGES,
+            litellm=litellm_versions.chosen(site, settings),
         )
         engines = backends.provide(site, settings, loaded.gateway.backends, display)
     local = rendered_backends(site, loaded.gateway)

@@ -19,6 +19,7 @@ from tollgate.stack import (
     certificates,
     configuration,
     first_request,
+    litellm_versions,
     preflight,
     price_list,
     rendering,
@@ -47,13 +48,15 @@ class Display(Progress, Protocol):
 class Deploy:
     """One run: what the steps find out for each other, what they changed, and how long each took (seconds).
 
-    `replace_replicas` gives every replica a new container, also those that differ in nothing.
+    `replace_replicas` gives every replica a new container, also those that differ in nothing. `keep_litellm` refuses
+    another LiteLLM than the deployed one, which is for `upgrade` and `restore` to change.
     """
 
     site: Site
     display: Display
     allow_engine_install: bool = True
     replace_replicas: bool = False
+    keep_litellm: bool = False
     changes: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -85,6 +88,8 @@ def _settings(run: Deploy) -> str:
     except InputError:
         return run.note(made)  # the next step tells it, together with the problems of every other file
     preflight.check_secrets(run.site, chosen.compose_project_name)
+    if version := litellm_versions.record(run.site, Compose.core(run.site, chosen.compose_project_name)):
+        made.append(f"set LITELLM_VERSION={version} in {run.site.env_file.name}")
     made += [f"generated secrets/{name}" for name in secrets.ensure(run.site)]
     if self_signed.ensure(run.site, chosen):
         made.append("made a certificate: clients must be told to trust it (docs/runbooks/certificate.md)")
@@ -94,6 +99,8 @@ def _settings(run: Deploy) -> str:
 def _configuration(run: Deploy) -> str:
     run.configuration = configuration.load(run.site)
     configured = run.configuration
+    if run.keep_litellm:
+        litellm_versions.check_unchanged(run.site, Compose.core(run.site, configured.settings.compose_project_name))
     said = [*left_out(configured.catalogue), *certificates.warnings(configured), *map(str, configured.tenants.warnings)]
     for line in said:
         run.display.say(line)
@@ -114,7 +121,14 @@ def _images(run: Deploy) -> str:
     settings = run.configuration.settings
     before = present()
     mirror = settings.debian_mirror or ""
-    run.images = resolve(settings.image_source, run.site, run.display, ca_bundle=settings.ca_bundle, mirror=mirror)
+    run.images = resolve(
+        settings.image_source,
+        run.site,
+        run.display,
+        ca_bundle=settings.ca_bundle,
+        mirror=mirror,
+        litellm=litellm_versions.chosen(run.site, settings),
+    )
     engines = backends.provide(run.site, settings, run.configuration.gateway.backends, run.display)
     run.images = ImageSet({**run.images.images, **engines}, run.images.unavailable)
     for line in rendering.images_left_out(run.images):

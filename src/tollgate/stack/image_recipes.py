@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LEFT_OUT = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", "node_modules", ".venv"}
-LEFT_OUT |= {"README.md", "lock.sh", "requirements.in", "overrides.txt"}
+LEFT_OUT |= {"README.md", "lock.sh", "requirements.in", "overrides.txt", "versions.env"}
 """What is beside an image's files and not in it: caches, and what only people or `make lock` read."""
 BASE = "base"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One local build. `files` are (path under the checkout, path in the build context) pairs."""
+    """One local build. `files` are (path under the checkout, path in the build context) pairs, a {PIN} filled."""
 
     name: str
     version: str
@@ -65,7 +65,13 @@ RECIPES: Mapping[str, Recipe] = {
     "REDIS_EXPORTER_IMAGE": _monitoring("redis-exporter", "REDIS_EXPORTER_LOCAL"),
     "NGINX_EXPORTER_IMAGE": _monitoring("nginx-exporter", "NGINX_EXPORTER_LOCAL"),
     "NODE_EXPORTER_IMAGE": _monitoring("node-exporter", "NODE_EXPORTER_LOCAL"),
-    "LITELLM_IMAGE": Recipe("litellm", "LITELLM_VERSION", (("images/litellm", "."),), ("LITELLM_VERSION",)),
+    "LITELLM_IMAGE": Recipe(
+        "litellm",
+        "LITELLM_VERSION",
+        (("images/litellm", "."), ("images/litellm/versions/{LITELLM_VERSION}", ".")),
+        ("LITELLM_VERSION",),
+        without=("versions",),
+    ),
     "LLAMA_CPP_IMAGE": Recipe("llama-cpp", "LLAMA_CPP_LOCAL", (("images/llama-cpp", "."),), ("LLAMA_CPP_LOCAL",)),
 }
 """Variables with a local build. Those in versions.env without one exist in registries only."""
@@ -109,7 +115,7 @@ def prepare(recipe: Recipe, root: Path, pins: Mapping[str, str], base: str, extr
 
     `extra` are build arguments that say where things come from (a mirror) and so are no part of the name.
     """
-    context = pack(recipe, root)
+    context = pack(recipe, root, pins)
     arguments = {name: pins[name] for name in recipe.pins}
     if base:
         arguments["BASE_IMAGE"] = base
@@ -120,11 +126,11 @@ def prepare(recipe: Recipe, root: Path, pins: Mapping[str, str], base: str, extr
     return Build(recipe, context, {**arguments, **extra}, tag)
 
 
-def pack(recipe: Recipe, root: Path) -> bytes:
+def pack(recipe: Recipe, root: Path, pins: Mapping[str, str]) -> bytes:
     """The build context as a tar that depends on names, contents and executable bits alone."""
     members: dict[str, Path] = {}
     for source, place in recipe.files:
-        top = root / source
+        top = root / source.format_map(pins)
         for path in top.rglob("*"):
             inside = Path(place) / path.relative_to(top)
             unwanted = LEFT_OUT.intersection(inside.parts) or any(inside.is_relative_to(w) for w in recipe.without)

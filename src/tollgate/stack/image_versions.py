@@ -44,10 +44,59 @@ class Versions:
     pins: Mapping[str, str]
 
 
-def load(file: Path) -> Versions:
-    """Read and check versions.env. InputError with every problem: syntax, a name twice, a moving tag, a bad digest."""
+def load(file: Path, litellm: str = "") -> Versions:
+    """Read and check versions.env. InputError with every problem: syntax, a name twice, a moving tag, a bad digest.
+
+    `litellm` is the LiteLLM to run in place of the one pinned there: its directory says what differs.
+    """
     problems: list[Problem] = []
-    values: dict[str, tuple[int, str]] = {}
+    values = _read(file, problems)
+    pinned = values.get("LITELLM_VERSION", (0, "", file))[1]
+    if litellm and litellm != pinned:
+        values |= _read(_overlay(file, litellm), problems)
+    images: dict[str, RegistryImage] = {}
+    for name, (number, value, where) in values.items():
+        if name.endswith("_IMAGE"):
+            digest = values.get(name.removesuffix("_IMAGE") + "_DIGEST", (number, "", where))
+            images[name] = _image(where, name, (number, value), digest[:2], problems)
+    for name, (number, _, where) in values.items():
+        if name.endswith("_DIGEST") and name.removesuffix("_DIGEST") + "_IMAGE" not in values:
+            problems.append(Problem(where, number, name, "is the digest of no image in this file"))
+    for name in ("LITELLM_IMAGE", "LITELLM_VERSION"):
+        number, text, where = values.get(name, (0, "", file))
+        version = text.rpartition(":")[2]
+        if reason := known_bad.why_not(version):
+            problems.append(Problem(where, number, name, f"{version}: {reason}", known_bad.HINT))
+    if problems:
+        raise InputError(problems)
+    pins = {n: v for n, (_, v, _) in values.items() if not n.endswith(("_IMAGE", "_DIGEST"))}
+    return Versions(images, pins)
+
+
+def directory(file: Path) -> Path:
+    """Where each LiteLLM that the kit knows has a directory, beside versions.env."""
+    return file.parent / "litellm" / "versions"
+
+
+def _overlay(file: Path, litellm: str) -> Path:
+    """What differs for `litellm`; InputError for one that must not run or that this kit does not know."""
+    overlay = directory(file) / litellm / "versions.env"
+    message, hint = known_bad.why_not(litellm), known_bad.HINT
+    if not message and not (re.fullmatch(r"[0-9.]+", litellm) and overlay.is_file()):
+        known = {
+            load(file).pins["LITELLM_VERSION"],
+            *(path.parent.name for path in directory(file).glob("*/versions.env")),
+        }
+        message = "this kit does not know it"
+        hint = f"it knows {', '.join(sorted(known))}; LITELLM_VERSION in .env says which"
+    if message:
+        raise InputError([Problem(file, 0, "LITELLM_VERSION", f"{litellm}: {message}", hint)])
+    return overlay
+
+
+def _read(file: Path, problems: list[Problem]) -> dict[str, tuple[int, str, Path]]:
+    """Each name with its line, its value and its file."""
+    values: dict[str, tuple[int, str, Path]] = {}
     for number, raw in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         line = raw.strip()
         if not line or line.startswith("#"):
@@ -58,24 +107,8 @@ def load(file: Path) -> Versions:
         elif name in values:
             problems.append(Problem(file, number, name, f"set before, on line {values[name][0]}"))
         else:
-            values[name] = (number, value)
-    images: dict[str, RegistryImage] = {}
-    for name, (number, value) in values.items():
-        if name.endswith("_IMAGE"):
-            digest = values.get(name.removesuffix("_IMAGE") + "_DIGEST", (number, ""))
-            images[name] = _image(file, name, (number, value), digest, problems)
-    for name, (number, _) in values.items():
-        if name.endswith("_DIGEST") and name.removesuffix("_DIGEST") + "_IMAGE" not in values:
-            problems.append(Problem(file, number, name, "is the digest of no image in this file"))
-    for name in ("LITELLM_IMAGE", "LITELLM_VERSION"):
-        number, text = values.get(name, (0, ""))
-        version = text.rpartition(":")[2]
-        if reason := known_bad.why_not(version):
-            problems.append(Problem(file, number, name, f"{version}: {reason}", known_bad.HINT))
-    if problems:
-        raise InputError(problems)
-    pins = {n: v for n, (_, v) in values.items() if not n.endswith(("_IMAGE", "_DIGEST"))}
-    return Versions(images, pins)
+            values[name] = (number, value, file)
+    return values
 
 
 def _image(

@@ -81,13 +81,15 @@ def resolve(
     ca_bundle: Path | None = None,
     mirror: str = "",
     only: Collection[str] | None = None,
+    litellm: str = "",
 ) -> ImageSet:
     """Make every image but those ON_DEMAND (or `only` those variables) available and say which it is.
 
-    What is here already is used without any network access. `ca_bundle` and `mirror` are CA_BUNDLE and DEBIAN_MIRROR.
+    What is here already is used without any network access. `ca_bundle`, `mirror` and `litellm` are CA_BUNDLE,
+    DEBIAN_MIRROR and LITELLM_VERSION.
     Raises StepError naming the image that could not be pulled or built, InputError for a bad versions.env.
     """
-    catalogue = Catalogue.read(source, site, mirror)
+    catalogue = Catalogue.read(source, site, mirror, litellm)
     wanted = [name for name in catalogue.ways if (name not in ON_DEMAND if only is None else name in only)]
     images = catalogue.found(wanted, present())
     missing = [name for name in wanted if name not in images]
@@ -117,8 +119,8 @@ class Catalogue:
     ways: Mapping[str, Sequence[Pull | Make]]
 
     @classmethod
-    def read(cls, source: Source, site: Site, mirror: str = "") -> Catalogue:
-        versions = image_versions.load(site.root / "images" / "versions.env")
+    def read(cls, source: Source, site: Site, mirror: str = "", litellm: str = "") -> Catalogue:
+        versions = image_versions.load(site.root / "images" / "versions.env", litellm)
 
         def build(recipe: Recipe, base: str) -> Build:
             return image_recipes.prepare(

@@ -28,7 +28,7 @@ from tollgate.render.stack import (
     replica_names,
 )
 from tollgate.site import Site
-from tollgate.stack import live_secrets, publish
+from tollgate.stack import litellm_versions, live_secrets, publish
 from tollgate.stack.backup import metric
 from tollgate.stack.configuration import Configuration
 from tollgate.stack.configuration import left_out as models_left_out
@@ -157,6 +157,7 @@ def compose_env(
         "ADMIN_PORT": str(settings.admin_port),
         "GRAFANA_PORT": str(settings.grafana_port),
         "PROMETHEUS_PORT": str(settings.prometheus_port),
+        "LITELLM_VERSION": litellm_versions.chosen(site, settings),
         "DATABASE_USER": live_secrets.database_user(site),
         "POSTGRES_MAX_CONNECTIONS": str(max_connections(settings.replicas)),
         # Compose reads this one itself: services of a profile whose images cannot be had are left out.

@@ -19,7 +19,8 @@ from tollgate.site import Site
 LOCKS = (
     "requirements-dev.lock",
     "images/tollgate/requirements.lock",
-    "images/litellm/requirements.lock",
+    "images/litellm/versions/1.108.9/requirements.lock",
+    "images/litellm/versions/1.108.10/requirements.lock",
     "images/llama-cpp/requirements.lock",
     "tests/clients/requirements.lock",
 )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
 from tests.contract.migrate.conftest import Job
-from tollgate.litellm.migrate import sql
+from tollgate.litellm.migrate import releases, sql
 from tollgate.litellm.migrate.database import LOCK_KEY
 from tollgate.litellm.migrate.files import Migration, load, shipped_directory
 from tollgate.litellm.migrate.indexes import LOG_INDEXES
+from tollgate.stack.litellm_versions import order
 
 pytestmark = pytest.mark.docker
 
@@ -41,6 +44,36 @@ def test_an_empty_database_gets_every_shipped_migration_and_then_nothing_more(jo
     assert (check.returncode, check.stdout) == (0, f"migrate: 0 pending, {len(shipped)} applied\n")
     assert job.finished() == [migration.name for migration in shipped]
     assert {"LiteLLM_TeamTable", "LiteLLM_VerificationToken", "LiteLLM_SpendLogs"} <= tables(job)
+
+
+def test_a_database_goes_from_one_known_release_to_the_next_and_serves_the_first_again(
+    job: Job, tmp_path: Path
+) -> None:
+    """With the older one's list cut short: the releases of one line may have the same migrations."""
+    older, newest = sorted(releases.known(), key=order)[0], sorted(releases.known(), key=order)[-1]
+    more = set(list(releases.migrations(newest))[-3:])
+    shutil.copytree("src/tollgate", tmp_path / "tollgate")
+    file = tmp_path / "tollgate" / "litellm" / "migrate" / "releases" / f"{older}.txt"
+    file.write_text("\n".join(name for name in releases.migrations(newest) if name not in more))
+    job.overrides["PYTHONPATH"] = str(tmp_path)
+
+    first = job.run("--release", older)
+    had = set(job.finished())
+    job.overrides["LITELLM_VERSION"] = newest
+    check, second = job.run("--check"), job.run()
+    back = job.run("--check", "--release", older)
+
+    assert (first.returncode, had) == (0, set(releases.migrations(newest)) - more)
+    assert (check.returncode, check.stdout.split()[1]) == (2, str(len(more)))
+    assert (second.returncode, set(job.finished()) - had) == (0, more)
+    assert (back.returncode, back.stdout) == (0, f"migrate: 0 pending, {len(had)} applied\n")
+
+
+def test_a_release_without_a_list_is_refused(job: Job) -> None:
+    done = job.run("--release", "1.99.0")
+
+    assert done.returncode == 1
+    assert "there is no list of the migrations of LiteLLM 1.99.0" in done.stderr
 
 
 def test_the_ledger_is_prismas_to_the_column(job: Job, write: Any) -> None:

@@ -1,19 +1,21 @@
 """`python -m tollgate.litellm.migrate`: the one-shot job; `--check` only looks.
 
 Exit codes: 0 applied, or up to date; 2 (--check only) something is pending; 1 refused or failed.
-Environment: POSTGRES_HOST, POSTGRES_PORT (5432), POSTGRES_USER, POSTGRES_DB, POSTGRES_PASSWORD_FILE.
+Environment: POSTGRES_HOST, POSTGRES_PORT (5432), POSTGRES_USER, POSTGRES_DB, POSTGRES_PASSWORD_FILE; LITELLM_VERSION
+stands for --release.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import psycopg
 
-from tollgate.litellm.migrate import database, files, indexes, run
+from tollgate.litellm.migrate import database, files, indexes, releases, run
 from tollgate.litellm.migrate.decide import some
 from tollgate.litellm.migrate.refused import Refused
 
@@ -29,11 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         shipped = files.load(options.migrations or files.shipped_directory())
+        wanted = _wanted(options.release)
         target = database.Target.from_environment()
         with database.connect(target, wait_s=options.wait_for_database) as connection:
             if options.check:
-                return _check(connection, shipped)
-            run.apply(connection, shipped, lock_wait_s=options.lock_wait, say=_say)
+                return _check(connection, shipped, wanted)
+            run.apply(connection, shipped, lock_wait_s=options.lock_wait, say=_say, wanted=wanted)
             return UP_TO_DATE
     except Refused as refused:
         print(refused, file=sys.stderr)
@@ -46,8 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return FAILED
 
 
-def _check(connection: database.Connection, shipped: Sequence[files.Migration]) -> int:
-    work = run.look(connection, shipped)
+def _wanted(release: str) -> Collection[str] | None:
+    if not release:
+        return None
+    try:
+        return releases.migrations(release)
+    except KeyError:
+        raise Refused(
+            f"there is no list of the migrations of LiteLLM {release}",
+            f"this image knows {', '.join(sorted(releases.known()))}; `make deploy` builds it anew",
+        ) from None
+
+
+def _check(connection: database.Connection, shipped: Sequence[files.Migration], wanted: Collection[str] | None) -> int:
+    work = run.look(connection, shipped, wanted)
     run.warn_of_edits(work, _say)
     waiting = [migration.name for migration in work.pending]
     if not waiting:  # before its migrations are in, an index is not late
@@ -55,7 +70,7 @@ def _check(connection: database.Connection, shipped: Sequence[files.Migration]) 
     if waiting:
         _say(f"{len(waiting)} pending: {some(waiting)}")
         return PENDING
-    _say(f"0 pending, {len(shipped)} applied")
+    _say(f"0 pending, {len(shipped if wanted is None else wanted)} applied")
     return UP_TO_DATE
 
 
@@ -65,6 +80,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--wait-for-database", type=float, default=DATABASE_WAIT_S, metavar="SECONDS")
     parser.add_argument("--lock-wait", type=float, default=LOCK_WAIT_S, metavar="SECONDS")
     parser.add_argument("--migrations", type=Path, metavar="DIRECTORY", help="instead of the installed package's")
+    parser.add_argument(
+        "--release",
+        metavar="VERSION",
+        default=os.environ.get("LITELLM_VERSION", ""),
+        help="no further than LiteLLM VERSION needs; else everything shipped",
+    )
     return parser.parse_args(arguments)
 
 

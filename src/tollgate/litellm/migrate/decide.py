@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tollgate.litellm.migrate.files import Migration
@@ -36,8 +36,17 @@ class Work:
     edited: tuple[str, ...]
 
 
-def decide(shipped: Sequence[Migration], ledger: Sequence[LedgerRow], *, has_tables: bool) -> Work:
+def decide(
+    shipped: Sequence[Migration],
+    ledger: Sequence[LedgerRow],
+    *,
+    has_tables: bool,
+    wanted: Collection[str] | None = None,
+) -> Work:
     """Compare. Raises `Refused` for a database newer than `shipped`, or with LiteLLM's tables and no history.
+
+    `wanted` are the names that the release to be run needs; others that were applied already are a later release's,
+    which was rolled back, and stay. Without it all that is shipped is wanted.
 
     A migration that was edited after it was applied is only reported: LiteLLM itself has rewritten released files
     (moving index builds out of them), so refusing would block an ordinary upgrade. Prisma does not refuse either.
@@ -47,6 +56,7 @@ def decide(shipped: Sequence[Migration], ledger: Sequence[LedgerRow], *, has_tab
     new attempt fails on the first object that is already there, rolls back, and run.py says what to do.
     """
     known = {migration.name: migration for migration in shipped}
+    _refuse_a_release_of_later(known, wanted or ())
     _refuse_a_newer_database(known, ledger)
     if has_tables and not ledger:
         raise Refused(
@@ -55,7 +65,7 @@ def decide(shipped: Sequence[Migration], ledger: Sequence[LedgerRow], *, has_tab
             "tables to one LiteLLM release and record its migrations with `prisma migrate resolve --applied NAME`",
         )
     finished = {row.name for row in ledger if row.finished and not row.rolled_back}
-    pending = tuple(migration for migration in sorted(shipped) if migration.name not in finished)
+    pending = tuple(migration for migration in sorted(shipped) if _is_due(migration.name, finished, wanted))
     cut_off = {
         migration.name: tuple(row for row in ledger if row.name == migration.name and row.cut_off)
         for migration in pending
@@ -64,6 +74,10 @@ def decide(shipped: Sequence[Migration], ledger: Sequence[LedgerRow], *, has_tab
         row.name for row in ledger if row.finished and not row.rolled_back and row.checksum != known[row.name].checksum
     )
     return Work(pending, {name: rows for name, rows in cut_off.items() if rows}, tuple(edited))
+
+
+def _is_due(name: str, finished: Collection[str], wanted: Collection[str] | None) -> bool:
+    return name not in finished and (wanted is None or name in wanted)
 
 
 def some(names: Sequence[str]) -> str:
@@ -79,4 +93,13 @@ def _refuse_a_newer_database(known: dict[str, Migration], ledger: Sequence[Ledge
             f"the database is newer than this release: it has {len(unknown)} migration(s) that are not shipped here: "
             + some(unknown),
             "run the newer release again, or restore the backup that was taken before the upgrade",
+        )
+
+
+def _refuse_a_release_of_later(known: dict[str, Migration], wanted: Collection[str]) -> None:
+    lacking = sorted(set(wanted) - set(known))
+    if lacking:
+        raise Refused(
+            f"the release to run needs {len(lacking)} migration(s) that are not shipped here: {some(lacking)}",
+            "litellm-proxy-extras in images/tollgate/requirements.in must be that of the newest release; `make lock`",
         )

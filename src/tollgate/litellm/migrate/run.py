@@ -8,7 +8,7 @@ A job that is killed therefore needs nothing but to be run again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import psycopg
 
@@ -25,28 +25,36 @@ LOCK_TIMEOUT = "20s"
 Say = Callable[[str], None]
 
 
-def look(connection: Connection, shipped: Sequence[Migration]) -> Work:
+def look(connection: Connection, shipped: Sequence[Migration], wanted: Collection[str] | None = None) -> Work:
     """Compare without writing anything. Raises `Refused` as `decide` does."""
-    return decide(shipped, database.ledger(connection), has_tables=database.has_litellm_tables(connection))
+    has_tables = database.has_litellm_tables(connection)
+    return decide(shipped, database.ledger(connection), has_tables=has_tables, wanted=wanted)
 
 
-def apply(connection: Connection, shipped: Sequence[Migration], *, lock_wait_s: float, say: Say) -> None:
+def apply(
+    connection: Connection,
+    shipped: Sequence[Migration],
+    *,
+    lock_wait_s: float,
+    say: Say,
+    wanted: Collection[str] | None = None,
+) -> None:
     """Apply everything that is pending; says what it does, one plain line at a time."""
     began = time.monotonic()
     with database.only_one(connection, wait_s=lock_wait_s, say=say):
-        work = look(connection, shipped)  # only now: the job we waited for has changed the ledger
+        work = look(connection, shipped, wanted)  # only now: the job we waited for has changed the ledger
         warn_of_edits(work, say)
         database.create_ledger(connection)
-        total = len(work.pending)
+        total, of = len(work.pending), len(shipped if wanted is None else wanted)
         if total:
-            say(f"{total} of {len(shipped)} to apply")
+            say(f"{total} of {of} to apply")
         for number, migration in enumerate(work.pending, start=1):
             _apply_one(connection, migration, work.cut_off.get(migration.name, ()), say)
             if number % PROGRESS_EVERY == 0 and number < total:
                 say(f"{number} of {total} applied, last {migration.name}")
         built = indexes.finish(connection, say)
     seconds = time.monotonic() - began
-    say(f"done: {total} applied, {len(shipped) - total} already there, {built} indexes built, {seconds:.1f} s")
+    say(f"done: {total} applied, {of - total} already there, {built} indexes built, {seconds:.1f} s")
 
 
 def warn_of_edits(work: Work, say: Say) -> None:

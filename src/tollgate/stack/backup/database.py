@@ -61,7 +61,7 @@ class Postgres:
         """LiteLLM's migrations that were applied to it, by name; none where it has no tables yet."""
         if not self.sql("SELECT to_regclass('public._prisma_migrations')", database).strip():
             return ()
-        return tuple(self.sql(_MIGRATIONS, database).split())
+        return tuple(self.sql(_MIGRATIONS, database).splitlines())  # one of the names has spaces
 
     def dump(self, database: str, to: IO[bytes]) -> None:
         """Everything in it, as of one moment, in pg_dump's custom format."""

@@ -16,7 +16,7 @@ from typing import IO
 from tollgate import __version__
 from tollgate.errors import TollgateError
 from tollgate.site import Site
-from tollgate.stack import image_versions
+from tollgate.stack import litellm_versions
 from tollgate.stack.backup import age, archive, files
 from tollgate.stack.backup.archive import DATABASE, FILES, PLAIN_SECRETS, SECRETS, Archive, Manifest, stamp
 from tollgate.stack.backup.database import Postgres
@@ -135,7 +135,7 @@ def prune(site: Site, keep: int) -> list[Path]:
 
 
 def litellm_version(site: Site) -> str:
-    return image_versions.load(site.root / "images" / "versions.env").pins["LITELLM_VERSION"]
+    return litellm_versions.chosen(site)
 
 
 def _pack(site: Site, kept: Secrets, work: Path) -> tuple[dict[str, Path], list[str]]:

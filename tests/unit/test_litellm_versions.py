@@ -1,0 +1,129 @@
+"""Which LiteLLM a gateway runs: the directories of the kit, the line in .env, and what was rendered."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.site import new_home
+from tollgate.errors import InputError, TollgateError
+from tollgate.site import Site
+from tollgate.stack import image_versions, litellm_versions
+from tollgate.stack.compose import Compose
+from tollgate.stack.configuration import settings
+
+ROOT = Site.here().root
+VERSIONS = ROOT / "images" / "versions.env"
+NEWEST = litellm_versions.known(ROOT)[-1]
+OLDER = litellm_versions.known(ROOT)[0]
+
+
+def deployed(site: Site, *lines: str) -> Compose:
+    """A deployment that was rendered with `lines` in compose.env."""
+    compose = Compose.core(site, "p")
+    for file in compose.files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    compose.env_file.write_text("\n".join(lines) + "\n")
+    return compose
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    made = new_home(tmp_path / "home")
+    return Site(made.root, made.home)
+
+
+def test_versions_are_ordered_by_number_and_the_kit_ships_the_newest() -> None:
+    assert sorted(["1.108.10", "1.108.9", "1.99.0"], key=litellm_versions.order) == ["1.99.0", "1.108.9", "1.108.10"]
+    assert litellm_versions.shipped(ROOT) == NEWEST
+    assert len(litellm_versions.known(ROOT)) >= 2
+
+
+@pytest.mark.parametrize("version", litellm_versions.known(ROOT))
+def test_each_known_version_is_pinned_for_both_ways_to_its_image(version: str) -> None:
+    pinned = image_versions.load(VERSIONS, version)
+    lock = (image_versions.directory(VERSIONS) / version / "requirements.lock").read_text()
+    assert pinned.pins["LITELLM_VERSION"] == version
+    assert pinned.registry["LITELLM_IMAGE"].tag == f"v{version}"
+    assert re.findall(r"^litellm==(\S+)", lock, re.MULTILINE) == [version]
+
+
+def test_another_version_changes_litellm_and_nothing_else() -> None:
+    default, older = image_versions.load(VERSIONS), image_versions.load(VERSIONS, OLDER)
+    differ = {name for name in default.registry if default.registry[name] != older.registry[name]}
+    differ |= {name for name in default.pins if default.pins[name] != older.pins[name]}
+    assert differ == {"LITELLM_IMAGE", "LITELLM_VERSION"}
+    assert image_versions.load(VERSIONS, NEWEST) == default
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ("1.82.7", "1.82.7: is backdoored"),
+        ("1.83.0", "1.83.0: SQL injection without any key"),
+        ("1.107.0", "1.107.0: this kit does not know it\nhint:  it knows .*" + re.escape(OLDER)),
+        ("../versions/1.108.9", "this kit does not know it"),
+    ],
+)
+def test_a_version_that_is_bad_or_not_known_is_refused(version: str, words: str) -> None:
+    with pytest.raises(InputError) as refused:
+        image_versions.load(VERSIONS, version)
+    assert re.search(words, str(refused.value))
+
+
+def test_a_pin_of_an_older_version_is_looked_at_as_the_default_is(tmp_path: Path) -> None:
+    other = image_versions.directory(tmp_path / "versions.env") / "1.100.0"
+    other.mkdir(parents=True)
+    (tmp_path / "versions.env").write_text("LITELLM_VERSION=1.108.10\n")
+    (other / "versions.env").write_text("LITELLM_VERSION=1.100.0\nLITELLM_IMAGE=ghcr.io/x/y:v1.82.8\n")
+    with pytest.raises(InputError, match=re.escape(str(other))):
+        image_versions.load(tmp_path / "versions.env", "1.100.0")
+    (other / "versions.env").write_text("LITELLM_VERSION=1.100.0\nLITELLM_IMAGE=ghcr.io/x/y:v1.100.0\n")
+    assert image_versions.load(tmp_path / "versions.env", "1.100.0").pins["LITELLM_VERSION"] == "1.100.0"
+
+
+def test_the_first_deploy_writes_down_which_one_it_is(site: Site) -> None:
+    nothing = Compose.core(site, "p")
+    assert litellm_versions.chosen(site) == NEWEST
+    assert litellm_versions.record(site, nothing) == NEWEST
+    assert settings(site).litellm_version == NEWEST
+    assert litellm_versions.record(site, nothing) == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"LITELLM_VERSION='{OLDER}'",
+        f"LITELLM_IMAGE='tollgate/litellm:{OLDER}-05270414d55e'",
+        f"LITELLM_IMAGE='ghcr.io/berriai/litellm-non_root:v{OLDER}'",
+        f"LITELLM_IMAGE='ghcr.io/berriai/litellm-non_root:v{OLDER}@sha256:{'0' * 64}'",
+    ],
+)
+def test_a_kit_that_brings_a_newer_one_keeps_what_is_deployed(site: Site, line: str) -> None:
+    compose = deployed(site, line)
+    assert litellm_versions.record(site, compose) == OLDER
+    assert litellm_versions.chosen(site) == OLDER
+
+
+def test_what_the_kit_no_longer_knows_is_not_written_down(site: Site) -> None:
+    assert litellm_versions.record(site, deployed(site, "LITELLM_VERSION='1.100.0'")) == NEWEST
+
+
+def test_a_changed_line_in_env_is_for_upgrade_to_carry_out(site: Site) -> None:
+    compose = deployed(site, f"LITELLM_VERSION='{OLDER}'")
+    litellm_versions.check_unchanged(site, compose)
+    litellm_versions.record(site, compose)
+    litellm_versions.check_unchanged(site, compose)
+    site.env_file.write_text(f"LITELLM_VERSION={NEWEST}\n")
+    with pytest.raises(TollgateError, match=f"LiteLLM {OLDER} is deployed, and .env says") as refused:
+        litellm_versions.check_unchanged(site, compose)
+    assert f"make upgrade TO={NEWEST}" in refused.value.hint
+
+
+def test_a_version_in_env_has_to_look_like_one(site: Site) -> None:
+    site.env_file.write_text("LITELLM_VERSION=latest\n")
+    with pytest.raises(InputError, match="LITELLM_VERSION"):
+        settings(site)
