@@ -79,7 +79,7 @@ test-silence: bootstrap-dev ## Claude Code on an upstream that says nothing for 
 	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/clients/test_silence.py
 
 test-upgrade: bootstrap-dev ## upgrade and rollback between two LiteLLM releases under 64 clients
-	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/upgrade
+	@TOLLGATE_LONG_TESTS=1 scripts/test.sh -s tests/upgrade
 
 test-rotation: bootstrap-dev ## every password of the stack rotated while requests go on
 	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/stack/test_rotation.py
