@@ -42,7 +42,7 @@ def _resolved(variables: frozenset[str]) -> Mapping[str, str]:
         ca_bundle=chosen.ca_bundle,
         mirror=chosen.debian_mirror or "",
         only=variables,
-        litellm=chosen_litellm(site, chosen),
+        litellm=os.environ.get("LITELLM_VERSION") or chosen_litellm(site, chosen),
     ).images
 
 

@@ -123,6 +123,14 @@ def test_a_changed_line_in_env_is_for_upgrade_to_carry_out(site: Site) -> None:
     assert f"make upgrade TO={NEWEST}" in refused.value.hint
 
 
+def test_a_variable_in_somebodys_shell_is_no_decision(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.env_file.write_text(f"LITELLM_VERSION={OLDER}\n")
+    monkeypatch.setenv("LITELLM_VERSION", NEWEST)
+    monkeypatch.setenv("REPLICAS", "5")
+    assert litellm_versions.chosen(site) == OLDER
+    assert settings(site).replicas == 5
+
+
 def test_a_version_in_env_has_to_look_like_one(site: Site) -> None:
     site.env_file.write_text("LITELLM_VERSION=latest\n")
     with pytest.raises(InputError, match="LITELLM_VERSION"):

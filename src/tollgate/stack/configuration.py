@@ -104,6 +104,6 @@ def engine_install_allowed() -> bool:
 
 
 def overrides() -> dict[str, str]:
-    """Settings given in the process environment; see `load`."""
-    names = {str(field.alias) for field in Settings.model_fields.values()}
+    """Settings given in the process environment; see `load`. Which LiteLLM runs is not for one shell to say."""
+    names = {str(field.alias) for field in Settings.model_fields.values()} - {"LITELLM_VERSION"}
     return {name: value for name, value in os.environ.items() if name in names}
