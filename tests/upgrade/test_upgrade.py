@@ -26,6 +26,7 @@ from tollgate.stack.litellm_versions import known
 LONG = os.environ.get("TOLLGATE_LONG_TESTS") == "1"
 pytestmark = [
     pytest.mark.docker,
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(not LONG, reason="builds two LiteLLM images and takes half an hour: `make test-upgrade`"),
 ]
 OLDER, NEWER = known(ROOT)[0], known(ROOT)[-1]
