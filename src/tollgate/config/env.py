@@ -103,11 +103,7 @@ class Settings(Input):
     grafana_port: Port = 3000
     prometheus_port: Port = 9090
     replicas: int = Field(default=3, ge=1, le=32, description="how many LiteLLM processes share the load")
-    litellm_version: str = Field(
-        default="",
-        pattern=r"^([0-9]+(\.[0-9]+)+)?$",
-        description="the LiteLLM this gateway runs; `make upgrade` sets it",
-    )
+    litellm_version: str = Field(default="", pattern=r"^([0-9]+(\.[0-9]+)+)?$", description="`make upgrade` sets it")
     image_source: Literal["auto", "registry", "local"] = Field(
         default="auto", description="auto pulls, and builds locally where no registry can be reached"
     )
