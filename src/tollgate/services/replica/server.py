@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 
 from tollgate.services.replica.deferred import defer_prisma_types
+from tollgate.services.replica.full_disk import keep_what_found_no_room
 from tollgate.services.replica.headers import Application, without_provider_headers
 from tollgate.services.replica.ledger_wait import bound_ledger_reads
 from tollgate.services.replica.refusals import with_refusals
@@ -47,6 +48,7 @@ def application() -> Application:
     gc.freeze()
     gc.enable()
     bound_ledger_reads()
+    keep_what_found_no_room()
     return with_refusals(without_provider_headers(app))
 
 
