@@ -125,6 +125,16 @@ def test_before_a_first_deploy_each_command_says_what_to_do(site: Site, command:
     assert "Traceback" not in done.stderr
 
 
+def test_a_fresh_clone_has_no_env_and_tenants_can_be_written(site: Site) -> None:
+    """The first deploy writes .env; until then its defaults count."""
+    site.env_file.unlink()
+    assert tollgate(site, "tenant", "create", "early", "5", "test-model").returncode == 0
+    assert "early" in tollgate(site, "tenant", "list").stdout
+    assert "test-model" in tollgate(site, "models").stdout
+    assert "error: nothing is deployed here yet" in tollgate(site, "plan").stderr
+    assert not site.env_file.exists()
+
+
 def test_clean_asks_first_and_a_no_changes_nothing(site: Site) -> None:
     done = CliRunner().invoke(app, ["--home", str(site.home), "clean"], input="n\n")
     assert done.exit_code == 1

@@ -51,7 +51,7 @@ def load(
             problems.extend(error.problems)
             return None
 
-    settings = attempt(lambda: env.load(site.env_file, overrides).with_credentials(credentials))
+    settings = attempt(lambda: settings_of(site, overrides).with_credentials(credentials))
     shown = attempt(lambda: certificate.load(settings, site.secrets_dir)) if settings is not None else None
     trusted = attempt(lambda: certificate.authorities(settings)) if settings is not None else None
     models = attempt(lambda: gateway.load(site.gateway_file))
@@ -61,3 +61,10 @@ def load(
     if problems or settings is None or models is None or teams is None:
         raise InputError(problems)
     return Configuration(settings, models, resolve(models, settings.provider_keys), teams, shown, trusted or "")
+
+
+def settings_of(site: Site, overrides: Mapping[str, str] | None) -> Settings:
+    """.env alone; before a first deploy has written it, what it will write: the defaults."""
+    if site.env_file.is_file():
+        return env.load(site.env_file, overrides)
+    return env.parse("", site.env_file, overrides)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from tollgate.config import env
 from tollgate.config.catalogue import Catalogue
 from tollgate.config.env import Settings
-from tollgate.config.load import Configuration
+from tollgate.config.load import Configuration, settings_of
 from tollgate.config.load import load as load_files
 from tollgate.config.tenants import Drafts
 from tollgate.config.text import read
@@ -42,9 +42,7 @@ def load(site: Site, drafts: Drafts = MappingProxyType({})) -> Configuration:
 
 def settings(site: Site) -> Settings:
     """.env alone, or its defaults where there is none yet; for commands that need nothing else."""
-    if site.env_file.is_file():
-        return env.load(site.env_file, overrides())
-    return env.parse("", site.env_file, overrides())
+    return settings_of(site, overrides())
 
 
 def left_out(catalogue: Catalogue) -> list[str]:
