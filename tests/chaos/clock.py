@@ -44,7 +44,7 @@ def prepare(stack: Stack, load: Load) -> None:
         replica["environment"] |= {
             "LD_PRELOAD": f"{INSIDE}/{LIBRARY.name}",
             "FAKETIME_TIMESTAMP_FILE": f"{INSIDE}/clock",
-            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_CACHE_DURATION": "1",
             "DONT_FAKE_MONOTONIC": "1",
         }
     file.write_text(yaml.safe_dump(described))
