@@ -115,6 +115,31 @@ def test_compose_publishes_the_encrypted_port_where_tls_is_on(tmp_path: Path, ki
     assert readers == ([] if kind == "off" else ["nginx"])
 
 
+ASKED = ("TLS=acme", "GATEWAY_HOSTS=gateway.example", "ACME_EMAIL=a@gateway.example")
+
+
+@pytest.mark.docker
+def test_compose_runs_who_fetches_the_certificate_where_acme_is_asked(tmp_path: Path) -> None:
+    site, files = rendered(tmp_path / "home", 1, watchers=False, lines=(*ASKED, "EGRESS_PROXY=http://proxy:3128"))
+    write(site.rendered_dir, files)
+    services = model(Compose.core(site, "tollgate-test"))["services"]
+    ports = {port["target"]: port.get("published") for port in services["nginx"]["ports"]}
+    assert (ports[4443], ports[4080]) == ("443", "80")
+    acme = services["acme"]
+    assert acme["environment"]["ACME_NAMES"] == "gateway.example"
+    assert acme["environment"]["HTTPS_PROXY"] == "http://proxy:3128"
+    assert (acme["read_only"], acme["cap_drop"], acme["user"]) == (True, ["ALL"], "101:101")
+    assert "ports" not in acme
+    # Its key reaches nginx, to read, and nobody else.
+    holders = {
+        name: volume.get("read_only", False)
+        for name, service in services.items()
+        for volume in service.get("volumes", [])
+        if volume["source"] in ("acme-data", "acme-served")
+    }
+    assert holders == {"acme": False, "nginx": True}
+
+
 @pytest.mark.docker
 def test_what_holds_data_has_no_way_out(tmp_path: Path) -> None:
     """Docker drops what leaves an internal network; tests/stack/test_isolation.py looks at the running containers."""
@@ -136,7 +161,7 @@ def test_compose_mounts_only_what_was_rendered_and_published(tmp_path: Path, mon
     """A path that is not there would become an empty directory of root's."""
     monkeypatch.setattr(publish, "_give_away", lambda *_: None)
     site, files = rendered(tmp_path / "home", 3, watchers=True)
-    write(site.rendered_dir, [*files, tls.metric(None)])
+    write(site.rendered_dir, [*files, tls.metric(configuration.settings(site), None)])
     published = publish.published(site, configuration.load(site).settings)
     publish.write(site.rendered_dir / "secrets", published, "unused")
     resolved = model(Compose.core(site, "tollgate-test"))

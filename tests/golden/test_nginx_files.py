@@ -49,6 +49,19 @@ def test_with_tls_only_the_listener_is_added() -> None:
     assert "4443" not in FILES["nginx.conf"]
 
 
+def test_with_acme_challenges_are_answered_on_a_port_of_their_own_and_nothing_else() -> None:
+    files = {str(file.path): file.text for file in render_nginx(ROOT, Limits(), 3, "1.2.3", tls=True, acme=True)}
+    assert {name for name, text in files.items() if ENCRYPTED[name] != text} == {"nginx/nginx.conf"}
+    text = files["nginx/nginx.conf"]
+    [added] = [server for server in text.split("\n    server {\n") if "listen 4080" in server]
+    added = added[: added.index("\n    }\n")]
+    locations = [line.strip() for line in added.splitlines() if line.strip().startswith("location")]
+    assert locations == ["location /.well-known/acme-challenge/ {", "location / {"]
+    assert "proxy_pass" not in added
+    assert text.count("ssl_certificate /run/nginx/tls.pem;") == 1
+    assert "4080" not in ENCRYPTED["nginx/nginx.conf"]
+
+
 def test_both_public_listeners_have_the_same_routes() -> None:
     """Whatever is closed on one must be closed on the other."""
     servers = ENCRYPTED["nginx/nginx.conf"].split("\n    server {\n")

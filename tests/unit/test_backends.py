@@ -12,7 +12,7 @@ from tollgate.config.gateway import Gateway, Price, parse
 from tollgate.errors import InputError, StepError, TollgateError
 from tollgate.site import Site
 from tollgate.stack import backends, configuration
-from tollgate.stack.image_recipes import ON_DEMAND
+from tollgate.stack.image_recipes import ENGINES as ENGINE_IMAGES
 from tollgate.stack.image_versions import load
 from tollgate.stack.images import ImageSet
 from tollgate.stack.progress import PlainProgress
@@ -144,7 +144,7 @@ def test_whether_docker_has_a_gpu_is_what_docker_says(monkeypatch: pytest.Monkey
 def test_every_engine_has_a_pinned_image_that_is_only_pulled_on_demand() -> None:
     pinned = load(Site.here().root / "images" / "versions.env").registry
     wanted = {engine.image for engine in ENGINES.values()} | set(CUDA_IMAGE.values())
-    assert wanted == ON_DEMAND
+    assert wanted == ENGINE_IMAGES
     assert wanted <= pinned.keys()
 
 

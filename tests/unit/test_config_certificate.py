@@ -136,8 +136,13 @@ def test_a_name_it_lacks_is_said_before_a_client_says_it(files: Files) -> None:
     assert "does not name other.example" in said
     assert certificates.odd(now, settings("GATEWAY_HOSTS=gateway.example")) == []
     assert certificates.odd(None, settings()) == []
-    [said] = certificates.odd(replace(now, not_after=datetime.now(UTC) + timedelta(days=20)), settings())
+    of_months = replace(now, not_before=datetime.now(UTC) - timedelta(days=70))
+    [said] = certificates.odd(replace(of_months, not_after=datetime.now(UTC) + timedelta(days=20)), settings())
     assert "ends on" in said
+    # One of a week is renewed by itself, in its last third.
+    of_a_week = replace(now, not_before=datetime.now(UTC) - timedelta(days=5))
+    assert certificates.odd(replace(of_a_week, not_after=datetime.now(UTC) + timedelta(days=2)), settings()) == []
+    assert certificates.odd(replace(of_a_week, not_after=datetime.now(UTC) + timedelta(days=1)), settings()) != []
 
 
 # ---- ours
@@ -190,11 +195,43 @@ def test_the_key_reaches_nginx_alone_and_no_rendered_file(tmp_path: Path) -> Non
     assert not [file.path for file in rendering.rendered_files(site, loaded, grafana=True) if "PRIVATE" in file.text]
 
 
-@pytest.mark.parametrize(("tls", "files"), [("off", []), ("self-signed", ["compose/tls.yaml"])])
+ASKED = ("ACME_EMAIL=a@gateway.example", "GATEWAY_HOSTS=gateway.example")
+
+
+@pytest.mark.parametrize(
+    ("tls", "files"),
+    [("off", []), ("self-signed", ["compose/tls.yaml"]), ("acme", ["compose/tls.yaml", "compose/acme.yaml"])],
+)
 def test_the_port_is_rendered_where_tls_is_on(tmp_path: Path, tls: str, files: list[str]) -> None:
-    site = home(tmp_path, f"TLS={tls}")
+    site = home(tmp_path, f"TLS={tls}", *ASKED)
     loaded = configuration.load(site)
-    assert [str(file.path) for file in render_tls(site.root, loaded.certificate)] == files
+    rendered = render_tls(site.root, loaded.settings, loaded.certificate, loaded.acme_authorities)
+    assert [str(file.path) for file in rendered] == files
+
+
+def test_an_acme_server_of_ones_own_is_trusted_by_who_asks_it(tmp_path: Path) -> None:
+    trusted = tmp_path / "ca.pem"
+    trusted.write_text(self_signed.make(("ca.example",), NOW).reveal())
+    site = home(tmp_path, "TLS=acme", *ASKED, f"ACME_CA_BUNDLE={trusted}")
+    loaded = configuration.load(site)
+    _, compose, bundle = render_tls(site.root, loaded.settings, loaded.certificate, loaded.acme_authorities)
+    assert "LEGO_CA_CERTIFICATES: /etc/acme/ca.crt" in compose.text
+    assert (str(bundle.path), "PRIVATE KEY" in bundle.text) == ("acme/ca.crt", False)
+
+
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [
+        (("TLS=acme",), {"ACME_EMAIL", "GATEWAY_HOSTS"}),
+        (("TLS=acme", "ACME_EMAIL=a@b.example", "GATEWAY_HOSTS=*.b.example,10.0.0.1"), {"GATEWAY_HOSTS"}),
+        (("ACME_DIRECTORY=http://ca.example/dir",), {"ACME_DIRECTORY"}),
+        (("ACME_EMAIL=a b",), {"ACME_EMAIL"}),
+    ],
+)
+def test_what_no_acme_server_would_give_is_refused(tmp_path: Path, lines: tuple[str, ...], names: set[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        settings(*lines)
+    assert {problem.path for problem in caught.value.problems} == names
 
 
 def test_a_render_leaves_the_metrics_of_others(tmp_path: Path) -> None:
@@ -207,12 +244,17 @@ def test_a_render_leaves_the_metrics_of_others(tmp_path: Path) -> None:
 
 
 def test_the_metric_is_the_end(files: Files) -> None:
-    found = files.read()
-    assert f"tollgate_certificate_expiry_timestamp_seconds {int(found.not_after.timestamp())}\n" in metric(found).text
+    found, chosen = files.read(), settings("TLS=files", "TLS_CERTIFICATE=/c", "TLS_KEY=/k")
+    text = metric(chosen, found).text
+    assert f"tollgate_certificate_expiry_timestamp_seconds {int(found.not_after.timestamp())}\n" in text
     listed = (Site.here().root / "tests" / "fixtures" / "metrics" / "certificate.txt").read_text().splitlines()[1:]
-    assert [line.split()[0] for line in metric(found).text.splitlines() if not line.startswith("#")] == listed
-    assert "expiry" not in metric(None).text
-    assert "tollgate_tls_enabled 0\n" in metric(None).text
+    assert [line.split()[0] for line in text.splitlines() if not line.startswith("#")] == listed
+    assert "expiry" not in metric(settings(), None).text
+    assert "tollgate_tls_enabled 0\n" in metric(settings(), None).text
+    # Who fetches the certificate tells its end; what stands in until then lives on for years.
+    fetching = metric(settings("TLS=acme", *ASKED), found).text
+    assert "tollgate_tls_enabled 1\n" in fetching
+    assert "expiry" not in fetching
 
 
 def test_an_operator_s_broken_files_are_told_with_everything_else(tmp_path: Path) -> None:

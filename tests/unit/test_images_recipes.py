@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tollgate.site import Site
-from tollgate.stack.image_recipes import RECIPES, TOLLGATE_RECIPE, Recipe, pack, prepare
+from tollgate.stack.image_recipes import OURS, RECIPES, TOLLGATE_RECIPE, Recipe, pack, prepare
 from tollgate.stack.image_versions import load
 
 RECIPE = Recipe(
@@ -86,7 +86,7 @@ def test_the_context_is_what_the_recipe_lists(checkout: Path) -> None:
 def test_every_shipped_recipe_has_its_files_and_pins() -> None:
     root = Site.here().root
     pins = load(root / "images" / "versions.env").pins
-    for recipe in (*RECIPES.values(), TOLLGATE_RECIPE):
+    for recipe in (*RECIPES.values(), *OURS.values()):
         with tarfile.open(fileobj=io.BytesIO(prepare(recipe, root, pins, "base:1", {}).context)) as tar:
             dockerfile = tar.extractfile("Dockerfile")
             assert dockerfile is not None

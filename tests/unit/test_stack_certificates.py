@@ -16,10 +16,12 @@ import pytest
 from tests.support.site import new_home
 from tollgate.config.certificate import read
 from tollgate.errors import TollgateError
-from tollgate.stack import certificates, configuration, secrets, self_signed
+from tollgate.site import Site
+from tollgate.stack import certificates, configuration, fetched, secrets, self_signed
 from tollgate.stack.compose import Compose
 from tollgate.stack.configuration import Configuration
 from tollgate.stack.doctor.running import _certificate
+from tollgate.stack.progress import PlainProgress
 
 
 @contextmanager
@@ -100,3 +102,53 @@ def test_a_reload_before_the_first_deploy_says_so(tmp_path: Path) -> None:
     site = new_home(tmp_path / "home", "TLS=self-signed")
     with pytest.raises(TollgateError, match="TLS is not deployed yet"):
         certificates.reload(site, None)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Configuration, dict[str, str], Path]]:
+    """TLS=acme: what the service answers is the test's to say; a TLS server stands where nginx would."""
+    lines = ("TLS=acme", "GATEWAY_HOSTS=gateway.example", "ACME_EMAIL=a@gateway.example")
+    site = new_home(tmp_path / "home", *lines)
+    secrets.ensure(site)
+    self_signed.ensure(site, configuration.settings(site))
+    answers = {"chain": "", "why": ""}
+    monkeypatch.setattr(fetched, "_ask", lambda _, word: answers[word])
+    file = bundle(tmp_path, self_signed.make(("gateway.example",), datetime.now(UTC)).reveal())
+    with serving(file) as address:
+        monkeypatch.setattr(Compose, "address", lambda *_: address)
+        yield configuration.load(site), answers, file
+
+
+def of_acme(configured: Configuration) -> list[tuple[str, str]]:
+    site = Site.here(Path("/nowhere"))
+    return [(found.level, found.message) for found in _certificate(Compose.core(site, "x"), configured)]
+
+
+def test_the_doctor_says_why_no_certificate_was_fetched(
+    acme: tuple[Configuration, dict[str, str], Path],
+) -> None:
+    configured, answers, file = acme
+    assert of_acme(configured) == [("FAIL", "no certificate was fetched yet: it is being asked for")]
+    answers["why"] = "connection refused; open port 80"
+    assert of_acme(configured) == [("FAIL", "no certificate was fetched yet: connection refused; open port 80")]
+    text = file.read_text()
+    answers["chain"] = text[text.index("-----BEGIN CERT") :]
+    [warned, served] = of_acme(configured)
+    assert warned == ("WARN", "it cannot be renewed: connection refused; open port 80")
+    assert served[0] == "PASS"
+    answers["why"] = ""
+    assert [level for level, _ in of_acme(configured)] == ["PASS"]
+    other = self_signed.make(("gateway.example",), datetime.now(UTC)).reveal()
+    answers["chain"] = other[other.index("-----BEGIN CERT") :]
+    assert of_acme(configured) == [("FAIL", "nginx serves another one than was fetched")]
+
+
+def test_only_a_fetched_one_is_renewed_by_command(tmp_path: Path) -> None:
+    site = new_home(tmp_path / "home", "TLS=self-signed")
+    with pytest.raises(TollgateError, match="TLS=self-signed: nothing is fetched"):
+        certificates.renew(site, force=False)
+    site = new_home(tmp_path / "other", "TLS=acme", "GATEWAY_HOSTS=g.example", "ACME_EMAIL=a@g.example")
+    with pytest.raises(TollgateError, match="TLS=acme is not deployed yet"):
+        certificates.renew(site, force=False)
+    with pytest.raises(TollgateError, match="takes a new one by itself"):
+        certificates.reload(site, PlainProgress())

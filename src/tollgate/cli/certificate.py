@@ -50,3 +50,14 @@ def reload(context: typer.Context) -> None:
     with locked(context.obj, "certificate reload"):
         found = certificates.reload(context.obj, StepDisplay(Console(stderr=True)))
     typer.echo(f"nginx serves the certificate that ends on {found.not_after:%Y-%m-%d %H:%M} UTC")
+
+
+@group.command()
+def renew(
+    context: typer.Context,
+    force: Annotated[bool, typer.Option("--force", help="also where it has long to live")] = False,
+) -> None:
+    """TLS=acme: fetch the certificate now, rather than when it is due. Running requests go on."""
+    with locked(context.obj, "certificate renew"):
+        found = certificates.renew(context.obj, force=force)
+    typer.echo(f"nginx serves the certificate that ends on {found.not_after:%Y-%m-%d %H:%M} UTC")

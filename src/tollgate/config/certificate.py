@@ -1,6 +1,7 @@
 """The certificate clients see, read and checked: that it is there, fits its key, is valid now, and names this gateway.
 
-Both kinds of TLS end here: an operator's files (TLS=files) and the one that stack/self_signed.py makes.
+An operator's files (TLS=files) and the one that stack/self_signed.py makes. What TLS=acme fetches lies with the service
+that fetches it (stack/fetched.py); until then the self-signed one stands in.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from tollgate.errors import InputError, Problem
 
 # Below secrets/: key and certificate in one file.
 SELF_SIGNED = "tls_self_signed.pem"
-SOON = timedelta(days=21)
+SOON, LONG = timedelta(days=21), timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class Certificate:
         return [host for host in hosts if not self.covers(host)]
 
     def ends_soon(self, now: datetime) -> bool:
-        return self.not_after - now < SOON
+        """In the last quarter of its life where that is short: such a one is renewed by itself, and soon enough."""
+        life = self.not_after - self.not_before
+        return self.not_after - now < (SOON if life > LONG else life / 4)
 
 
 def load(settings: Settings, secrets_dir: Path, now: datetime | None = None) -> Certificate | None:
@@ -62,7 +65,7 @@ def load(settings: Settings, secrets_dir: Path, now: datetime | None = None) -> 
     if settings.tls == "files" and settings.tls_certificate and settings.tls_key:
         return read(settings.tls_certificate, settings.tls_key, now)
     made = secrets_dir / SELF_SIGNED
-    if settings.tls == "self-signed" and made.is_file():
+    if settings.tls in ("self-signed", "acme") and made.is_file():
         return read(made, made, now)
     return None
 
@@ -79,9 +82,18 @@ def read(certificate: Path, key: Path, now: datetime | None = None) -> Certifica
         problems.append(Problem(key, 0, "TLS_KEY", f"is not the key of the certificate in {certificate}", hint))
     if problems or not chain or not private:
         raise InputError(problems)
+    return _certificate(chain, private[0])
+
+
+def fetched(chain: str) -> Certificate:
+    """What an ACME server gave, without its key; ValueError where the text holds no certificate."""
+    return _certificate(x509.load_pem_x509_certificates(chain.encode()))
+
+
+def _certificate(chain: Sequence[x509.Certificate], key: str = "") -> Certificate:
     first, text = chain[0], "".join(one.public_bytes(Encoding.PEM).decode() for one in chain)
     return Certificate(
-        bundle=Secret(private[0] + text),
+        bundle=Secret(key + text),
         chain=text,
         names=_names(first),
         not_before=first.not_valid_before_utc,
@@ -90,17 +102,17 @@ def read(certificate: Path, key: Path, now: datetime | None = None) -> Certifica
     )
 
 
-def authorities(settings: Settings) -> str:
-    """CA_BUNDLE's certificates as PEM and nothing else of the file; empty where it is not set."""
-    if settings.ca_bundle is None:
+def authorities(file: Path | None, name: str = "CA_BUNDLE") -> str:
+    """The file's certificates as PEM and nothing else of it; empty where `name` is not set."""
+    if file is None:
         return ""
     problems: list[Problem] = []
-    content = _bytes(settings.ca_bundle, "CA_BUNDLE", problems)
+    content = _bytes(file, name, problems)
     try:
         found = x509.load_pem_x509_certificates(content) if content else []
     except ValueError:
         hint = "PEM text (-----BEGIN CERTIFICATE-----); convert it: openssl x509 -inform der -in FILE"
-        problems.append(Problem(settings.ca_bundle, 0, "CA_BUNDLE", "holds no certificate that can be read", hint))
+        problems.append(Problem(file, 0, name, "holds no certificate that can be read", hint))
         found = []
     if problems:
         raise InputError(problems)

@@ -22,6 +22,7 @@ from tollgate.config import schedule
 from tollgate.config.secret import Secret
 from tollgate.config.source import Document
 from tollgate.config.text import check_text, read
+from tollgate.config.tls import LETS_ENCRYPT, directory_address, mail_address, tls_problems
 from tollgate.config.validate import Input, did_you_mean, validate
 from tollgate.errors import InputError, Problem
 
@@ -107,13 +108,17 @@ class Settings(Input):
     image_source: Literal["auto", "registry", "local"] = Field(
         default="auto", description="auto pulls, and builds locally where no registry can be reached"
     )
-    tls: Literal["off", "files", "self-signed"] = Field(
-        default="off", description="files: your own certificate; self-signed: one that we make"
+    tls: Literal["off", "files", "acme", "self-signed"] = Field(
+        default="off", description="files: your own certificate; acme: fetched by itself; self-signed: one that we make"
     )
     tls_bind: Annotated[str, AfterValidator(_address)] = "0.0.0.0"  # noqa: S104  the same door, encrypted
     tls_port: Port = 443
     tls_certificate: Annotated[Path | None, BeforeValidator(_path)] = None
     tls_key: Annotated[Path | None, BeforeValidator(_path)] = None
+    tls_http_port: Port = 80
+    acme_email: Annotated[str, AfterValidator(mail_address)] = ""
+    acme_directory: Annotated[str, AfterValidator(directory_address)] = LETS_ENCRYPT
+    acme_ca_bundle: Annotated[Path | None, BeforeValidator(_path)] = None
     gateway_hosts: Annotated[str, AfterValidator(_hosts)] = ""
     egress_proxy: Annotated[str | None, BeforeValidator(_proxy)] = None
     ca_bundle: Annotated[Path | None, BeforeValidator(_path)] = None
@@ -166,7 +171,8 @@ def parse(text: str, file: Path, overrides: Mapping[str, str] | None = None) -> 
     except InputError as error:
         raise InputError([*problems, *map(_explain, error.problems)]) from None
     problems += _port_problems(settings, document)
-    problems += _tls_problems(settings, document)
+    for name, message, hint in tls_problems(settings):
+        problems.append(document.problem((name,), message, hint))
     if problems:
         raise InputError(problems)
     settings._provider_keys = MappingProxyType({name: Secret(value) for name, value in sorted(keys.items()) if value})
@@ -237,19 +243,12 @@ def _shell_problems(values: Mapping[str, str], document: Document) -> Iterable[P
 
 
 def _port_problems(settings: Settings, document: Document) -> Iterable[Problem]:
-    names = _PORTS if settings.tls == "off" else (*_PORTS, "TLS_PORT")
+    names = [*_PORTS, *(["TLS_PORT"] if settings.tls != "off" else [])]
+    names += ["TLS_HTTP_PORT"] if settings.tls == "acme" else []
     chosen = [(name, getattr(settings, name.lower())) for name in names]
     for (first, port), (second, other) in itertools.combinations(chosen, 2):
         if port == other and port:
             yield document.problem((second,), f"port {port} is {first}'s already", "give each its own port")
-
-
-def _tls_problems(settings: Settings, document: Document) -> Iterable[Problem]:
-    if settings.tls == "files":
-        for name in ("TLS_CERTIFICATE", "TLS_KEY"):
-            if getattr(settings, name.lower()) is None:
-                hint = "the path of a PEM file; TLS=self-signed needs none"
-                yield document.problem(("TLS",), f"files: expected {name} to be set too", hint)
 
 
 def _explain(problem: Problem) -> Problem:

@@ -30,6 +30,7 @@ class Configuration:
     tenants: Tenants
     certificate: Certificate | None = None
     authorities: str = ""
+    acme_authorities: str = ""
 
 
 def load(
@@ -53,14 +54,18 @@ def load(
 
     settings = attempt(lambda: settings_of(site, overrides).with_credentials(credentials))
     shown = attempt(lambda: certificate.load(settings, site.secrets_dir)) if settings is not None else None
-    trusted = attempt(lambda: certificate.authorities(settings)) if settings is not None else None
+    trusted = attempt(lambda: certificate.authorities(settings.ca_bundle)) if settings is not None else None
+    acme_trusted = (
+        attempt(lambda: certificate.authorities(settings.acme_ca_bundle, "ACME_CA_BUNDLE")) if settings else None
+    )
     models = attempt(lambda: gateway.load(site.gateway_file))
     # With a broken gateway.yaml every model name would look unknown: the file itself is the one problem to mend.
     names = models.model_names if models is not None else None
     teams = attempt(lambda: tenants.load(site.tenants_dir, names, drafts=drafts))
     if problems or settings is None or models is None or teams is None:
         raise InputError(problems)
-    return Configuration(settings, models, resolve(models, settings.provider_keys), teams, shown, trusted or "")
+    catalogue = resolve(models, settings.provider_keys)
+    return Configuration(settings, models, catalogue, teams, shown, trusted or "", acme_trusted or "")
 
 
 def settings_of(site: Site, overrides: Mapping[str, str] | None) -> Settings:

@@ -105,10 +105,13 @@ def _time(seconds: float) -> str:
     return f"{seconds:.0f}s" if float(seconds).is_integer() else f"{math.ceil(seconds * 1000)}ms"
 
 
-def _values(edge: Edge, replicas: int, version: str, tls: bool) -> dict[str, Any]:
+def _values(edge: Edge, replicas: int, version: str, tls: bool, acme: bool) -> dict[str, Any]:
     return {
         "edge": edge,
         "doors": (False, True) if tls else (False,),
+        "acme": acme,
+        # With ACME it changes by itself: entrypoint.sh takes it from there, once it has seen that nginx can read it.
+        "bundle": "/run/nginx/tls.pem" if acme else "/run/secrets/tls.pem",
         "routes": ROUTES,
         "post_routes": sorted({route.name for route in ROUTES if route.method == "POST"}),
         "simple": nginx_errors.simple(edge.max_body_mb, edge.requests_per_second),
@@ -136,13 +139,16 @@ def _with_origin(text: str, source: str) -> str:
     return note + text
 
 
-def render_nginx(root: Path, edge: Edge, replicas: int, version: str, *, tls: bool = False) -> list[Rendered]:
+def render_nginx(
+    root: Path, edge: Edge, replicas: int, version: str, *, tls: bool = False, acme: bool = False
+) -> list[Rendered]:
     """Every file under var/rendered/nginx. `root` is the kit's checkout; the same values give the same bytes.
 
-    With `tls` clients are also served on 4443, with what is in /run/secrets/tls.pem.
+    With `tls` clients are also served on 4443, with what is in /run/secrets/tls.pem; with `acme` too, that is only
+    what stands in until /run/acme/tls.pem is there, and 4080 answers the ACME server's challenges.
     """
     source = root / "nginx"
-    values = _values(edge, replicas, version, tls)
+    values = _values(edge, replicas, version, tls, acme)
     files = []
     for path in sorted([source / "nginx.conf.j2", *source.glob("*.sh"), *(source / "snippets").iterdir()]):
         relative = path.relative_to(source)

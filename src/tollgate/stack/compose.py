@@ -19,7 +19,7 @@ MIGRATE = "migrate"
 # Rendered where a local backend is run here.
 BACKENDS, BASIC_BACKENDS = "compose/backends.yaml", "basic-backends.yaml"
 # The same where TLS is on.
-TLS = "compose/tls.yaml"
+TLS, ACME = "compose/tls.yaml", "compose/acme.yaml"
 DATABASES = ("postgres", "redis")
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 HALF_RECREATED = re.compile(r"[0-9a-f]{12}_")
@@ -68,7 +68,7 @@ class Compose:
             site.rendered_dir / "compose" / "replicas.yaml",
             site.root / "compose" / "observability.yaml",
         )
-        extra = (site.rendered_dir / BACKENDS, site.rendered_dir / TLS)
+        extra = (site.rendered_dir / BACKENDS, site.rendered_dir / TLS, site.rendered_dir / ACME)
         return cls(project, files, site.rendered_dir / "compose.env", extra)
 
     @classmethod

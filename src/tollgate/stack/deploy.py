@@ -7,7 +7,7 @@ From here on things change:             rendering → databases → schema → s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,6 +18,7 @@ from tollgate.stack import (
     backends,
     certificates,
     configuration,
+    fetched,
     first_request,
     litellm_versions,
     preflight,
@@ -32,6 +33,7 @@ from tollgate.stack.bring_up import bring_up
 from tollgate.stack.compose import DATABASES, MIGRATE, Compose
 from tollgate.stack.configuration import Configuration, left_out
 from tollgate.stack.engine import ensure_engine
+from tollgate.stack.image_recipes import ACME
 from tollgate.stack.images import ImageSet, present, resolve
 from tollgate.stack.progress import Progress
 
@@ -91,7 +93,7 @@ def _settings(run: Deploy) -> str:
     if version := litellm_versions.record(run.site, Compose.core(run.site, chosen.compose_project_name)):
         made.append(f"set LITELLM_VERSION={version} in {run.site.env_file.name}")
     made += [f"generated secrets/{name}" for name in secrets.ensure(run.site)]
-    if self_signed.ensure(run.site, chosen):
+    if self_signed.ensure(run.site, chosen) and chosen.tls == "self-signed":
         made.append("made a certificate: clients must be told to trust it (docs/runbooks/certificate.md)")
     return run.note(made)
 
@@ -130,11 +132,20 @@ def _images(run: Deploy) -> str:
         litellm=litellm_versions.chosen(run.site, settings),
     )
     engines = backends.provide(run.site, settings, run.configuration.gateway.backends, run.display)
-    run.images = ImageSet({**run.images.images, **engines}, run.images.unavailable)
+    more = _acme_image(run) if settings.tls == "acme" else {}
+    run.images = ImageSet({**run.images.images, **engines, **more}, run.images.unavailable)
     for line in rendering.images_left_out(run.images):
         run.display.say(line)
     price_list.check(run.site, run.configuration, run.images.images["LITELLM_IMAGE"])
     return run.note([f"image {image}" for image in sorted(set(run.images.images.values()) - set(before))])
+
+
+def _acme_image(run: Deploy) -> Mapping[str, str]:
+    settings, only = run.configuration.settings, {ACME}
+    mirror = settings.debian_mirror or ""
+    return resolve(
+        settings.image_source, run.site, run.display, ca_bundle=settings.ca_bundle, mirror=mirror, only=only
+    ).images
 
 
 def _rendering(run: Deploy) -> str:
@@ -165,6 +176,8 @@ def _services(run: Deploy) -> str:
         run.compose.run("services", run.display, "kill", "--signal", "SIGHUP", "nginx")
         started.append("reloaded nginx")
     rendering.nginx_has_read_it(run.site)
+    if run.configuration.settings.tls == "acme" and (line := fetched.state(run.compose)):
+        run.display.say(line)
     return run.note(started)
 
 

@@ -81,10 +81,13 @@ ON_OFFICIAL: Mapping[str, Recipe] = {
 }
 """Built on what a registry serves, where one does: the official image lacks something."""
 
-ON_DEMAND = frozenset(
+ENGINES = frozenset(
     {"VLLM_IMAGE", "LLAMA_CPP_IMAGE", "LLAMA_CPP_CUDA_IMAGE", "TRTLLM_IMAGE", "SGLANG_IMAGE", "OLLAMA_IMAGE"}
 )
-"""Engines of local backends, gigabytes each: made available only where one is configured, by name."""
+"""Engines of local backends, gigabytes each."""
+ACME = "ACME_IMAGE"
+ON_DEMAND = ENGINES | {ACME}
+"""Made available only where the configuration wants one, by name."""
 
 TOLLGATE = "TOLLGATE_IMAGE"
 TOLLGATE_RECIPE = Recipe(
@@ -95,9 +98,14 @@ TOLLGATE_RECIPE = Recipe(
     # only the host runs these, and they change often
     without=("src/tollgate/cli", "src/tollgate/stack"),
 )
+OURS: Mapping[str, Recipe] = {
+    TOLLGATE: TOLLGATE_RECIPE,
+    ACME: Recipe("acme", "LEGO_LOCAL", (("images/acme", "."),), ("LEGO_LOCAL",)),
+}
+"""What is always built, on Debian's own image where a registry has it: there is no official image of ours."""
 BASE_RECIPE = Recipe(BASE, "DEBIAN_SUITE", (("images/base", "."),), ("DEBIAN_SUITE",))
 REGISTRY_BASE = "DEBIAN_IMAGE"
-"""What TOLLGATE_IMAGE stands on where a registry serves it; not a service of its own."""
+"""What OURS stand on where a registry serves it; not a service of its own."""
 
 
 @dataclass(frozen=True)

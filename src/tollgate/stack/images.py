@@ -4,7 +4,8 @@
     local      build everything from Debian packages; what exists in registries only is left out
     auto       use what is here; else pull where the registry answers, else build
 
-TOLLGATE_IMAGE holds our own code and is always built. A run in which nothing is missing asks Docker one question.
+TOLLGATE_IMAGE and ACME_IMAGE hold our own code and are always built. A run in which nothing is missing asks Docker one
+question.
 """
 
 from __future__ import annotations
@@ -26,10 +27,9 @@ from tollgate.stack.image_recipes import (
     BASE_RECIPE,
     ON_DEMAND,
     ON_OFFICIAL,
+    OURS,
     RECIPES,
     REGISTRY_BASE,
-    TOLLGATE,
-    TOLLGATE_RECIPE,
     Build,
     Recipe,
 )
@@ -137,12 +137,9 @@ class Catalogue:
             make = [Make(build(RECIPES[name], base.tag))] if source != "registry" and name in RECIPES else []
             ways[name] = [*pull, *make]
         debian = versions.registry[REGISTRY_BASE]
-        ours: list[Pull | Make] = []
-        if source != "local":
-            ours.append(Make(build(TOLLGATE_RECIPE, debian.reference), debian))
-        if source != "registry":
-            ours.append(Make(build(TOLLGATE_RECIPE, base.tag)))
-        ways[TOLLGATE] = ours
+        for name, recipe in OURS.items():
+            ways[name] = [Make(build(recipe, debian.reference), debian)] if source != "local" else []
+            ways[name] += [Make(build(recipe, base.tag))] if source != "registry" else []
         return cls(source, base, ways)
 
     def found(self, names: Sequence[str], here: set[str]) -> dict[str, str]:
@@ -214,7 +211,7 @@ class _Work:
             if isinstance(way, Make):
                 self._build(way)
             return way.reference
-        if self._catalogue.source == "registry" or name in RECIPES or name == TOLLGATE:
+        if self._catalogue.source == "registry" or name in RECIPES or name in OURS:
             hint = "IMAGE_SOURCE=auto or local in .env builds what it can without a registry"
             raise StepError(f"pull image {name.removesuffix('_IMAGE').lower()}", reason, hint)
         return _Unavailable(reason)

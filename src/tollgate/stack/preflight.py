@@ -34,6 +34,7 @@ def ports(settings: Settings) -> list[Port]:
     return [
         Port("GATEWAY_PORT", settings.gateway_bind, settings.gateway_port),
         *([] if settings.tls == "off" else [Port("TLS_PORT", settings.tls_bind, settings.tls_port)]),
+        *([Port("TLS_HTTP_PORT", settings.tls_bind, settings.tls_http_port)] if settings.tls == "acme" else []),
         Port("ADMIN_PORT", "127.0.0.1", settings.admin_port),
         Port("PROMETHEUS_PORT", "127.0.0.1", settings.prometheus_port),
         Port("GRAFANA_PORT", "127.0.0.1", settings.grafana_port),

@@ -32,6 +32,7 @@ from tollgate.stack import litellm_versions, live_secrets, publish
 from tollgate.stack.backup import metric
 from tollgate.stack.configuration import Configuration
 from tollgate.stack.configuration import left_out as models_left_out
+from tollgate.stack.image_recipes import ACME
 from tollgate.stack.images import ImageSet
 
 NGINX_READ = "nginx-read"
@@ -49,6 +50,7 @@ PARTS = {
     "GRAFANA": (("grafana",), "grafana"),
     "POSTGRES": (("initdb",), "postgres"),
     "REDIS": (("redis",), "redis"),
+    "ACME": (("acme",), ""),
     "POSTGRES_EXPORTER": ((), "postgres-exporter"),
     "REDIS_EXPORTER": ((), "redis-exporter"),
 }
@@ -66,8 +68,9 @@ def rendered_files(site: Site, configuration: Configuration, *, grafana: bool) -
             settings.replicas,
             __version__,
             tls=configuration.certificate is not None,
+            acme=settings.tls == "acme",
         ),
-        *tls.render_tls(site.root, configuration.certificate),
+        *tls.render_tls(site.root, settings, configuration.certificate, configuration.acme_authorities),
         *render_observability(
             site.root, settings.replicas, settings.compose_project_name, grafana=grafana, webhook=webhook
         ),
@@ -94,7 +97,7 @@ def render(site: Site, configuration: Configuration, images: ImageSet) -> list[P
     files.append(left_out(configuration, images))
     changed = [Path("secrets") / path for path in _publish(site, secrets, images)]
     metric.prepare(site)
-    told = write(site.rendered_dir, [tls.metric(configuration.certificate)])
+    told = write(site.rendered_dir, [tls.metric(configuration.settings, configuration.certificate)])
     return [*write(site.rendered_dir, files), *told, *prune(site.rendered_dir, files), *map(PurePosixPath, changed)]
 
 
@@ -154,6 +157,7 @@ def compose_env(
         "GATEWAY_PORT": str(settings.gateway_port),
         "TLS_BIND": settings.tls_bind,
         "TLS_PORT": str(settings.tls_port),
+        "TLS_HTTP_PORT": str(settings.tls_http_port),
         "ADMIN_PORT": str(settings.admin_port),
         "GRAFANA_PORT": str(settings.grafana_port),
         "PROMETHEUS_PORT": str(settings.prometheus_port),
@@ -169,6 +173,7 @@ def compose_env(
         hashes[f"{name}_CONFIG_HASH"] = f"{digest(below(files, *directories))}-{known}"
     # Compose wants every variable filled, also those of services whose profile is off.
     references = {**dict.fromkeys(images.unavailable, "unavailable"), **images.images}
+    references.setdefault(ACME, "unused")
     return render_compose_env(values, references, hashes)
 
 

@@ -1,4 +1,4 @@
-"""The certificate of TLS=self-signed: made once, again when its names change or its end comes near."""
+"""The certificate of TLS=self-signed, and TLS=acme's stand-in: made anew when its names change or its end nears."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HERE = ("localhost", "127.0.0.1")
 
 def ensure(site: Site, settings: Settings, now: datetime | None = None) -> bool:
     """Make it where it is wanted and missing, ending or for other names; say whether one was made."""
-    if settings.tls != "self-signed":
+    if settings.tls not in ("self-signed", "acme"):
         return False
     now = now or datetime.now(UTC)
     names = tuple(dict.fromkeys((*settings.host_names, *HERE)))

@@ -7,11 +7,13 @@
 # A file /run/nginx/drain/<replica> takes that replica out of rotation; removing it brings it back. The list nginx works
 # with is /run/nginx/in-use.conf; /run/nginx/upstreams.conf is the list it was last told to load. A file
 # /run/nginx/silent/<replica> (checks.sh) takes a replica out too, while there is another one that answers.
+# With TLS=acme, /run/acme/tls.pem is what the acme service has fetched, and a new one is taken as soon as it is there.
 set -eu
 
 conf=/etc/nginx/tollgate
 run=/run/nginx
 upstreams=$run/upstreams.conf
+fetched=/run/acme
 # How long every name must have been unknown before we believe that all replicas are gone and not just the DNS.
 patience=10
 silent_rounds=0
@@ -121,10 +123,34 @@ publish() {
     mv "$upstreams.new" "$upstreams"
 }
 
+# nginx works on a copy of the certificate: one that it cannot use never takes the place of the one before, and is said
+# once. Until the first one is fetched, the one that a deploy made stands in.
+take_certificate() {
+    [ -d "$fetched" ] || return 0
+    newest=$fetched/tls.pem
+    [ -s "$newest" ] || newest=/run/secrets/tls.pem
+    if cmp -s "$newest" "$run/tls.pem" || cmp -s "$newest" "$run/tls-refused.pem"; then
+        return 0
+    fi
+    rm -f "$run/tls-before.pem"
+    [ ! -f "$run/tls.pem" ] || mv "$run/tls.pem" "$run/tls-before.pem"
+    (umask 077 && cat "$newest" >"$run/tls.pem")
+    if problem=$(check 2>&1); then
+        reload_wanted=certificate
+        rm -f "$run/tls-before.pem" "$run/tls-refused.pem"
+        return 0
+    fi
+    mv "$run/tls.pem" "$run/tls-refused.pem"
+    [ -f "$run/tls-before.pem" ] || (umask 077 && cat /run/secrets/tls.pem >"$run/tls-before.pem")
+    mv "$run/tls-before.pem" "$run/tls.pem"
+    say "kept the certificate before $newest: $problem"
+}
+
 # Write the list if it differs and reload if nginx takes it; otherwise keep the list that worked.
 refresh() {
     look_up
     learn
+    take_certificate
     before=$list
     list=$(servers)
     [ "$list" != "$before" ] || [ -n "$reload_wanted" ] || return 0
@@ -171,6 +197,8 @@ prepare() {
     learn
     list=$(servers)
     publish
+    take_certificate
+    reload_wanted=''
 }
 
 # nginx's error lines quote the request line. Query strings and anything that looks like a key go no further. We hold

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tollgate.errors import TollgateError
 from tollgate.site import Site
-from tollgate.stack import certificates, first_request, preflight
+from tollgate.stack import certificates, fetched, first_request, preflight
 from tollgate.stack.commands import ask
 from tollgate.stack.compose import MIGRATE, Compose
 from tollgate.stack.configuration import Configuration
@@ -51,7 +51,16 @@ def _certificate(compose: Compose, configuration: Configuration) -> Iterator[Fin
     if wanted is None:
         yield Finding.skip("certificate", "TLS is off")
         return
-    for line in certificates.warnings(configuration):
+    if configuration.settings.tls == "acme":
+        try:
+            wanted = fetched.wanted(compose)
+            reason = fetched.why_not(compose)
+        except TollgateError as error:
+            yield Finding.fail("certificate", error.message, error.hint)
+            return
+        if reason:
+            yield Finding.warn("certificate", f"it cannot be renewed: {reason}", fetched.RUNBOOK)
+    for line in certificates.odd(wanted, configuration.settings):
         yield Finding.warn("certificate", line, "docs/runbooks/certificate.md")
     try:
         served = certificates.served(compose)
@@ -59,8 +68,10 @@ def _certificate(compose: Compose, configuration: Configuration) -> Iterator[Fin
         yield Finding.fail("certificate", error.message, error.hint)
         return
     if served != wanted.fingerprint:
-        hint = "run `tollgate certificate reload`; it cuts no connection"
-        yield Finding.fail("certificate", "nginx serves another one than lies on disk", hint)
+        acme = configuration.settings.tls == "acme"
+        where = "was fetched" if acme else "lies on disk"
+        hint = "`make logs S=nginx`" if acme else "run `tollgate certificate reload`; it cuts no connection"
+        yield Finding.fail("certificate", f"nginx serves another one than {where}", hint)
     else:
         yield Finding.ok("certificate", f"ends on {wanted.not_after:%Y-%m-%d}, for {', '.join(wanted.names)}")
 

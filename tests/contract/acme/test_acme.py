@@ -1,0 +1,136 @@
+"""TLS=acme against a real ACME server: first certificate, renewal under a stream, and what a closed port does.
+
+In the order of a gateway's life; each test begins with what it needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import ssl
+import subprocess
+
+import httpx
+import pytest
+
+from tests.contract.acme.conftest import NAME, Gateway
+from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.docker
+
+KEY = {"Authorization": "Bearer sk-test-key-0001"}
+
+
+def served(gateway: Gateway) -> str:
+    pem = ssl.get_server_certificate(gateway.place(4443), timeout=10)
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+
+
+def fetched(gateway: Gateway) -> str:
+    """The fingerprint of what the service has fetched; empty before the first one."""
+    chain = gateway.inside("acme", "acme", "chain")
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(chain[: chain.index("-----END") + 26])).hexdigest() if chain else ""
+
+
+def stand_in(gateway: Gateway) -> str:
+    text = (gateway.site.secrets_dir / "tls_self_signed.pem").read_text()
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN CERT") :])).hexdigest()
+
+
+def trusting(gateway: Gateway) -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=gateway.root())
+
+
+def certificate_line(gateway: Gateway) -> dict[str, str]:
+    found = json.loads(gateway.cli("doctor", "--json").stdout)
+    return next(dict(line) for line in found if line["subject"] == "certificate")
+
+
+def test_twin_while_the_port_is_closed_a_self_signed_one_stands_in_and_it_is_said_why(gateway: Gateway) -> None:
+    gateway.road("stand-in")  # which listens on another port
+    eventually(lambda: "acme:error:connection" in gateway.inside("acme", "acme", "why"), within=60)
+    assert gateway.metrics()["tollgate_acme_failures"] >= 1
+    assert fetched(gateway) == ""
+    assert served(gateway) == stand_in(gateway)
+    assert "tollgate_certificate_expiry_timestamp_seconds" not in gateway.metrics()
+    line = certificate_line(gateway)
+    assert line["level"] == "FAIL"
+    for said in (gateway.log("acme"), line["message"], gateway.cli("certificate", "show").stderr):
+        assert "acme:error:connection" in said
+        assert f"http://{NAME}/ on port 80 must reach TLS_HTTP_PORT of this host" in said
+
+
+def test_once_it_is_open_the_certificate_comes_by_itself(gateway: Gateway) -> None:
+    gateway.road("nginx")
+    eventually(lambda: fetched(gateway) != "", within=60)
+    eventually(lambda: served(gateway) == fetched(gateway), within=20)
+    context = trusting(gateway)
+    with context.wrap_socket(socket.create_connection(gateway.place(4443), timeout=20), server_hostname=NAME) as one:
+        assert ("DNS", NAME) in one.getpeercert()["subjectAltName"]  # type: ignore[index]
+    told = gateway.metrics()
+    assert told["tollgate_acme_failures"] == 0
+    assert told["tollgate_certificate_life_seconds"] < 60
+    assert "no certificate was fetched" not in gateway.cli("certificate", "show").stderr
+
+
+def test_it_is_renewed_by_itself_under_a_running_stream(gateway: Gateway) -> None:
+    gateway.road("nginx")
+    eventually(lambda: fetched(gateway) == served(gateway) != stand_in(gateway), within=60)
+    gateway.tell("rearm")
+    host, port = gateway.place(4443)
+    with (
+        httpx.Client(verify=trusting(gateway), timeout=httpx.Timeout(60, read=120), headers=KEY) as client,
+        client.stream(
+            "POST",
+            f"https://{host}:{port}/v1/messages",
+            json={},
+            headers={"X-Test": "stream"},
+            extensions={"sni_hostname": NAME},
+        ) as answer,
+    ):
+        lines = answer.iter_lines()
+        assert next(lines) == "event: message_start"
+        before = served(gateway)
+        eventually(lambda: served(gateway) not in (before, stand_in(gateway)), within=90)
+        gateway.tell("release")
+        assert "event: message_stop" in list(lines)
+
+
+def test_twin_a_renewal_that_fails_leaves_the_one_before(gateway: Gateway) -> None:
+    gateway.road("nginx")
+    gateway.cli("certificate", "renew", "--force")
+    before = fetched(gateway)
+    gateway.road("stand-in")
+    refused = gateway.cli("certificate", "renew", "--force")
+    assert refused.returncode == 1
+    assert "must reach TLS_HTTP_PORT of this host" in refused.stderr
+    assert "nginx goes on with the one before" in refused.stderr
+    assert served(gateway) == fetched(gateway) == before
+    gateway.road("nginx")
+    again = gateway.cli("certificate", "renew", "--force")
+    assert again.returncode == 0, again.stderr
+    assert served(gateway) == fetched(gateway) != before
+
+
+def test_port_80_has_the_challenges_and_nothing_else(gateway: Gateway) -> None:
+    base = "http://{}:{}".format(*gateway.place(4080))
+    assert httpx.get(f"{base}/.well-known/acme-challenge/self-check").text == "open\n"
+    below = ("", "no", "../../v1/models", "%2e%2e%2fself-check", ".", "a/b")
+    others = ("/", "/v1/models", "/gateway/health", "/.well-known", "/key/generate")
+    for path in (*others, *(f"/.well-known/acme-challenge/{name}" for name in below)):
+        assert httpx.get(base + path).status_code in (400, 404), path
+    assert httpx.post(f"{base}/.well-known/acme-challenge/self-check").status_code == 405
+
+
+def test_keys_are_nginx_s_alone_and_nowhere_to_be_read(gateway: Gateway) -> None:
+    gateway.road("nginx")
+    eventually(lambda: fetched(gateway) != "", within=60)
+    files = gateway.inside("acme", "find", "/data", "/served", "-type", "f", "-printf", "%m %u %p\n").splitlines()
+    assert {line.rsplit(" ", 1)[0] for line in files if "lego.log" not in line} == {"600 nginx"}
+    assert any(line.endswith(f"{NAME}.key") for line in files)
+    assert gateway.inside("nginx", "stat", "-c", "%a %u", "/run/nginx/tls.pem").split() == ["600", "101"]
+    containers = gateway.ask("ps", "--quiet").split()
+    seen = subprocess.check_output(["docker", "inspect", *containers], text=True)
+    assert "PRIVATE KEY" not in seen + gateway.log("acme") + gateway.log("nginx")
+    assert "PRIVATE KEY" not in gateway.inside("acme", "acme", "chain")
