@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping
 from functools import cache
 
 from tollgate.site import Site
+from tollgate.stack import image_build
 from tollgate.stack.configuration import settings
-from tollgate.stack.image_recipes import ON_DEMAND, REGISTRY_BASE
+from tollgate.stack.image_recipes import BASE_RECIPE, ON_DEMAND, REGISTRY_BASE, Recipe, prepare
 from tollgate.stack.image_versions import load
-from tollgate.stack.images import ImageSet, resolve
+from tollgate.stack.images import ImageSet, present, resolve
 from tollgate.stack.litellm_versions import chosen as chosen_litellm
 from tollgate.stack.progress import PlainProgress
 
@@ -44,6 +45,22 @@ def _resolved(variables: frozenset[str]) -> Mapping[str, str]:
         only=variables,
         litellm=os.environ.get("LITELLM_VERSION") or chosen_litellm(site, chosen),
     ).images
+
+
+def tests_own(name: str) -> str:
+    """What only tests run, built from tests/images/<name> as the kit builds its own."""
+    site = Site.here()
+    chosen, pins = settings(site), load(site.root / "images" / "versions.env").pins
+    base = prepare(BASE_RECIPE, site.root, pins, "", {})
+    mirror = chosen.debian_mirror or ""
+    if base.tag not in present():
+        image_build.build(base, PlainProgress(), site.logs_dir / "build-base.log", ca_bundle=None, mirror=mirror)
+    recipe = Recipe(name, "DEBIAN_SUITE", ((f"tests/images/{name}", "."),), ("DEBIAN_SUITE",))
+    made = prepare(recipe, site.root, pins, base.tag, {})
+    if made.tag not in present():
+        log = site.logs_dir / f"build-{name}.log"
+        image_build.build(made, PlainProgress(), log, ca_bundle=chosen.ca_bundle, mirror=mirror)
+    return made.tag
 
 
 def stand_ins(*, watchers: bool = True) -> ImageSet:

@@ -6,6 +6,7 @@ A failure is what a user would notice: a status that is not 200, a broken connec
 from __future__ import annotations
 
 import itertools
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ class Traffic:
     clients: int = 16
     shortest: float = 3
     longest: float = 9
+    # Whom the clients trust.
+    verify: ssl.SSLContext | bool = True
     failures: list[str] = field(default_factory=list)
     answers: int = 0
     streams: int = 0
@@ -50,7 +53,7 @@ class Traffic:
 
     def _client(self, number: int) -> None:
         headers = {"Authorization": f"Bearer {self.key}", "anthropic-version": "2023-06-01"}
-        with httpx.Client(base_url=self.url, headers=headers, timeout=90, trust_env=False) as http:
+        with httpx.Client(base_url=self.url, headers=headers, timeout=90, trust_env=False, verify=self.verify) as http:
             for turn in itertools.count():
                 if self._ended.is_set():
                     return

@@ -17,22 +17,18 @@ import pytest
 import yaml
 
 from tests.support.eventually import eventually
-from tests.support.images import image, stand_ins
+from tests.support.images import image, stand_ins, tests_own
 from tests.support.site import new_home
 from tests.support.stack import ACME, ROOT, project_name
-from tollgate.config.env import Settings
 from tollgate.site import Site
-from tollgate.stack import configuration, image_build, image_recipes, image_versions, rendering, secrets, self_signed
+from tollgate.stack import configuration, rendering, secrets, self_signed
 from tollgate.stack.compose import Compose, plain
-from tollgate.stack.image_recipes import BASE_RECIPE, Recipe
-from tollgate.stack.images import present
 from tollgate.stack.progress import PlainProgress
 
 PROJECT = project_name(ACME)
 NAME = "gateway.test"
 # A third of it before its end it is to be renewed; long enough for a test to look at what it wants to.
 LIFE_S = 42
-PEBBLE = Recipe("pebble", "DEBIAN_SUITE", (("tests/contract/acme/pebble", "."),), ("DEBIAN_SUITE",))
 REPLICA = ROOT / "tests" / "contract" / "nginx" / "replica.py"
 
 
@@ -123,19 +119,6 @@ def write_pebble(directory: Path) -> Path:
     return directory / "api.pem"
 
 
-def pebble_image(site: Site, settings: Settings) -> str:
-    pins = image_versions.load(site.root / "images" / "versions.env").pins
-    base = image_recipes.prepare(BASE_RECIPE, site.root, pins, "", {})
-    made = image_recipes.prepare(PEBBLE, site.root, pins, base.tag, {})
-    if made.tag not in present():
-        image("NGINX_IMAGE")  # whose build makes the base
-        mirror = settings.debian_mirror or ""
-        image_build.build(
-            made, PlainProgress(), site.logs_dir / "build-pebble.log", ca_bundle=settings.ca_bundle, mirror=mirror
-        )
-    return made.tag
-
-
 @contextmanager
 def running(home: Path) -> Iterator[Gateway]:
     trusted = write_pebble(home.parent / "pebble")
@@ -146,13 +129,12 @@ def running(home: Path) -> Iterator[Gateway]:
         project=PROJECT,
     )
     secrets.ensure(site)
-    loaded = configuration.settings(site)
-    self_signed.ensure(site, loaded)
+    self_signed.ensure(site, configuration.settings(site))
     ours = {name: image(name) for name in ("NGINX_IMAGE", "TOLLGATE_IMAGE", "ACME_IMAGE")}
     images = stand_ins(watchers=False)
     rendering.render(site, configuration.load(site), replace(images, images={**images.images, **ours}))
     file = home / "test.yaml"
-    file.write_text(yaml.safe_dump(overlay(home.parent / "pebble", pebble_image(site, loaded))))
+    file.write_text(yaml.safe_dump(overlay(home.parent / "pebble", tests_own("pebble"))))
     core = Compose.core(site, PROJECT)
     compose = replace(core, extra=(*core.extra, file))
     try:

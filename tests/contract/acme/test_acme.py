@@ -44,7 +44,7 @@ def trusting(gateway: Gateway) -> ssl.SSLContext:
 
 def certificate_line(gateway: Gateway) -> dict[str, str]:
     found = json.loads(gateway.cli("doctor", "--json").stdout)
-    return next(dict(line) for line in found if line["subject"] == "certificate")
+    return next(dict(line) for line in found if line["check"] == "certificate")
 
 
 def test_twin_while_the_port_is_closed_a_self_signed_one_stands_in_and_it_is_said_why(gateway: Gateway) -> None:

@@ -1,0 +1,80 @@
+"""No request to a public route is answered with a 500: schemathesis through nginx, with a tenant's key."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import pytest
+
+from tests.contract.litellm.gateway import Gateway
+from tests.contract.litellm.tenants import Tenants, key_of, wanted
+from tests.contract.nginx.edge import Edge, Images, Limits, render
+from tests.support.fuzz import described, fuzz
+from tests.support.images import image
+
+pytestmark = pytest.mark.docker
+
+EXAMPLES = 25
+
+
+@pytest.fixture
+def door(running: Gateway, tmp_path: Path) -> Iterator[str]:
+    """nginx in front of the session's replica; its public address."""
+    replica = running.containers["litellm-1"].get_wrapped_container()
+    replica.reload()
+    (name,) = replica.attrs["NetworkSettings"]["Networks"]
+    tmp_path.chmod(0o755)
+    render(tmp_path, Limits(), 1, {}, "")
+    with ExitStack() as cleanup:
+        images = Images(nginx=image("NGINX_IMAGE"), python="")
+        edge = Edge(images, tmp_path, SimpleNamespace(name=name), cleanup, "64m")  # type: ignore[arg-type]
+        edge.start_nginx()
+        edge.wait_until_open()
+        yield edge.url
+
+
+def test_no_request_to_a_public_route_is_answered_with_a_500(door: str, tenants: Tenants) -> None:
+    tenants.apply(wanted("tenant: {id: beta}\nallowed_models: [test-model]"))
+    found = fuzz(described(), door, key_of("beta").reveal(), EXAMPLES)
+    assert found.failed == []
+    answered = {label for label, _, status in found.seen if status == 200}
+    assert answered == {
+        f"{method.upper()} {path}" for path, item in described()["paths"].items() for method in item
+    } - {
+        "GET /v1/models/{id}"  # whose name nobody guesses
+    }
+    assert sum(found.seen.values()) > 10 * EXAMPLES
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_twin_a_route_that_fails_is_found() -> None:
+    """A server that fails when `n` is 0, and answers in no shape of ours when it is negative."""
+
+    def application(environ, start):  # type: ignore[no-untyped-def]
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode()
+        status = "500 Oops" if '"n": 0' in body else "400 Bad" if '"n": -' in body else "200 OK"
+        start(status, [("Content-Type", "text/plain")])
+        return [b"words"]
+
+    number = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
+    body = {"required": True, "content": {"application/json": {"schema": number}}}
+    route = {"post": {"requestBody": body, "responses": {"200": {"description": "fine"}}}}
+    description = {"openapi": "3.1.0", "info": {"title": "x", "version": "1"}, "paths": {"/v1/messages": route}}
+    with make_server("127.0.0.1", 0, application, handler_class=Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            found = fuzz(description, f"http://127.0.0.1:{server.server_port}", "sk-x", EXAMPLES)
+        finally:
+            server.shutdown()
+    assert any("500 words" in line for line in found.failed)
+    assert any("400 is no JSON" in line for line in found.failed)
