@@ -47,7 +47,7 @@ def _resolved(variables: frozenset[str]) -> Mapping[str, str]:
     ).images
 
 
-def tests_own(name: str) -> str:
+def own_image(name: str) -> str:
     """What only tests run, built from tests/images/<name> as the kit builds its own."""
     site = Site.here()
     chosen, pins = settings(site), load(site.root / "images" / "versions.env").pins

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from tests.support.eventually import eventually
-from tests.support.images import image, stand_ins, tests_own
+from tests.support.images import image, own_image, stand_ins
 from tests.support.site import new_home
 from tests.support.stack import ACME, ROOT, project_name
 from tollgate.site import Site
@@ -28,7 +28,7 @@ from tollgate.stack.progress import PlainProgress
 PROJECT = project_name(ACME)
 NAME = "gateway.test"
 # A third of it before its end it is to be renewed; long enough for a test to look at what it wants to.
-LIFE_S = 42
+LIFE_S = 30
 REPLICA = ROOT / "tests" / "contract" / "nginx" / "replica.py"
 
 
@@ -134,7 +134,7 @@ def running(home: Path) -> Iterator[Gateway]:
     images = stand_ins(watchers=False)
     rendering.render(site, configuration.load(site), replace(images, images={**images.images, **ours}))
     file = home / "test.yaml"
-    file.write_text(yaml.safe_dump(overlay(home.parent / "pebble", tests_own("pebble"))))
+    file.write_text(yaml.safe_dump(overlay(home.parent / "pebble", own_image("pebble"))))
     core = Compose.core(site, PROJECT)
     compose = replace(core, extra=(*core.extra, file))
     try:

@@ -17,7 +17,8 @@ from typing import Any
 from tollgate.services.hooks.ongoing import CURRENT, Ongoing
 from tollgate.services.replica import envelopes
 from tollgate.services.replica.headers import Application, Message, Send
-from tollgate.services.replica.wording import refusal_of
+from tollgate.services.replica.shape import Body
+from tollgate.services.replica.wording import MAYBE_THE_REQUEST, malformed, refusal_of
 
 Receive = Callable[[], Awaitable[Message]]
 
@@ -40,10 +41,21 @@ def with_refusals(application: Application) -> Application:
             await application(scope, receive, send)
             return
         ongoing = Ongoing()
-        answer = _Answer(scope, send, ongoing)
+        body = Body()
+        answer = _Answer(scope, send, ongoing, body)
         token = CURRENT.set(ongoing)
+
+        async def kept() -> Message:
+            message = await receive()
+            if message["type"] == "http.request":
+                body.add(message.get("body", b""))
+            return message
+
         try:
-            await application(scope, receive, answer.send if ROUTES.match(scope["path"]) else send)
+            if ROUTES.match(scope["path"]):
+                await application(scope, kept, answer.send)
+            else:
+                await application(scope, receive, send)
         finally:
             CURRENT.reset(token)
             # A client that went away, or a handler that failed. On its own, since this task may be being cancelled.
@@ -55,8 +67,9 @@ def with_refusals(application: Application) -> Application:
 class _Answer:
     """One answer on its way out."""
 
-    def __init__(self, scope: Message, send: Send, ongoing: Ongoing) -> None:
+    def __init__(self, scope: Message, send: Send, ongoing: Ongoing, body: Body) -> None:
         self._send = send
+        self._body = body
         self._ongoing = ongoing
         self._anthropic = envelopes.is_anthropic(scope["path"])
         self._request_id = _request_id(scope)
@@ -89,6 +102,8 @@ class _Answer:
 
     async def _refuse(self) -> None:
         refusal = refusal_of(self._ongoing, self.status, _parsed(bytes(self._held)))
+        if refusal.code in MAYBE_THE_REQUEST and (wrong := self._body.wrong()):
+            refusal = malformed(wrong)
         await self._ongoing.finish(refund=not refusal.counts)
         body = envelopes.body(refusal, self._anthropic, self._request_id)
         headers = self._headers(self._start, drop=_OURS)

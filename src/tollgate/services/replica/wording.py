@@ -34,6 +34,15 @@ _CURRENT_LIMIT = re.compile(r"Current limit: (\d+)")
 _TOO_LONG = re.compile(r"Max Input Tokens=(\d+), Got=(\d+)")
 
 
+# What LiteLLM's own failure is worded as; replica/shape.py then looks whether the request was one that it can handle.
+MAYBE_THE_REQUEST = ("gateway_failed", "provider_failed")
+_CANNOT_COUNT = "Error getting number of tokens from content list"
+
+
+def malformed(wrong: str) -> Refusal:
+    return Refusal(400, "invalid_request_error", "invalid_request", f"The gateway cannot read this request: {wrong}.")
+
+
 def refusal_of(ongoing: Ongoing, status: int, answer: Any, now: datetime | None = None) -> Refusal:
     """`answer` is the body LiteLLM was about to send, parsed where it is JSON."""
     if ongoing.refusal is not None:
@@ -61,6 +70,8 @@ def _before_admission(ongoing: Ongoing, status: int, text: str, kind: str, now: 
         return _model_not_allowed(ongoing)
     if status == 403:
         return Refusal(403, "permission_error", "route_not_allowed", "This key may not use this route of the gateway.")
+    if _CANNOT_COUNT in text:
+        return malformed("messages: a content block of a type that it cannot count")
     if status in (502, 503, 504):
         return _overloaded("gateway_unavailable", "The gateway cannot check keys at the moment. Try again.")
     return _failed() if status >= 500 else _as_it_came(status, text)
@@ -147,6 +158,8 @@ def _after_admission(ongoing: Ongoing, status: int, text: str) -> Refusal:
     if _is(error, *_PROVIDERS_ERRORS):
         refusal = replace(_from_the_provider(error, status, text), counts=True)
         return _with_its_words(refusal, text) if _is_operator(ongoing.caller) else refusal
+    if _CANNOT_COUNT in text:
+        return malformed("messages: a content block of a type that it cannot count")
     return _failed() if status >= 500 else _as_it_came(status, text)
 
 

@@ -1,0 +1,137 @@
+"""What a request's body must look like at the least, asked only of one that LiteLLM failed at.
+
+LiteLLM looks into most of a body without looking at it first: where it expects an object and finds a number there is a
+Python error, and whoever sent it would read that the gateway failed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+# The largest body that is kept until its answer begins: what programs get wrong is seldom larger.
+KEPT = 256 * 1024
+
+
+class Body:
+    """A request's body as it passes; `wrong` says what of it cannot be handled."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def add(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size <= KEPT:
+            self._pieces.append(piece)
+        else:
+            self._pieces.clear()
+
+    def wrong(self) -> str:
+        """The first thing, as `field: what was expected`; empty where nothing is, or the body was too large to keep."""
+        if self._size > KEPT or not self._pieces:
+            return ""
+        try:
+            body = json.loads(b"".join(self._pieces))
+        except ValueError:
+            return "the body: expected JSON"
+        except RecursionError:
+            return "the body: expected less nesting"
+        return next(_problems(body), "")
+
+
+def _problems(body: Any) -> Iterator[str]:
+    if not isinstance(body, dict):
+        yield "the body: expected an object"
+        return
+    if "messages" in body:
+        yield from _objects("messages", body["messages"])
+        for number, message in enumerate(body["messages"]):
+            yield from _content(f"messages.{number}.content", message.get("content"))
+    yield from _content("system", body.get("system"))
+    for name in ("prompt", "input"):
+        yield from _words(name, body.get(name))
+    if body.get("tools") is not None:
+        yield from _objects("tools", body["tools"])
+        for number, tool in enumerate(body["tools"]):
+            yield from _tool(f"tools.{number}", tool)
+    for name in ("metadata", "thinking", "stream_options", "response_format"):
+        if body.get(name) is not None and not isinstance(body[name], dict):
+            yield f"{name}: expected an object"
+
+
+def _objects(path: str, value: Any) -> Iterator[str]:
+    if not isinstance(value, list):
+        yield f"{path}: expected a list"
+        return
+    yield from (f"{path}.{number}: expected an object" for number, one in enumerate(value) if not isinstance(one, dict))
+
+
+def _content(path: str, value: Any) -> Iterator[str]:
+    """Text, blocks, or nothing; in a block of a tool's result there is content again."""
+    if value is None or isinstance(value, str):
+        return
+    yield from _objects(path, value)
+    for number, block in enumerate(value):
+        place = f"{path}.{number}"
+        if not isinstance(block.get("type"), str):
+            yield f"{place}.type: expected text"
+        for name in ("text", "thinking"):
+            if name in block and not isinstance(block[name], str):
+                yield f"{place}.{name}: expected text"
+        for name in ("source", "input"):
+            if name in block and not isinstance(block[name], dict):
+                yield f"{place}.{name}: expected an object"
+        yield from _content(f"{place}.content", block.get("content"))
+
+
+def _words(path: str, value: Any) -> Iterator[str]:
+    """Text, tokens, or a list of either."""
+    if value is None or isinstance(value, str):
+        return
+    if not isinstance(value, list):
+        yield f"{path}: expected text or a list"
+        return
+    for number, one in enumerate(value):
+        tokens = isinstance(one, list) and all(isinstance(token, int) for token in one)
+        if isinstance(one, bool) or not (isinstance(one, str | int) or tokens):
+            yield f"{path}.{number}: expected text or tokens"
+
+
+def _tool(path: str, tool: dict[str, Any]) -> Iterator[str]:
+    function = tool.get("function", tool)
+    if not isinstance(function, dict):
+        yield f"{path}.function: expected an object"
+        return
+    for name in ("name", "description"):
+        if function.get(name) is not None and not isinstance(function[name], str):
+            yield f"{path}.{name}: expected text"
+    for name in ("input_schema", "parameters"):
+        yield from _schema(f"{path}.{name}", function.get(name))
+
+
+def _schema(path: str, schema: Any) -> Iterator[str]:
+    """As far as LiteLLM reads it when it counts tokens; JSON Schema allows `true` for a property, LiteLLM does not."""
+    if schema is None:
+        return
+    if not isinstance(schema, dict):
+        yield f"{path}: expected an object"
+        return
+    properties = schema.get("properties")
+    if properties is not None and not isinstance(properties, dict):
+        yield f"{path}.properties: expected an object"
+        return
+    for name, one in (properties or {}).items():
+        shown = "".join(letter for letter in name[:60] if letter.isprintable())
+        if not isinstance(one, dict):
+            yield f"{path}.properties.{shown}: expected an object"
+        else:
+            yield from _schema(f"{path}.properties.{shown}", one)
+    if ("items" in schema or schema.get("type") == "array") and not isinstance(schema.get("items"), dict):
+        yield f"{path}.items: expected an object"
+    elif "items" in schema:
+        yield from _schema(f"{path}.items", schema["items"])
+    for name in ("required", "enum"):
+        if name in schema and not isinstance(schema[name], list):
+            yield f"{path}.{name}: expected a list"
