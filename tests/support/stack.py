@@ -39,8 +39,8 @@ backends:
 
 
 # Every Compose project that this checkout's tests start: the stack, the parts of contract/stack_parts, the watchers of
-# contract/observability, contract/backends, the bench, chaos, contract/acme and tests/upgrade. tests/support/sweep.py removes
-# what is left of them.
+# contract/observability, contract/backends, the bench, chaos, contract/acme and tests/upgrade.
+# tests/support/sweep.py removes what is left of them.
 STACK, PARTS, WATCHERS, BENCH, BACKENDS, CHAOS, UPGRADE, ACME, *_ENDINGS = SUFFIXES = (
     *("", "-parts", "-watchers", "-bench", "-backends", "-chaos", "-upgrade", "-acme"),
     # What the two commands that contract/backends runs make of its project's name.
