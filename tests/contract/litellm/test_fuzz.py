@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,11 +10,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
+import httpx
 import pytest
 
 from tests.contract.litellm.gateway import Gateway
 from tests.contract.litellm.tenants import Tenants, key_of, wanted
 from tests.contract.nginx.edge import Edge, Images, Limits, render
+from tests.support.eventually import eventually
 from tests.support.fuzz import described, fuzz
 from tests.support.images import image
 
@@ -52,6 +55,24 @@ def test_no_request_to_a_public_route_is_answered_with_a_500(door: str, tenants:
         "POST /v1/completions",
     }
     assert sum(found.seen.values()) > 10 * EXAMPLES
+
+
+def test_a_model_s_name_and_a_header_forge_no_line_of_a_replica_s_log(running: Gateway, tenants: Tenants) -> None:
+    tenants.apply(wanted("tenant: {id: beta}\nallowed_models: [test-model]"))
+    forged = '\n{"message": "forged-by-a-client", "level": "INFO"}\n\x1b[2J'
+    headers = {"Authorization": f"Bearer {key_of('beta').reveal()}", "User-Agent": "forged-by-a-client\\n{}"}
+    for path in ("/v1/messages", "/v1/chat/completions"):
+        body = {"model": forged, "max_tokens": 5, "messages": [{"role": "user", "content": forged}]}
+        assert httpx.post(running.url + path, json=body, headers=headers, timeout=60).status_code == 403
+
+    def logged() -> list[str]:
+        text = b"\n".join(running.containers["litellm-1"].get_logs()).decode()
+        return [line for line in text.splitlines() if "forged-by-a-client" in line]
+
+    lines = eventually(logged, within=20)
+    assert [line for line in lines if "\x1b" in line] == []
+    # Each is an entry of LiteLLM's own, with the words inside it.
+    assert [line for line in lines if json.loads(line).get("message") == "forged-by-a-client"] == []
 
 
 class Quiet(WSGIRequestHandler):
