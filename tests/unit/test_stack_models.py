@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -12,6 +14,7 @@ from tests.support.site import new_home
 from tollgate.cli.app import app
 from tollgate.errors import TollgateError
 from tollgate.stack import configuration, models, secrets
+from tollgate.stack.compose import Compose
 from tollgate.stack.models import Running
 
 CATALOGUE = """
@@ -132,3 +135,15 @@ def test_before_a_first_deploy_a_test_says_so(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["--home", str(site.home), "models", "test", "test-model"])
     assert isinstance(done.exception, TollgateError)
     assert done.exception.message == "nothing is deployed here yet"
+
+
+def test_a_target_that_does_not_answer_is_told_in_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = new_home(tmp_path / "home")
+    secrets.ensure(site)
+    monkeypatch.setattr(models, "TIMEOUT", httpx.Timeout(0.2))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = silent.getsockname()
+        monkeypatch.setattr(models, "_admin", lambda _: "http://{}:{}".format(*address))
+        model = configuration.load(site).catalogue.models["test-model"]
+        answer = models.ask(site, Compose.core(site, "none"), "test-model:embedded", "embedded/test-model", model)
+    assert (answer.ok, answer.said) == (False, "no answer within 0.2 s")

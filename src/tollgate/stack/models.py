@@ -182,6 +182,8 @@ def ask(site: Site, compose: Compose, identity: str, target: str, model: Model) 
     try:
         # A proxy for the outside must not see the master key.
         answer = httpx.post(url, json=body, headers=headers, timeout=TIMEOUT, trust_env=False)
+    except httpx.TimeoutException:
+        return Answer(identity, target, False, _since(began), said=f"no answer within {TIMEOUT.read:g} s")
     except httpx.HTTPError as error:
         return Answer(identity, target, False, _since(began), said=f"{type(error).__name__}: {error}")
     if answer.status_code != httpx.codes.OK:
