@@ -84,8 +84,8 @@ test-upgrade: bootstrap-dev ## upgrade and rollback between two LiteLLM releases
 test-rotation: bootstrap-dev ## every password of the stack rotated while requests go on
 	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/stack/test_rotation.py
 
-test-tls: bootstrap-dev ## the whole stack with TLS on: every kind of client, a new certificate under traffic, doctor
-	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/stack/test_tls.py
+test-tls: bootstrap-dev ## the whole stack with TLS on, every kind of client, a new certificate under traffic; egress by a proxy
+	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/contract/egress tests/stack/test_tls.py
 
 test-chaos: bootstrap-dev ## break one part of a stack after another under traffic, and print what clients saw
 	@$(PYTHON) -m tests.chaos $(ARGS)

@@ -222,7 +222,8 @@ def test_the_admin_listener_passes_the_management_api(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/ui/", "/ui/login", "/sso/key/generate", "/fallback/login", "/login", "/v3/login", "//ui/"]
+    "path",
+    ["/ui/", "/ui/login", "/sso/key/generate", "/fallback/login", "/login", "/v3/login", "//ui/", "/health/history"],
 )
 def test_the_admin_listener_has_no_web_interface(edge: Edge, path: str) -> None:
     assert httpx.get(edge.admin_url + path).status_code == 404
