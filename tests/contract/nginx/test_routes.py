@@ -223,10 +223,25 @@ def test_the_admin_listener_passes_the_management_api(edge: Edge) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/ui/", "/ui/login", "/sso/key/generate", "/fallback/login", "/login", "/v3/login", "//ui/", "/health/history"],
+    ["/ui/", "/ui/login", "/sso/key/generate", "/fallback/login", "/login", "/v3/login", "//ui/"],
 )
 def test_the_admin_listener_has_no_web_interface(edge: Edge, path: str) -> None:
     assert httpx.get(edge.admin_url + path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/health/history", "/health/latest", "//health/history", "/health%2ftest_connection", "/health/services?a=b"],
+)
+def test_the_admin_listener_has_of_health_what_says_whether_it_runs(edge: Edge, path: str) -> None:
+    """A key that may ask for /health may ask LiteLLM for everything below it, and tenants' keys may."""
+    assert httpx.post(edge.admin_url + path).status_code == 404
+    assert httpx.get(edge.admin_url + path).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/liveliness", "/health/readiness"])
+def test_twin_that_it_passes(edge: Edge, path: str) -> None:
+    assert httpx.get(edge.admin_url + path).status_code == 200
 
 
 def check_no_metrics_for_the_admin(edge: Edge, path: str) -> None:
