@@ -48,6 +48,9 @@ tenants: bootstrap ## every tenant with its models, limits and keys; scripts/man
 backup: bootstrap ## database, configuration and secrets as one archive below var/backups; ARGS="--no-secrets" or "--keep 14"
 	@$(TOLLGATE) backup $(ARGS)
 
+backup-schedule: bootstrap ## take backups by themselves: AT="17 2 * * *" (UTC), ARGS="--keep 30 --keep-days 30"; OFF=1 ends it
+	@$(TOLLGATE) backup-schedule $(if $(OFF),--off,$(if $(AT),"$(AT)") $(ARGS))
+
 restore: bootstrap ## bring an archive back (FILE=var/backups/...tar ARGS="--identity KEY"), or a moment: AT="2026-11-21 10:00" (UTC)
 	@$(if $(or $(FILE),$(AT)),$(TOLLGATE) restore $(FILE) $(if $(AT),--at "$(AT)") $(ARGS),\
 		echo 'error: which archive, or which moment? make restore FILE=... or AT="2026-11-21 10:00"' >&2; exit 1)
@@ -86,6 +89,9 @@ test-rotation: bootstrap-dev ## every password of the stack rotated while reques
 
 test-tls: bootstrap-dev ## the whole stack with TLS on, every kind of client, a new certificate under traffic; egress by a proxy
 	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/contract/egress tests/stack/test_tls.py
+
+test-restore: bootstrap-dev ## the drill on a whole stack: backups by themselves, volume destroyed, a moment restored
+	@TOLLGATE_LONG_TESTS=1 scripts/test.sh tests/stack/test_moment.py
 
 test-chaos: bootstrap-dev ## break one part of a stack after another under traffic, and print what clients saw
 	@$(PYTHON) -m tests.chaos $(ARGS)
@@ -136,6 +142,7 @@ help:
 	rollback \
 	tenants \
 	backup \
+	backup-schedule \
 	restore \
 	start \
 	stop \
@@ -144,6 +151,7 @@ help:
 	clean \
 	test \
 	test-rollout \
+	test-restore \
 	test-chaos \
 	test-rotation \
 	test-silence \

@@ -141,6 +141,23 @@ def test_compose_runs_who_fetches_the_certificate_where_acme_is_asked(tmp_path: 
 
 
 @pytest.mark.docker
+@pytest.mark.parametrize("recipient", ["", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"])
+def test_compose_accepts_the_schedule_and_shows_it_secrets_only_where_they_are_kept(
+    tmp_path: Path, recipient: str
+) -> None:
+    lines = ("BACKUP_SCHEDULE=17 2 * * *", f"BACKUP_AGE_RECIPIENT={recipient}")
+    site, files = rendered(tmp_path / "a home", 1, watchers=False, lines=lines)
+    write(site.rendered_dir, files)
+    backup = model(Compose.core(site, "tollgate-test"))["services"]["backup"]
+    seen = {volume["source"]: volume.get("read_only", False) for volume in backup["volumes"]}
+    written = {f"{site.home}/var/backups", f"{site.home}/var/lock", f"{site.home}/var/rendered/metrics"}
+    assert {source for source, only in seen.items() if not only} == written
+    public = {f"{site.home}/tenants", f"{site.home}/config"}
+    assert seen.keys() - written == ({str(site.home)} if recipient else public)
+    assert backup["environment"]["BACKUP_SALT"] != (site.secrets_dir / "litellm_salt_key").read_text().strip()
+
+
+@pytest.mark.docker
 def test_what_holds_data_has_no_way_out(tmp_path: Path) -> None:
     """Docker drops what leaves an internal network; tests/stack/test_isolation.py looks at the running containers."""
     site, files = rendered(tmp_path / "home", 2, watchers=False)

@@ -66,7 +66,9 @@ def own_image(name: str) -> str:
 def stand_ins(*, watchers: bool = True) -> ImageSet:
     """Names for every image variable, for tests that only render; `watchers`: whether Grafana's set can be had."""
     names = (
-        {*load(Site.here().root / "images" / "versions.env").registry, "TOLLGATE_IMAGE"} - {REGISTRY_BASE} - ON_DEMAND
+        {*load(Site.here().root / "images" / "versions.env").registry, "TOLLGATE_IMAGE", "BACKUP_IMAGE"}
+        - {REGISTRY_BASE}
+        - (ON_DEMAND - {"BACKUP_IMAGE"})
     )
     missing = {} if watchers else dict.fromkeys(REGISTRY_ONLY, "registry docker.io cannot be reached")
     return ImageSet({name: f"example.invalid/{name.lower()}:1" for name in names - missing.keys()}, missing)

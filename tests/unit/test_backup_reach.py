@@ -9,6 +9,7 @@ import pytest
 
 from tollgate.errors import TollgateError
 from tollgate.stack.backup import reach
+from tollgate.stack.backup.base import broken, scheduled
 from tollgate.stack.backup.restore_at import moment_of
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -103,3 +104,20 @@ def test_a_moment_is_in_utc_unless_it_says_otherwise(text: str, meant: str) -> N
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(TollgateError, match=r"expected a moment such as"):
         moment_of(text)
+
+
+def test_a_base_backup_is_missing_after_a_gap_and_for_another_cluster() -> None:
+    one = reach.bases(info(backup(0, 2, 2)))
+    whole, gap, other = (reach.files(text) for text in (listing(1, 2, 3), listing(2, 3, 5), listing(2, archive="17-2")))
+    assert not broken(one, whole)
+    assert broken(one, gap)
+    assert broken(one, {**whole, **other})
+    assert broken(one, {})
+    assert broken([], whole)
+
+
+def test_the_schedule_takes_a_full_one_each_week_and_differences_between() -> None:
+    one, archived = reach.bases(info(backup(0, 2, 2))), reach.files(listing(2, 3))
+    assert scheduled(one, archived, NOON + timedelta(days=1)) == "diff"
+    assert scheduled(one, archived, NOON + timedelta(days=8)) == "full"
+    assert scheduled(one, reach.files(listing(2, 4)), NOON + timedelta(days=1)) == "full"

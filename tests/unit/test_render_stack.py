@@ -21,7 +21,7 @@ from tollgate.stack import configuration, publish, rendering, secrets
 ROOT = Site.here().root
 # What .env of the compose command itself sets, not a value in a file.
 COMPOSES_OWN = {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"}
-FILES = ("compose.yaml", "observability.yaml", "tls.yaml", "acme.yaml.j2", "replicas.yaml.j2")
+FILES = ("compose.yaml", "observability.yaml", "tls.yaml", "acme.yaml.j2", "backup.yaml.j2", "replicas.yaml.j2")
 
 
 def used_variables(text: str) -> set[str]:

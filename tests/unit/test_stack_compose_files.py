@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
+from tollgate.config.env import Settings
+from tollgate.render.backup import render_schedule
 from tollgate.render.stack import render_replicas
 from tollgate.site import Site
 
@@ -18,7 +21,9 @@ def compose_files() -> dict[str, str]:
     files = {
         name: (ROOT / "compose" / name).read_text() for name in ("compose.yaml", "observability.yaml", "basic.yaml")
     }
-    return files | {"replicas.yaml": render_replicas(ROOT, 3, 10).text}
+    chosen = Settings.model_validate({"BACKUP_SCHEDULE": "17 2 * * *"})
+    schedule = render_schedule(ROOT, Path("/home"), chosen, "1000:1000", "salt", "1.108.10")[0].text
+    return files | {"replicas.yaml": render_replicas(ROOT, 3, 10).text, "backup.yaml": schedule}
 
 
 FILES = compose_files()

@@ -11,6 +11,7 @@ from tollgate import __version__
 from tollgate.cli import (
     apply,
     backup,
+    backup_schedule,
     basic,
     certificate,
     crash,
@@ -83,6 +84,7 @@ for command in (
     images.images,
     scan.scan,
     backup.backup,
+    backup_schedule.backup_schedule,
     restore.restore,
     basic.basic,
     serve_local.serve_local,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -17,9 +18,10 @@ from tollgate.ledger import figures
 from tollgate.ledger.rows import Size
 from tollgate.site import Site
 from tollgate.stack import ledger, litellm_versions
+from tollgate.stack.backup import state as backups
 from tollgate.stack.bring_up import start_all
 from tollgate.stack.compose import MIGRATE, Compose, Container
-from tollgate.stack.configuration import project
+from tollgate.stack.configuration import project, settings
 from tollgate.stack.lock import locked
 
 
@@ -46,10 +48,12 @@ def status(
     by_name = {row.service: row for row in compose.containers() if row.service != MIGRATE}
     missing = [name for name in services if name not in by_name or not by_name[name].ready]
     room = ledger.size(compose) if "postgres" in by_name and by_name["postgres"].ready else None
+    kept = _backups(context.obj, compose)
     if as_json:
         rows = [asdict(by_name[name]) for name in services if name in by_name]
         state = {"ready": not missing, "not_ready": missing, "containers": rows, "ledger": room and asdict(room)}
         state["litellm"] = litellm_versions.deployed(compose)
+        state["backups"] = kept and asdict(kept)
         typer.echo(json.dumps(state, indent=2, default=str))
     else:
         Console().print(_table(services, by_name))
@@ -58,6 +62,8 @@ def status(
         typer.echo(f"{'litellm':<11} {_release(context.obj, compose)}")
         if room is not None:
             typer.echo(f"{'ledger':<11} {_room(room)}")
+        if kept is not None:
+            typer.echo(f"{'backups':<11} {backups.words(kept, datetime.now(UTC))}")
         left_out = context.obj.rendered_dir / "left-out.txt"
         if left_out.is_file() and (text := left_out.read_text().strip()):
             typer.echo(text)
@@ -69,6 +75,14 @@ def _release(site: Site, compose: Compose) -> str:
     have, newest = litellm_versions.deployed(compose), litellm_versions.known(site.root)[-1]
     newer = litellm_versions.order(newest) > litellm_versions.order(have)
     return f"{have}; this kit knows {newest}: `make upgrade` looks first" if newer else have
+
+
+def _backups(site: Site, compose: Compose) -> backups.State | None:
+    """None where Postgres does not answer: its own line says so."""
+    try:
+        return backups.state(site, compose, settings(site), datetime.now(UTC))
+    except TollgateError:
+        return None
 
 
 def _room(size: Size) -> str:

@@ -20,6 +20,8 @@ MIGRATE = "migrate"
 BACKENDS, BASIC_BACKENDS = "compose/backends.yaml", "basic-backends.yaml"
 # The same where TLS is on.
 TLS, ACME = "compose/tls.yaml", "compose/acme.yaml"
+# The same while backups are taken on a schedule.
+BACKUP = "compose/backup.yaml"
 DATABASES = ("postgres", "redis")
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 HALF_RECREATED = re.compile(r"[0-9a-f]{12}_")
@@ -68,7 +70,7 @@ class Compose:
             site.rendered_dir / "compose" / "replicas.yaml",
             site.root / "compose" / "observability.yaml",
         )
-        extra = (site.rendered_dir / BACKENDS, site.rendered_dir / TLS, site.rendered_dir / ACME)
+        extra = tuple(site.rendered_dir / file for file in (BACKENDS, TLS, ACME, BACKUP))
         return cls(project, files, site.rendered_dir / "compose.env", extra)
 
     @classmethod

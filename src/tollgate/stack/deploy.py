@@ -33,7 +33,7 @@ from tollgate.stack.bring_up import bring_up
 from tollgate.stack.compose import DATABASES, MIGRATE, Compose
 from tollgate.stack.configuration import Configuration, left_out
 from tollgate.stack.engine import ensure_engine
-from tollgate.stack.image_recipes import ACME
+from tollgate.stack.image_recipes import ACME, BACKUP
 from tollgate.stack.images import ImageSet, present, resolve
 from tollgate.stack.progress import Progress
 
@@ -133,6 +133,12 @@ def _images(run: Deploy) -> str:
     )
     engines = backends.provide(run.site, settings, run.configuration.gateway.backends, run.display)
     more = _acme_image(run) if settings.tls == "acme" else {}
+    if settings.backup_schedule:
+        wanted = {BACKUP}
+        ours = resolve(
+            settings.image_source, run.site, run.display, ca_bundle=settings.ca_bundle, mirror=mirror, only=wanted
+        )
+        engines |= ours.images
     run.images = ImageSet({**run.images.images, **engines, **more}, run.images.unavailable)
     for line in rendering.images_left_out(run.images):
         run.display.say(line)

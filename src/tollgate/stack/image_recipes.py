@@ -85,8 +85,8 @@ ENGINES = frozenset(
     {"VLLM_IMAGE", "LLAMA_CPP_IMAGE", "LLAMA_CPP_CUDA_IMAGE", "TRTLLM_IMAGE", "SGLANG_IMAGE", "OLLAMA_IMAGE"}
 )
 """Engines of local backends, gigabytes each."""
-ACME = "ACME_IMAGE"
-ON_DEMAND = ENGINES | {ACME}
+ACME, BACKUP = "ACME_IMAGE", "BACKUP_IMAGE"
+ON_DEMAND = ENGINES | {ACME, BACKUP}
 """Made available only where the configuration wants one, by name."""
 
 TOLLGATE = "TOLLGATE_IMAGE"
@@ -95,12 +95,21 @@ TOLLGATE_RECIPE = Recipe(
     version="DEBIAN_SUITE",
     files=(("images/tollgate", "."), ("src/tollgate", "src/tollgate")),
     pins=("DEBIAN_SUITE",),
+    target="services",
     # only the host runs these, and they change often
     without=("src/tollgate/cli", "src/tollgate/stack"),
 )
 OURS: Mapping[str, Recipe] = {
     TOLLGATE: TOLLGATE_RECIPE,
     ACME: Recipe("acme", "LEGO_LOCAL", (("images/acme", "."),), ("LEGO_LOCAL",)),
+    BACKUP: Recipe(
+        name="backup",
+        version="DEBIAN_SUITE",
+        files=TOLLGATE_RECIPE.files,
+        pins=("DEBIAN_SUITE", "POSTGRES_LOCAL"),
+        target="backup",
+        without=("src/tollgate/cli",),
+    ),
 }
 """What is always built, on Debian's own image where a registry has it: there is no official image of ours."""
 BASE_RECIPE = Recipe(BASE, "DEBIAN_SUITE", (("images/base", "."),), ("DEBIAN_SUITE",))

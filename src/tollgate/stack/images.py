@@ -4,8 +4,8 @@
     local      build everything from Debian packages; what exists in registries only is left out
     auto       use what is here; else pull where the registry answers, else build
 
-TOLLGATE_IMAGE and ACME_IMAGE hold our own code and are always built. A run in which nothing is missing asks Docker one
-question.
+TOLLGATE_IMAGE, ACME_IMAGE and BACKUP_IMAGE hold our own code and are always built. A run in which nothing is missing
+asks Docker one question.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from tollgate.config.secret import Secret
 from tollgate.errors import TollgateError
 from tollgate.site import Site
 from tollgate.stack import live_secrets, secrets
+from tollgate.stack.backup import owner
 
 POSTGRES, REDIS, NGINX, NOBODY, TOLLGATE, GRAFANA = 999, 999, 101, 65534, 10001, 472
 # Their secrets are changed while they run (stack/live_secrets.py, stack/certificates.py), so their files are written
@@ -66,6 +67,7 @@ def published(site: Site, settings: Settings) -> list[Published]:
         Published("redis", "redis_password", REDIS, redis),
         Published("redis", "redis_auth.conf", REDIS, redis_auth(redis, live_secrets.beside(site, "redis_password"))),
         Published("tollgate", "postgres_password", TOLLGATE, postgres),
+        *([Published("backup", "postgres_password", owner.of(site)[0], postgres)] if settings.backup_schedule else []),
         Published("litellm", "postgres_password", NOBODY, live_secrets.rotation_password(site) or postgres),
         Published("litellm", "redis_password", NOBODY, redis),
         Published("litellm", "master_key", NOBODY, secret("litellm_master_key")),

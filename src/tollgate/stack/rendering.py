@@ -13,7 +13,7 @@ from tollgate import __version__
 from tollgate.config.env import Settings
 from tollgate.render import tls
 from tollgate.render.backends import render_backends, run_here
-from tollgate.render.backup import render_archiving
+from tollgate.render.backup import render_archiving, render_schedule
 from tollgate.render.litellm import max_connections, pool_limit, render_litellm
 from tollgate.render.nginx import render_nginx
 from tollgate.render.observability import render_observability
@@ -29,7 +29,8 @@ from tollgate.render.stack import (
 )
 from tollgate.site import Site
 from tollgate.stack import litellm_versions, live_secrets, publish
-from tollgate.stack.backup import metric
+from tollgate.stack.backup import metric, owner
+from tollgate.stack.backup.files import salt_of
 from tollgate.stack.configuration import Configuration
 from tollgate.stack.configuration import left_out as models_left_out
 from tollgate.stack.image_recipes import ACME
@@ -53,6 +54,7 @@ PARTS = {
     "ACME": (("acme",), ""),
     "POSTGRES_EXPORTER": ((), "postgres-exporter"),
     "REDIS_EXPORTER": ((), "redis-exporter"),
+    "BACKUP": ((), "backup"),
 }
 
 
@@ -85,6 +87,9 @@ def rendered_files(site: Site, configuration: Configuration, *, grafana: bool) -
             authorities=bool(configuration.authorities),
         ),
         *render_archiving(site.root, settings),
+        *render_schedule(
+            site.root, site.home, settings, owner.name(site), salt_of(site), litellm_versions.chosen(site, settings)
+        ),
         *render_backends(site.root, site.home, configuration.gateway.backends, replica_names(settings.replicas)),
     ]
 
@@ -97,6 +102,9 @@ def render(site: Site, configuration: Configuration, images: ImageSet) -> list[P
     files.append(left_out(configuration, images))
     changed = [Path("secrets") / path for path in _publish(site, secrets, images)]
     metric.prepare(site)
+    owner.prepare(site)
+    if not configuration.settings.backup_schedule:
+        metric.forget_base(site)
     told = write(site.rendered_dir, [tls.metric(configuration.settings, configuration.certificate)])
     return [*write(site.rendered_dir, files), *told, *prune(site.rendered_dir, files), *map(PurePosixPath, changed)]
 
@@ -110,6 +118,8 @@ def republish(site: Site, settings: Settings, environment: Mapping[str, str], to
     publish.write(site.rendered_dir / "secrets", secrets, environment["TOLLGATE_IMAGE"])
     changed = {"DATABASE_USER": live_secrets.database_user(site)}
     for name, (_, service) in PARTS.items():
+        if f"{name}_CONFIG_HASH" not in environment:
+            continue  # deployed before the kit knew that service
         files, _, label = environment[f"{name}_CONFIG_HASH"].rpartition("-")
         now = publish.digest(secrets, service)
         if service in told:

@@ -110,7 +110,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         server.destroy()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def archiving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("archiving")
     directory.chmod(0o755)

@@ -25,6 +25,7 @@ UIDS = {
     "NGINX_EXPORTER_IMAGE": 65534,
     "NODE_EXPORTER_IMAGE": 65534,
     "TOLLGATE_IMAGE": 10001,
+    "BACKUP_IMAGE": 10001,
     "LITELLM_IMAGE": 65534,
 }
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)\s+-----END CERTIFICATE-----")
@@ -40,10 +41,11 @@ SAYS_VERSION = {
     "NGINX_EXPORTER_IMAGE": ("--version",),
     "NODE_EXPORTER_IMAGE": ("--version",),
     "TOLLGATE_IMAGE": ("python", "-c", "import tollgate; print(tollgate.__version__)"),
+    "BACKUP_IMAGE": ("pg_dump", "--version"),
     "LITELLM_IMAGE": ("python", "-c", "import importlib.metadata as m; print(m.version('litellm'))"),
 }
 TOOLS = {
-    "POSTGRES_IMAGE": ("psql", "pg_isready", "pg_dump", "pg_restore", "sh"),
+    "POSTGRES_IMAGE": ("psql", "pg_isready", "pg_dump", "pg_restore", "pg_waldump", "pgbackrest", "zstd", "sh"),
     "REDIS_IMAGE": ("redis-cli", "sh"),
     "NGINX_IMAGE": ("curl", "getent", "sh"),
     "PROMETHEUS_IMAGE": ("/bin/promtool", "wget", "sh"),
@@ -52,6 +54,7 @@ TOOLS = {
     "REDIS_EXPORTER_IMAGE": ("/redis_exporter", "wget"),
     "NODE_EXPORTER_IMAGE": ("/bin/node_exporter", "wget"),
     "TOLLGATE_IMAGE": ("python", "sh"),
+    "BACKUP_IMAGE": ("python", "psql", "pg_dump", "pg_restore", "sh"),
 }
 
 

@@ -16,11 +16,18 @@ INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, api_key, spend, "startTi
 VALUES (%s, 'acompletion', 'k', 1, now() - %s * interval '1 day', now() - %s * interval '1 day') RETURNING request_id
 """
 
+# What the single requests were added up to, a line for each day: usage and reports of past months read it.
+DAY = """
+INSERT INTO "LiteLLM_DailyTeamSpend" (id, team_id, date, api_key, spend, updated_at)
+VALUES (%s, %s, to_char(now() - %s * interval '1 day', 'YYYY-MM-DD'), 'k', 1, now()) RETURNING id
+"""
+
 
 def test_what_is_older_than_400_days_is_deleted_and_nothing_else(running: Gateway) -> None:
     mark = uuid.uuid4().hex
     for days in (0, 399, 401, 900):
         running.sql(INSERT, f"{mark}-{days}", days, days)
+        running.sql(DAY, f"{mark}-{days}", mark, days)
 
     def left() -> set[str]:
         found = running.sql('SELECT request_id FROM "LiteLLM_SpendLogs" WHERE request_id LIKE %s', f"{mark}-%")
@@ -29,3 +36,5 @@ def test_what_is_older_than_400_days_is_deleted_and_nothing_else(running: Gatewa
     assert {"0", "399"} <= left(), "twin: they were written"
     eventually(lambda: not {"401", "900"} & left(), within=120, every=1)
     assert left() == {"0", "399"}
+    days = running.sql('SELECT count(*) FROM "LiteLLM_DailyTeamSpend" WHERE team_id = %s', mark)
+    assert days[0][0] == 4, "the sums of each day stay for ever"

@@ -16,8 +16,7 @@ from typing import IO
 from tollgate import __version__
 from tollgate.errors import TollgateError
 from tollgate.site import Site
-from tollgate.stack import litellm_versions
-from tollgate.stack.backup import age, archive, files
+from tollgate.stack.backup import age, archive, files, owner
 from tollgate.stack.backup.archive import DATABASE, FILES, PLAIN_SECRETS, SECRETS, Archive, Manifest, stamp
 from tollgate.stack.backup.database import Postgres
 from tollgate.stack.compose import Compose
@@ -68,7 +67,7 @@ class Made:
 
 
 def directory(site: Site) -> Path:
-    return site.home / "var" / "backups"
+    return owner.archives(site)
 
 
 def running_postgres(compose: Compose) -> Postgres:
@@ -90,10 +89,13 @@ def make(
     database: str = LIVE,
     prefix: str = "tollgate",
     moment: datetime | None = None,
+    salt: str = "",
+    litellm: str = "",
 ) -> Made:
     """One archive below var/backups, 0600. Nothing is left of a backup that fails, or that was killed before.
 
-    `moment` is what the database is of, where that is not now.
+    `moment` is what the database is of, where that is not now; `salt` which salt key it is encrypted with and `litellm`
+    which release it is of, where the site here does not say.
     """
     kept.check()
     began, moment = time.monotonic(), moment or datetime.now(UTC)
@@ -113,12 +115,12 @@ def make(
         manifest = Manifest(
             created=moment,
             kit=__version__,
-            litellm=litellm_version(site),
+            litellm=litellm or litellm_version(site),
             postgres=postgres.version(),
             migrations=postgres.migrations(database),
             rows=rows,
             size=size,
-            salt=files.salt_of(site),
+            salt=salt or files.salt_of(site),
             left_out=tuple(left_out),
         )
         progress.detail("writing the archive and reading it back")
@@ -126,15 +128,23 @@ def make(
     return Made(made, time.monotonic() - began)
 
 
-def prune(site: Site, keep: int) -> list[Path]:
-    """Delete all but the newest `keep` backups of `make`; what a restore set aside is not among them."""
+def prune(site: Site, keep: int, since: datetime | None = None) -> list[Path]:
+    """Delete all but the newest `keep` backups of `make`, and those from before `since`, but never the newest one.
+
+    What a restore set aside is not among them.
+    """
     found = sorted(directory(site).glob("tollgate-*.tar"), reverse=True)
-    for file in found[keep:]:
+    oldest = f"tollgate-{stamp(since)}" if since else ""
+    gone = [file for number, file in enumerate(found) if number and (number >= keep or file.stem < oldest)]
+    for file in gone:
         file.unlink()
-    return found[keep:]
+    return gone
 
 
 def litellm_version(site: Site) -> str:
+    # Here, for it reads the whole configuration, which the container with the schedule is not given.
+    from tollgate.stack import litellm_versions
+
     return litellm_versions.chosen(site)
 
 
@@ -145,8 +155,10 @@ def _pack(site: Site, kept: Secrets, work: Path) -> tuple[dict[str, Path], list[
     for name, content in contents:
         with _create(work / name) as stream:
             stream.write(content)
-    left_out = sorted({path if path.startswith((".", "tenants", "config")) else "secrets/" for path in secret})
-    return {name: work / name for name, _ in contents}, left_out if kept.omit else []
+    # The container with the schedule does not see .env and secrets/ where they stay out.
+    found = {path if path.startswith((".", "tenants", "config")) else "secrets/" for path in secret}
+    left_out = sorted(found | {files.ENV, "secrets/"}) if kept.omit else []
+    return {name: work / name for name, _ in contents}, left_out
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from tollgate.errors import TollgateError
 from tollgate.stack.backup import reach
@@ -13,6 +15,7 @@ from tollgate.stack.docker import docker
 
 PATH = "/var/lib/pgbackrest"
 POSTGRES = "postgres"
+HINT = "`make logs S=postgres` tells more; docs/runbooks/restore.md"
 _LONG = 600
 # 28: what is in the repository is another cluster's, because the volume was made anew. Its log then begins anew, and
 # what was archived before can be restored as before.
@@ -47,9 +50,9 @@ def confinement() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Repository:
-    """`prefix` is the docker command that a program in the container is put behind."""
+    """`run` runs a program where the repository is, and returns what it printed or raises TollgateError."""
 
-    prefix: tuple[str, ...]
+    run: Callable[[Sequence[str]], str]
 
     @classmethod
     def of(cls, compose: Compose) -> Repository:
@@ -58,25 +61,22 @@ class Repository:
         if POSTGRES in running:
             return cls.inside(running[POSTGRES][0])
         image = compose.environment["POSTGRES_IMAGE"]
-        return cls(("docker", "run", "--rm", *options(compose), image))
+        return cls(partial(_docker, ("docker", "run", "--rm", *options(compose), image)))
 
     @classmethod
     def inside(cls, container: str) -> Repository:
-        return cls(("docker", "exec", container))
+        return cls(partial(_docker, ("docker", "exec", container)))
 
     def ensure(self) -> None:
         """The stanza of the cluster that runs; repeated, it changes nothing."""
-        self._run("sh", "-c", _ENSURE, what="pgBackRest")
+        self.run(("sh", "-c", _ENSURE))
 
     def bases(self) -> list[Base]:
         return reach.bases(self._pgbackrest(f"--stanza={STANZA}", "--output=json", "info"))
 
     def chains(self) -> list[Chain]:
         found = self.bases()
-        if not found:
-            return []
-        listing = self._pgbackrest("--recurse", "--output=json", "repo-ls", f"archive/{STANZA}")
-        return reach.chains(found, reach.files(listing))
+        return reach.chains(found, self.archived()) if found else []
 
     def reaches(self) -> list[Reach]:
         """What can be restored, the oldest first; more than one where the log has gaps."""
@@ -86,23 +86,28 @@ class Repository:
     def last_commit(self, chain: Chain) -> datetime | None:
         for name, path in reversed(chain.files):
             script = ("sh", "-c", _LAST_COMMIT, "sh", f"archive/{STANZA}/{path}", name)
-            if answer := self._run(*script, what="pg_waldump").strip():
+            if answer := self.run(script).strip():
                 return datetime.fromisoformat(f"{answer}+00:00")
         return None
 
     def size(self) -> int:
         """Bytes of base backups and log."""
-        return int(self._run("du", "-sb", PATH, what="du").split()[0])
+        return int(self.run(("du", "-sb", PATH)).split()[0])
 
     def free(self) -> int:
         """Bytes that are left where it lies."""
-        return int(self._run("sh", "-c", f"df -B1 --output=avail {PATH} | tail -n 1", what="df"))
+        return int(self.run(("sh", "-c", f"df -B1 --output=avail {PATH} | tail -n 1")))
+
+    def archived(self) -> dict[str, dict[str, str]]:
+        """The files of the log: each cluster's, name to path."""
+        return reach.files(self._pgbackrest("--recurse", "--output=json", "repo-ls", f"archive/{STANZA}"))
 
     def _pgbackrest(self, *words: str) -> str:
-        return self._run("pgbackrest", "--log-level-console=off", "--log-level-stderr=error", *words, what="pgBackRest")
+        return self.run(("pgbackrest", "--log-level-console=off", "--log-level-stderr=error", *words))
 
-    def _run(self, *program: str, what: str) -> str:
-        try:
-            return docker([*self.prefix, *program], timeout=_LONG, what=what)
-        except TollgateError as error:
-            raise TollgateError(error.message, "docs/runbooks/restore.md; `make logs S=postgres` tells more") from None
+
+def _docker(prefix: Sequence[str], program: Sequence[str]) -> str:
+    try:
+        return docker([*prefix, *program], timeout=_LONG, what=program[0])
+    except TollgateError as error:
+        raise TollgateError(error.message, HINT) from None

@@ -11,6 +11,7 @@ from tollgate.stack import certificates, fetched, first_request, preflight
 from tollgate.stack.commands import ask
 from tollgate.stack.compose import MIGRATE, Compose
 from tollgate.stack.configuration import Configuration
+from tollgate.stack.doctor.backups import backups
 from tollgate.stack.doctor.finding import Finding
 from tollgate.stack.engine import engine_version
 from tollgate.stack.publish import WEBHOOK
@@ -43,6 +44,7 @@ def examine(site: Site, configuration: Configuration) -> Iterator[Finding]:
     yield from _request(site, compose, configuration)
     yield _alerts(site)
     yield from _certificate(compose, configuration)
+    yield from backups(site, compose, configuration.settings, healthy="postgres" in healthy)
 
 
 def _certificate(compose: Compose, configuration: Configuration) -> Iterator[Finding]:
