@@ -106,7 +106,7 @@ OURS: Mapping[str, Recipe] = {
         name="backup",
         version="DEBIAN_SUITE",
         files=TOLLGATE_RECIPE.files,
-        pins=("DEBIAN_SUITE", "POSTGRES_LOCAL"),
+        pins=("POSTGRES_LOCAL",),
         target="backup",
         without=("src/tollgate/cli",),
     ),
