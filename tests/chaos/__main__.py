@@ -1,6 +1,5 @@
 """`make test-chaos`: breaks one part of a running stack after another and prints what clients saw, as the table of
-docs/reliability.md has it. `ARGS="Redis provider"` runs the faults with one of these words in their name;
-`ARGS=--twins` takes a rule out first and succeeds only where the fault then fails.
+docs/reliability.md has it. `ARGS="Redis provider"` runs the faults with one of these words in their name.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ import socket
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos import disk
@@ -43,22 +41,6 @@ HEADINGS = (
     "besides",
     "calls not in the ledger",
     "spend not in its sums",
-)
-
-
-@dataclass(frozen=True)
-class Twin:
-    """A rule taken out of nginx's rendered files, and the fault whose row must fail without it."""
-
-    fault: str
-    file: str
-    old: str
-    new: str
-
-
-TWINS = (
-    Twin("a replica killed", "snippets/transport.conf", " non_idempotent;", ";"),
-    Twin("a replica frozen, then going on", "checks.sh", "failures_allowed=3", "failures_allowed=999999"),
 )
 
 
@@ -155,35 +137,11 @@ def measure(stack: Stack, chosen: list[Fault]) -> list[str]:
     return problems
 
 
-def measure_twins(stack: Stack) -> list[str]:
-    problems = []
-    for twin in TWINS:
-        file = stack.site.rendered_dir / "nginx" / twin.file
-        kept = file.read_text()
-        if twin.old not in kept:
-            raise AssertionError(f"{twin.file} no longer has {twin.old!r}: the twin would prove nothing")
-        file.write_text(kept.replace(twin.old, twin.new))
-        [fault] = [fault for fault in faults() if fault.name.startswith(twin.fault)]
-        restart_nginx(stack)
-        _, wrong = row(stack, fault)
-        print(f"without {twin.old.strip()!r}: {fault.name}: {'; '.join(wrong) or 'nothing'}", flush=True)
-        if not wrong:
-            problems.append(f"{fault.name}: nothing fails without {twin.old!r}")
-        file.write_text(kept)
-        restart_nginx(stack)
-    return problems
-
-
-def restart_nginx(stack: Stack) -> None:
-    stack.compose.ask("restart", "--timeout", "10", "nginx")
-    eventually(lambda: stack.cli("status", check=False).returncode == 0, within=180, every=2)
-
-
 def main() -> int:
     remember()
     words = sys.argv[1:]
     chosen = [fault for fault in faults() if not words or any(word in fault.name for word in words)]
-    if not chosen and words != ["--twins"]:
+    if not chosen:
         print(f"error: no fault has {' or '.join(words)} in its name", file=sys.stderr)
         return 2
     project = project_name(CHAOS)
@@ -192,7 +150,7 @@ def main() -> int:
         keep_ports(stack)
         try:
             bring_up(stack, lambda: disk.make(project) if disk.possible() else None)
-            problems = measure_twins(stack) if words == ["--twins"] else measure(stack, chosen)
+            problems = measure(stack, chosen)
         finally:
             take_down(stack, ROOT / "var" / "logs" / "chaos")
             disk.remove(project)

@@ -207,9 +207,12 @@ def host() -> Iterator[Fault]:
     if clock.possible():
         yield Fault(
             "the replicas' clock a day ahead, and back",
-            "a spent daily budget opens within 90 s; after the jump back it may be spent once more",
+            "a spent daily budget opens within 90 s and may be spent once more; after the jump back the ledger's sums "
+            "wait for `make rollout`",
             clock.ahead,
             clock.back,
+            noticed_s=None,
+            slowest_s=30,
             within_s=60,
             hold_s=5,
             prepare=clock.prepare,
