@@ -287,6 +287,25 @@ def test_a_broken_configuration_stops_it_before_anything_is_touched(host: Host, 
     assert not site.rendered_dir.exists()
 
 
+def test_a_price_that_litellms_list_lacks_stops_it_before_anything_is_touched(
+    host: Host, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the image answers is tests/contract/stack_parts/test_price_list.py's."""
+    site.gateway_file.write_text(
+        "models:\n"
+        "  test-model: {targets: [{model: embedded/test-model}], price: free}\n"
+        "  mini: {targets: [{model: hosted_vllm/mini, api_base: 'http://x:1'}], price: litellm}\n"
+    )
+    monkeypatch.setattr(deploy.price_list, "docker", lambda *_, **__: '["hosted_vllm/mini"]\n')
+    with pytest.raises(InputError, match="no price for hosted_vllm/mini") as caught:
+        run(site)
+    assert [(problem.file, problem.line) for problem in caught.value.problems] == [(site.gateway_file, 3)]
+    assert "images" in host.calls
+    assert not [call for call in host.calls if call.startswith(("databases", "services"))]
+    monkeypatch.setattr(deploy.price_list, "docker", lambda *_, **__: "[]\n")
+    run(site)
+
+
 def test_what_was_restarted_counts_as_a_change(host: Host, site: Site) -> None:
     run(site)
     before = dict(host.containers)
