@@ -107,7 +107,9 @@ def down(site: Site, display: Display) -> None:
 
 
 def _environment() -> Rendered:
-    values = {name: value for name, value in REPLICA_ENVIRONMENT.items() if not name.startswith(("POSTGRES_", "REDIS_"))}
+    values = {
+        name: value for name, value in REPLICA_ENVIRONMENT.items() if not name.startswith(("POSTGRES_", "REDIS_"))
+    }
     return Rendered(PurePosixPath("basic-environment"), "".join(f"{k}={v}\n" for k, v in sorted(values.items())))
 
 
