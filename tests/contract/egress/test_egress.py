@@ -54,9 +54,11 @@ FilterType ere
 FilterDefaultDeny Yes
 """
 UPSTREAM = f"""
-import uvicorn
 from tollgate.services.provider.app import create_app
-uvicorn.run(create_app(), host="0.0.0.0", port={PORT}, ssl_certfile="/tls/upstream.pem", log_level="warning")
+from tollgate.services.provider.server import server
+upstream = server(create_app())
+upstream.config.host, upstream.config.port, upstream.config.ssl_certfile = "0.0.0.0", {PORT}, "/tls/upstream.pem"
+upstream.run()
 """
 
 
