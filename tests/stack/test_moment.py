@@ -53,9 +53,9 @@ def test_a_moment_comes_back_on_a_running_stack_and_after_the_volume_was_destroy
     eventually(lambda: all((metrics / f"{name}.prom").is_file() for name in ("backup", "base-backup")), within=180)
     first_archive = next((stack.home / "var" / "backups").glob("tollgate-*.tar"))
     assert archive.read(first_archive).manifest.rows["LiteLLM_TeamTable"] > 0
-    logged = stack.docker("logs", stack.compose.running()["backup"][0])
-    assert "verified" in logged
-    assert "secrets are left out" in logged
+    container = stack.compose.running()["backup"][0]
+    eventually(lambda: "verified" in stack.docker("logs", container), within=30)
+    assert "secrets are left out" in stack.docker("logs", container)
 
     before = ledger(stack)
     send(stack)
@@ -67,9 +67,7 @@ def test_a_moment_comes_back_on_a_running_stack_and_after_the_volume_was_destroy
     refused = stack.cli("restore", "--at", "2020-01-01", "--yes", check=False)
     assert refused.returncode == 1
     assert "out of reach; nothing was changed" in refused.stderr
-    assert (
-        "a moment can be restored from 2026-" in refused.stderr or "a moment can be restored from 20" in refused.stderr
-    )
+    assert "a moment can be restored from 20" in refused.stderr
     assert ledger(stack) >= later
 
     after = now_of(stack)
