@@ -207,7 +207,7 @@ def host() -> Iterator[Fault]:
     if clock.possible():
         yield Fault(
             "the replicas' clock a day ahead, and back",
-            "a spent daily budget opens within 90 s and may be spent once more; after the jump back the ledger's sums "
+            "a spent daily budget opens within 180 s and may be spent once more; after the jump back the ledger's sums "
             "wait for `make rollout`",
             clock.ahead,
             clock.back,
