@@ -15,6 +15,7 @@ from pathlib import Path
 
 import anthropic
 import httpx
+import httpx2
 import openai
 import pytest
 
@@ -74,7 +75,8 @@ def test_twin_curl_without_the_certificate_refuses(url: str) -> None:
 
 
 def test_anthropic_s_sdk(stack: Stack, url: str, tmp_path: Path) -> None:
-    http = client(stack, trusted(stack, tmp_path))
+    context = ssl.create_default_context(cafile=str(trusted(stack, tmp_path)))
+    http = httpx2.Client(verify=context, timeout=60, trust_env=False)  # the SDK's own; it takes no other
     with anthropic.Anthropic(
         base_url=url, auth_token=stack.key("contractor"), api_key=None, http_client=http
     ) as claude:
