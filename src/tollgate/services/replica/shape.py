@@ -51,7 +51,11 @@ def _problems(body: Any) -> Iterator[str]:
             yield from _content(f"messages.{number}.content", message.get("content"))
     yield from _content("system", body.get("system"))
     for name in ("prompt", "input"):
-        yield from _words(name, body.get(name))
+        if name in body:
+            yield from _words(name, body[name])
+    for name in ("max_tokens", "max_completion_tokens", "n"):
+        if body.get(name) is not None and (isinstance(body[name], bool) or not isinstance(body[name], int)):
+            yield f"{name}: expected a whole number"
     if body.get("tools") is not None:
         yield from _objects("tools", body["tools"])
         for number, tool in enumerate(body["tools"]):
@@ -88,7 +92,7 @@ def _content(path: str, value: Any) -> Iterator[str]:
 
 def _words(path: str, value: Any) -> Iterator[str]:
     """Text, tokens, or a list of either."""
-    if value is None or isinstance(value, str):
+    if isinstance(value, str):
         return
     if not isinstance(value, list):
         yield f"{path}: expected text or a list"
