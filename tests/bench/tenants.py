@@ -66,7 +66,7 @@ def main() -> int:
         finally:
             take_down(stack, ROOT / "var" / "logs" / "bench")
     text = table(runs)
-    sys.stdout.write(text)
+    sys.stdout.write(text + "\n")
     publish(text)
     return 0
 
