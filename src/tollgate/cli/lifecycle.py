@@ -33,8 +33,7 @@ def _compose(context: typer.Context) -> Compose:
 def _deployed(context: typer.Context) -> Compose:
     """The same, where there is something to change; TollgateError where there is not."""
     compose = _compose(context)
-    if not compose.rendered:
-        raise TollgateError("nothing is deployed here yet", "run `make deploy`")
+    compose.must_be_rendered()
     return compose
 
 

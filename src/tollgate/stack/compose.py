@@ -98,7 +98,8 @@ class Compose:
         """Whether there is anything to talk to Compose about yet."""
         return self.env_file.is_file() and all(file.is_file() for file in self.files)
 
-    def _must_be_rendered(self) -> None:
+    def must_be_rendered(self) -> None:
+        """TollgateError before the first deploy."""
         if not self.rendered:
             raise TollgateError("nothing is deployed here yet", "run `make deploy`")
 
@@ -108,13 +109,13 @@ class Compose:
 
     def ask(self, *arguments: str, timeout: float = 60, given: str = "") -> str:
         """The output of a read-only Compose command, `given` its input; TollgateError with its message on failure."""
-        self._must_be_rendered()
+        self.must_be_rendered()
         what = f"docker compose {arguments[0]}"
         return docker(self.argv(*arguments), env=self.environment, timeout=timeout, what=what, given=given)
 
     def become(self, *arguments: str) -> None:
         """Replace this process by a Compose command: its own output and signals, nothing in between."""
-        self._must_be_rendered()
+        self.must_be_rendered()
         argv = self.argv(*arguments)
         os.execvpe(argv[0], argv, {**os.environ, **self.environment})  # noqa: S606  no shell
 
@@ -123,7 +124,7 @@ class Compose:
 
         Asks the engine: `docker compose ps` takes five times the CPU, and is asked all the time while a deploy waits.
         """
-        self._must_be_rendered()
+        self.must_be_rendered()
         of_project = f"label={PROJECT_LABEL}={self.project}"
         listing = docker(["docker", "ps", "--all", "--filter", of_project, "--format", LISTED])
         found = [_container(line) for line in listing.splitlines() if line]

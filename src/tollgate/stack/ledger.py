@@ -26,8 +26,7 @@ def now() -> datetime:
 
 def ask(compose: Compose, question: str, **values: str) -> Json:
     """The answer to one of `queries`. psql quotes the values where the question names them, so none can be SQL."""
-    if not compose.rendered:
-        raise TollgateError("nothing is deployed here yet", "run `make deploy`")
+    compose.must_be_rendered()
     if "postgres" not in compose.running():
         raise TollgateError("the ledger is in Postgres, which is not running", "run `make start`")
     return rows.loads(compose.ask("exec", "-T", "postgres", *psql(values), timeout=90, given=question))

@@ -72,8 +72,7 @@ def directory(site: Site) -> Path:
 
 def running_postgres(compose: Compose) -> Postgres:
     """TollgateError where there is none to ask."""
-    if not compose.rendered:
-        raise TollgateError("nothing is deployed here yet", "run `make deploy`")
+    compose.must_be_rendered()
     running = compose.running()
     if "postgres" not in running:
         raise TollgateError("Postgres is not running, and a backup reads from it", "run `make start`")

@@ -51,8 +51,7 @@ class RestoreAt:
         """What is reachable, and what this would do. TollgateError with the range for a moment outside of it."""
         chosen = settings(self.site)
         self._compose = Compose.core(self.site, chosen.compose_project_name)
-        if not self._compose.rendered:
-            raise TollgateError("nothing is deployed here yet", "run `make deploy`")
+        self._compose.must_be_rendered()
         repository = Repository.of(self._compose)
         if chosen.backup_schedule:
             self._archive_what_there_is()
