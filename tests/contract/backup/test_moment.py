@@ -18,6 +18,7 @@ from tollgate.stack.backup.archive import DATABASE
 from tollgate.stack.backup.base import base_backup
 from tollgate.stack.backup.database import Postgres
 from tollgate.stack.backup.make import LIVE, Secrets, make
+from tollgate.stack.backup.reach import usable_from
 from tollgate.stack.backup.repository import Repository
 from tollgate.stack.backup.restore_at import archived_up_to_now
 from tollgate.stack.progress import PlainProgress
@@ -45,6 +46,9 @@ def test_the_rows_of_a_moment_come_back_after_the_volume_was_destroyed(archiving
     assert repository.reaches() == [], "twin: without a base backup nothing is reachable"
     write_rows(postgres, 1, LOGS // 2)
     assert base_backup(postgres, "full").kind == "full"
+    # Its end is known in whole seconds: a moment within that one is not within reach for sure.
+    reachable = usable_from(repository.bases()[-1])
+    eventually(lambda: now_of(postgres) > reachable, within=10)
     postgres.sql("DELETE FROM \"LiteLLM_TeamTable\" WHERE team_id = 'acme'", LIVE)  # written again by the next line
     write_rows(postgres, LOGS // 2 + 1, LOGS)
     before, rows, moment = content(postgres), postgres.rows(LIVE), now_of(postgres)
