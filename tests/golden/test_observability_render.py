@@ -1,7 +1,6 @@
 """The rendered files and the committed dashboards, to the letter.
 
-After a change that is meant: TOLLGATE_UPDATE_GOLDEN=1 pytest tests/golden/test_observability_render.py, then read the
-difference before committing it.
+After a change that is meant: `make golden`, then read the difference before committing it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from tollgate.render.observability import render_observability
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parent / "observability"
-UPDATE = os.environ.get("TOLLGATE_UPDATE_GOLDEN") == "1"
+UPDATE = os.environ.get("UPDATE_GOLDEN") == "1"
 
 VARIANTS: dict[str, dict[str, str]] = {
     name: {str(file.path): file.text for file in files}

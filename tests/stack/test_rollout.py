@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import httpx
 import pytest
@@ -14,6 +15,12 @@ from tests.support.stack import Stack
 from tests.support.traffic import Traffic
 
 LONG = os.environ.get("TOLLGATE_LONG_TESTS") == "1"
+GROWN = 5 if LONG else 4
+TENANT = """\
+tenant: {id: latecomer}
+allowed_models: [test-model]
+rate_limits: {requests_per_minute: 30}
+"""
 
 
 @pytest.fixture
@@ -41,17 +48,62 @@ def test_scaling_up_and_down_is_not_noticed_and_everything_that_counts_replicas_
 ) -> None:
     before = stack.compose.running()
     with traffic.running():
-        stack.cli("scale", "4")
+        stack.cli("scale", str(GROWN))
         grown = stack.compose.running()
-        eventually(lambda: replicas_up(stack) == 4, within=90)
+        eventually(lambda: replicas_up(stack) == GROWN, within=90)
         stack.cli("scale", "3")
     after = stack.compose.running()
-    assert "litellm-4" in grown
+    assert f"litellm-{GROWN}" in grown
     assert sorted(after) == sorted(before)
     unchanged = {"nginx", "postgres", "redis", "litellm-1", "litellm-2", "litellm-3"}
     assert {name: after[name] for name in unchanged} == {name: before[name] for name in unchanged}
     assert "REPLICAS=3" in (stack.home / ".env").read_text()
     assert traffic.failures == []
+
+
+def test_a_changed_setting_reaches_each_replica_and_nobody_notices(stack: Stack, traffic: Traffic) -> None:
+    """One at a time, by a plain deploy. The change stays; nothing here minds it."""
+    before = stack.compose.running()
+    change(stack, r"cooldown_s: \d+", "cooldown_s: 6")
+    with traffic.running():
+        eventually(lambda: traffic.answers > 3, within=60)
+        done = json.loads(stack.cli("deploy", "--json").stdout)
+    assert {f"started litellm-{number}" for number in (1, 2, 3)} <= set(done["changes"])
+    assert stack.compose.running()["nginx"] == before["nginx"]
+    assert traffic.failures == []
+
+
+def test_a_reload_of_nginx_and_an_apply_are_not_noticed(stack: Stack, traffic: Traffic) -> None:
+    """Twin of a deploy that changes nothing: a change is seen, without a new container and under open streams."""
+    before = stack.compose.running()
+    file = stack.home / "tenants" / "latecomer.yaml"
+    original = change(stack, "requests_per_second: 50", "requests_per_second: 51")
+    try:
+        with traffic.running():
+            eventually(lambda: traffic.flowing > 0, within=60)
+            assert "reloaded nginx" in json.loads(stack.cli("deploy", "--json").stdout)["changes"]
+            for limit in (30, 40):
+                file.write_text(TENANT.replace("30", str(limit)))
+                applied = json.loads(stack.cli("apply", "--yes", "--json").stdout)
+                assert applied["applied"], applied
+        assert traffic.failures == []
+        assert traffic.streams > 0 < traffic.answers
+        assert stack.compose.running() == before
+    finally:
+        file.unlink(missing_ok=True)
+        (stack.home / "config" / "gateway.yaml").write_text(original)
+        stack.cli("apply", "--yes", "--allow-delete")
+        stack.cli("deploy")
+
+
+def change(stack: Stack, pattern: str, value: str) -> str:
+    """One setting in gateway.yaml; returns the file as it was."""
+    gateway = stack.home / "config" / "gateway.yaml"
+    original = gateway.read_text()
+    changed = re.sub(pattern, value, original)
+    assert changed != original
+    gateway.write_text(changed)
+    return original
 
 
 def test_twin_a_replica_that_is_just_stopped_cuts_streams(stack: Stack, traffic: Traffic) -> None:
@@ -74,7 +126,7 @@ def test_a_replica_that_does_not_come_up_stops_the_roll_and_the_others_serve(sta
     healthy = code.read_text()
     mode = code.stat().st_mode
     try:
-        gateway.write_text(original.replace("cooldown_s: 5", "cooldown_s: 7"))
+        change(stack, r"cooldown_s: \d+", "cooldown_s: 7")
         stack.cli("deploy", "--until", "rendering")
         code.chmod(0o644)
         code.write_text('raise SystemExit("broken on purpose")\n')

@@ -1,4 +1,4 @@
-"""docs/coverage.md names tests and lines of docs/limits.md: each is there, and no row stands without one."""
+"""docs/coverage.md names tests, measured faults and lines of docs/limits.md: all are there, and no row lacks one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "coverage.md"
 TEST = re.compile(r"\[((?:\w+\.)?test_\w+)\]\(([^)]+)\)")
 LIMIT = re.compile(r"\[limits: “([^”]+)”\]\(limits\.md\)")
+FAULT = re.compile(r"\[fault: “([^”]+)”\]\(reliability\.md#faults\)")
 MEND = "renamed or gone: say in docs/coverage.md which test, or which line of docs/limits.md, shows it now"
 
 
@@ -41,12 +42,14 @@ def missing(page: str) -> Iterator[str]:
         if name not in functions_of((PAGE.parent / path).resolve()):
             yield f"{path}::{name}"
     yield from (f"limits.md: {words}" for words in LIMIT.findall(page) if words not in limits)
+    measured = (ROOT / "docs" / "reliability.md").read_text()
+    yield from (f"reliability.md: {fault}" for fault in FAULT.findall(page) if f"\n| {fault} | " not in measured)
 
 
 def unproved(page: str) -> list[str]:
     rows = [line for line in page.splitlines() if line.startswith("| ") and line != "| asked for | proved by |"]
     assert len(rows) > 100, "the page's tables are not read any more"
-    return [row for row in rows if not TEST.search(row) and not LIMIT.search(row)]
+    return [row for row in rows if not any(kind.search(row) for kind in (TEST, LIMIT, FAULT))]
 
 
 def test_what_the_page_names_is_there() -> None:
@@ -64,6 +67,7 @@ def test_every_row_is_proved_or_limited() -> None:
         "| x | [test_every_row_is_proved_or_limited](../tests/unit/test_of_nothing.py) |",
         "| x | [TestNobody.test_every_row_is_proved_or_limited](../tests/unit/test_coverage_page.py) |",
         "| x | [limits: “a line that nobody wrote”](limits.md) |",
+        "| x | [fault: “a fault that nobody provoked”](reliability.md#faults) |",
     ],
 )
 def test_twin_a_made_up_name_is_seen(row: str) -> None:

@@ -101,3 +101,21 @@ def test_grafana_data_sources_are_fixed_and_where_the_services_are() -> None:
         "alertmanager": "http://alertmanager:9093",
     }
     assert not any(source["editable"] for source in sources)
+
+
+def test_every_alert_has_a_runbook_that_names_it() -> None:
+    """Whoever is woken by an alert types what its page says; docs/runbooks/README.md leads there from its name too."""
+    files = rendered(grafana=True)
+    rules = [
+        rule
+        for path in files
+        if "/rules/" in path
+        for group in loaded(path, grafana=True)["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+    assert len(rules) >= 13
+    overview = (ROOT / "docs" / "runbooks" / "README.md").read_text()
+    for rule in rules:
+        assert rule["alert"] in overview
+        assert rule["alert"] in (ROOT / rule["annotations"]["runbook"]).read_text()
