@@ -92,7 +92,7 @@ def test_a_reload_of_nginx_and_an_apply_are_not_noticed(stack: Stack, traffic: T
     finally:
         file.unlink(missing_ok=True)
         (stack.home / "config" / "gateway.yaml").write_text(original)
-        stack.cli("apply", "--yes", "--allow-delete")
+        stack.cli("apply", "--yes")  # blocks it, as every removed file
         stack.cli("deploy")
 
 
