@@ -1,14 +1,17 @@
 """Another time for the replicas, while they run: libfaketime reads how far ahead they are from a file.
 
-It is Debian's package of that name, on this host or where TOLLGATE_FAKETIME says; without it there is no such fault.
-Only the replicas' time is changed, and not how fast it passes.
+It is Debian's package of that name: installed on this host, or fetched and unpacked below var/ without installing it. On
+another system TOLLGATE_FAKETIME says where it lies. Only the replicas' time is changed, and not how fast it passes.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +19,33 @@ import yaml
 
 from tests.chaos.load import Load, ask, client
 from tests.support.eventually import eventually
-from tests.support.stack import Stack
+from tests.support.stack import ROOT, Stack
 
-LIBRARY = Path(os.environ.get("TOLLGATE_FAKETIME", "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"))
+LIBRARY = "lib/*/faketime/libfaketime.so.1"
+UNPACKED = ROOT / "var" / "faketime"
 INSIDE = "/opt/faketime"
 SPENT = "pauper"
 OPENS_WITHIN_S = 180
 
 
+@cache
+def library() -> Path | None:
+    """Where it lies; it is fetched where it is not there yet. None, and a line that says why, where it cannot be had."""
+    if chosen := os.environ.get("TOLLGATE_FAKETIME"):
+        return Path(chosen)
+    if not (found := [*Path("/usr").glob(LIBRARY), *(UNPACKED / "usr").glob(LIBRARY)]):
+        UNPACKED.mkdir(parents=True, exist_ok=True)
+        fetch = "apt-get download -qq libfaketime && dpkg-deb --extract libfaketime_*.deb ."
+        done = subprocess.run(fetch, shell=True, cwd=UNPACKED, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"left out, for want of libfaketime: the clock ({done.stderr.strip()[-200:]})", file=sys.stderr)
+            return None
+        found = list((UNPACKED / "usr").glob(LIBRARY))
+    return found[0]
+
+
 def possible() -> bool:
-    return LIBRARY.is_file()
+    return library() is not None
 
 
 def directory(stack: Stack) -> Path:
@@ -35,14 +55,16 @@ def directory(stack: Stack) -> Path:
 def prepare(stack: Stack, load: Load) -> None:
     """Replicas whose time can be changed, and a tenant whose budget of today is spent."""
     directory(stack).mkdir(mode=0o755, exist_ok=True)
-    shutil.copyfile(LIBRARY, directory(stack) / LIBRARY.name)
+    faketime = library()
+    assert faketime is not None, "the fault is left out where it cannot be had"
+    shutil.copyfile(faketime, directory(stack) / faketime.name)
     move(stack, "+0")
     file = stack.site.rendered_dir / "compose" / "replicas.yaml"
     described: dict[str, Any] = yaml.safe_load(file.read_text())
     for replica in described["services"].values():
         replica["volumes"].append(f"{directory(stack)}:{INSIDE}:ro")
         replica["environment"] |= {
-            "LD_PRELOAD": f"{INSIDE}/{LIBRARY.name}",
+            "LD_PRELOAD": f"{INSIDE}/{faketime.name}",
             "FAKETIME_TIMESTAMP_FILE": f"{INSIDE}/clock",
             "FAKETIME_CACHE_DURATION": "1",
             "DONT_FAKE_MONOTONIC": "1",
