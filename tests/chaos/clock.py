@@ -1,7 +1,7 @@
 """Another time for the replicas, while they run: libfaketime reads how far ahead they are from a file.
 
-It is Debian's package of that name: installed on this host, or fetched and unpacked below var/ without installing it. On
-another system TOLLGATE_FAKETIME says where it lies. Only the replicas' time is changed, and not how fast it passes.
+It is Debian's package of that name: installed on this host, or fetched and unpacked below var/. On another system
+TOLLGATE_FAKETIME says where it lies. Only the replicas' time is changed, and not how fast it passes.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ OPENS_WITHIN_S = 180
 
 @cache
 def library() -> Path | None:
-    """Where it lies; it is fetched where it is not there yet. None, and a line that says why, where it cannot be had."""
+    """Where it lies; it is fetched where it is not. None, and a line that says why, where it cannot be had."""
     if chosen := os.environ.get("TOLLGATE_FAKETIME"):
         return Path(chosen)
     if not (found := [*Path("/usr").glob(LIBRARY), *(UNPACKED / "usr").glob(LIBRARY)]):
         UNPACKED.mkdir(parents=True, exist_ok=True)
-        fetch = "apt-get download -qq libfaketime && dpkg-deb --extract libfaketime_*.deb ."
-        done = subprocess.run(fetch, shell=True, cwd=UNPACKED, capture_output=True, text=True, check=False)
+        fetch = ["sh", "-c", "apt-get download -qq libfaketime && dpkg-deb --extract libfaketime_*.deb ."]
+        done = subprocess.run(fetch, cwd=UNPACKED, capture_output=True, text=True, check=False)
         if done.returncode:
             print(f"left out, for want of libfaketime: the clock ({done.stderr.strip()[-200:]})", file=sys.stderr)
             return None
