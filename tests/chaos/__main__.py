@@ -4,7 +4,6 @@ docs/reliability.md has it. `ARGS="Redis provider"` runs the faults with one of 
 
 from __future__ import annotations
 
-import socket
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from tests.chaos.book import (
 from tests.chaos.faults import Fault, faults
 from tests.chaos.load import CLIENTS, WELL, Load, Seen
 from tests.support.eventually import eventually
+from tests.support.ports import free_ports, start_again_on_a_taken_port
 from tests.support.stack import CHAOS, ROOT, Stack, bring_up, prepare, project_name, take_down
 from tests.support.sweep import remember
 
@@ -69,7 +69,7 @@ def row(stack: Stack, fault: Fault) -> tuple[list[str], list[str]]:
     seen = Seen.of(load.asked, began)
     wrong += unexcused(fault, seen, normal)
     calls, cost = answered_to_clients(load)
-    paid = calls if fault.provider_forgets else max(calls, answered_by_provider(stack))
+    paid = calls if fault.clients_count else max(calls, answered_by_provider(stack))
     # What is lost never comes; for the rest LiteLLM tries again after errors.
     within = BOOKED_WITHIN_S / 4 if fault.spend_lost else BOOKED_WITHIN_S
     found = settled(lambda: books(stack).since(before), paid, cost, within)
@@ -114,10 +114,9 @@ def keep_ports(stack: Stack) -> None:
     """Docker would choose other ports when everything was killed and starts again."""
     env = stack.home / ".env"
     text = env.read_text()
-    for name in ("GATEWAY", "ADMIN"):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            text = text.replace(f"{name}_PORT=0", f"{name}_PORT={free.getsockname()[1]}")
+    names = ("GATEWAY", "ADMIN")
+    for name, port in zip(names, free_ports(len(names)), strict=True):
+        text = text.replace(f"{name}_PORT=0", f"{name}_PORT={port}")
     env.write_text(text)
 
 
@@ -139,6 +138,7 @@ def measure(stack: Stack, chosen: list[Fault]) -> list[str]:
 
 def main() -> int:
     remember()
+    start_again_on_a_taken_port()
     words = sys.argv[1:]
     chosen = [fault for fault in faults() if not words or any(word in fault.name for word in words)]
     if not chosen:

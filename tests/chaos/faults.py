@@ -44,7 +44,8 @@ class Fault:
 
     `noticed_s`: the last request that failed or was slow began within so many seconds of the fault; None: as long as it
     lasts, and `within_s` after its end at most. `slowest_s`: no request takes longer.
-    `lines_lost`, `spend_lost`: calls that may be missing in the ledger's lines, and in its sums.
+    `lines_lost`, `spend_lost`: calls that may be missing in the ledger's lines, and in its sums. `clients_count`: calls
+    are those that clients were answered, as the provider forgets its own count or cannot keep so many.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Fault:
     lines_lost: int = 0
     spend_lost: int = 0
     hold_s: float = HOLD_S
-    provider_forgets: bool = False
+    clients_count: bool = False
     # Done before there is traffic; and what else is asked while it lasts: its words for the table, and what was wrong.
     prepare: Act = nothing
     besides: Callable[[Stack], tuple[str, list[str]]] | None = None
@@ -156,7 +157,7 @@ def providers() -> Iterator[Fault]:
         streams=BUSY | {ERROR_EVENT},
         noticed_s=None,
         slowest_s=60,
-        provider_forgets=True,
+        clients_count=True,
     )
     yield Fault(
         "the provider hangs",
@@ -202,7 +203,7 @@ def host() -> Iterator[Fault]:
         lines_lost=150,
         spend_lost=150,
         hold_s=5,
-        provider_forgets=True,
+        clients_count=True,
     )
     if clock.possible():
         yield Fault(
@@ -215,6 +216,7 @@ def host() -> Iterator[Fault]:
             slowest_s=30,
             within_s=60,
             hold_s=5,
+            clients_count=True,
             prepare=clock.prepare,
             besides=clock.spent_budget_opens,
         )

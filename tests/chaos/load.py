@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 
 CLIENTS = 12
-PAUSE_S = 0.3
+# Most of a client's time, so that how much is asked, and with it how much a fault can lose, is hardly the machine's.
+PAUSE_S = 0.8
 # A client's own patience; above what any fault here should cost.
 PATIENCE_S = 90.0
 # Whole answers and streams that take so much longer than the slowest before the fault are noticed.
@@ -59,7 +60,7 @@ class Load:
 
     @contextmanager
     def running(self) -> Iterator[Load]:
-        threads = [threading.Thread(target=self._client, args=(number % 2 == 0,)) for number in range(CLIENTS)]
+        threads = [threading.Thread(target=self._client, args=(number,)) for number in range(CLIENTS)]
         for thread in threads:
             thread.start()
         try:
@@ -69,10 +70,12 @@ class Load:
             for thread in threads:
                 thread.join()
 
-    def _client(self, stream: bool) -> None:
+    def _client(self, number: int) -> None:
+        # Not all in step.
+        self._ended.wait(PAUSE_S * number / CLIENTS)
         with client() as http:
             while not self._ended.wait(PAUSE_S):
-                self.asked.append(ask(http, self.url, self.key, stream=stream, dials=self.dials))
+                self.asked.append(ask(http, self.url, self.key, stream=number % 2 == 0, dials=self.dials))
 
 
 def client() -> httpx.Client:

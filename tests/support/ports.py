@@ -1,4 +1,4 @@
-"""Docker's choice of a host port can fail, and is then made again.
+"""Docker's choice of a host port can fail, and is then made again; and ports for those who must keep theirs.
 
 Engine 20.10 hands out ports from 32768 upwards without looking whether the host uses one as the near end of some
 connection: "bind: address already in use". The next try gets the next port; nothing else is tried again.
@@ -7,6 +7,8 @@ connection: "bind: address already in use". The next try gets the next port; not
 from __future__ import annotations
 
 import functools
+import random
+import socket
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +19,25 @@ from testcontainers.core.docker_client import DockerClient
 
 TAKEN = "address already in use"
 TRIES = 5
+# Below what Linux (32768) and Docker hand out by themselves: there a port that is free now may be a connection's near
+# end a moment later, of the very clients that ask for it while nobody listens.
+KEPT = range(20_000, 32_000)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports on which nobody listens, and which nobody is given who does not ask for that number."""
+    found: list[int] = []
+    for port in random.sample(KEPT, len(KEPT)):
+        if len(found) == count:
+            break
+        with socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind(("", port))
+            except OSError:
+                continue
+        found.append(port)
+    return found
 
 
 def start_again_on_a_taken_port() -> None:

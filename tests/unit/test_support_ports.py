@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from docker.errors import APIError
 
-from tests.support.ports import TAKEN, TRIES, _again
+from tests.support import ports
+from tests.support.ports import KEPT, TAKEN, TRIES, _again, free_ports
 
 
 def failing(times: int, message: str) -> tuple[list[int], object]:
@@ -38,3 +41,19 @@ def test_it_ends() -> None:
     with pytest.raises(APIError):
         start()
     assert len(calls) == TRIES
+
+
+def test_ports_to_keep_are_none_that_are_handed_out() -> None:
+    first, second = free_ports(2)
+    assert first != second
+    assert {first, second} <= set(KEPT)
+    assert max(KEPT) < 32768
+
+
+def test_a_port_somebody_listens_on_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(ports, "KEPT", range(port, port + 1))
+        assert free_ports(1) == []
