@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.chaos import disk
 from tests.chaos.book import (
-    BOOKED_WITHIN_S,
     TENANT,
+    Books,
     answered_by_provider,
     answered_to_clients,
     books,
@@ -70,13 +70,19 @@ def row(stack: Stack, fault: Fault) -> tuple[list[str], list[str]]:
     wrong += unexcused(fault, seen, normal)
     calls, cost = answered_to_clients(load)
     paid = calls if fault.clients_count else max(calls, answered_by_provider(stack))
-    # What is lost never comes; for the rest LiteLLM tries again after errors.
-    within = BOOKED_WITHIN_S / 4 if fault.spend_lost else BOOKED_WITHIN_S
-    found = settled(lambda: books(stack).since(before), paid, cost, within)
-    least = min(found.days, found.team)
     price = cost / calls if calls else cost
-    lines, sums = paid - found.rows, (found.logs - least) / price if price else cost
-    lost = round(max((cost - least) / price, sums)) if price else 0
+
+    def missing(found: Books) -> tuple[int, int]:
+        """Calls that the ledger's lines lack, and that its sums lack."""
+        least = min(found.days, found.team)
+        lost = max(cost - least, found.logs - least)
+        return paid - found.rows, round(lost / price) if price else 0
+
+    def excused(found: Books) -> bool:
+        lines, lost = missing(found)
+        return lines <= fault.lines_lost and lost <= fault.spend_lost
+
+    lines, lost = missing(settled(lambda: books(stack).since(before), paid, cost, excused))
     if lines > fault.lines_lost:
         wrong.append(f"{lines} of {paid} calls are missing in the ledger, at most {fault.lines_lost} may be")
     if lost > fault.spend_lost:

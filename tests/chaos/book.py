@@ -13,8 +13,11 @@ from tests.chaos.load import MARK, WELL, Load
 from tests.support.stack import Stack
 
 TENANT = "contractor"
-# How long rows may still come in after the last answer: LiteLLM writes every few seconds, and tries again after errors.
+# How long rows may still come in after the last answer: LiteLLM writes every few seconds, and tries again after errors;
+# a replica that is killed while it writes leaves a lock that others respect for a minute.
 BOOKED_WITHIN_S = 100
+# What comes after these seconds if it was not lost is the exception.
+USUALLY_WITHIN_S = 25
 # A test's requests cost some 0.00003 USD each: the whole difference has to be far below a cent to mean anything.
 EXACT = Decimal("0.000001")
 
@@ -79,9 +82,9 @@ def answered_to_clients(load: Load) -> tuple[int, Decimal]:
     return len(well), sum((one.cost for one in well), Decimal(0))
 
 
-def settled(read: Callable[[], Books], calls: int, cost: Decimal, within: float = BOOKED_WITHIN_S) -> Books:
-    """The books once they have everything, or what they have when the time is over."""
-    deadline = time.monotonic() + within
+def settled(read: Callable[[], Books], calls: int, cost: Decimal, excused: Callable[[Books], bool]) -> Books:
+    """The books once they have everything, after a while all but what is `excused`, or what they have at the end."""
+    began = time.monotonic()
     while True:
         try:
             found = read()
@@ -89,8 +92,11 @@ def settled(read: Callable[[], Books], calls: int, cost: Decimal, within: float 
             found = None
         if found and found.rows >= calls and found.logs >= cost - EXACT and found.agrees:
             return found
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if found and waited > USUALLY_WITHIN_S and excused(found):
+            return found
+        if waited > BOOKED_WITHIN_S:
             if found is None:
-                raise AssertionError(f"the ledger could not be read within {within:.0f} s")
+                raise AssertionError(f"the ledger could not be read within {BOOKED_WITHIN_S} s")
             return found
         time.sleep(1)

@@ -73,6 +73,6 @@ def handmade(
 
 def replicas_up(stack: Stack) -> int:
     """At Prometheus, as its targets: for five minutes `sum(up)` still finds a replica that scaling took away."""
-    answer = httpx.get(f"{stack.prometheus_url}/api/v1/targets", trust_env=False).json()
+    answer = httpx.get(f"{stack.prometheus_url}/api/v1/targets", timeout=30, trust_env=False).json()
     targets = answer["data"]["activeTargets"]
     return sum(1 for target in targets if target["labels"]["job"] == "litellm" and target["health"] == "up")

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support import logs
 from tests.support.stack import Stack
+from tollgate.stack.compose import PROJECT_LABEL
 
 # Root on purpose, with no capability: the engine's socket belongs to root, and nothing else is on its network.
 ROOT_BY_DESIGN = {"docker-socket-proxy"}
@@ -109,10 +110,9 @@ WAYS_OUT = {
 
 def test_only_what_must_reach_the_outside_can(stack: Stack) -> None:
     """Docker drops what leaves an internal network; a service on such networks alone has no way out."""
-    internal = {
-        row["Name"]: row["Internal"]
-        for row in json.loads(stack.docker("network", "inspect", *stack.docker("network", "ls", "-q").split()))
-    }
+    # Its own: those of others may come and go.
+    ids = stack.docker("network", "ls", "-q", "--filter", f"label={PROJECT_LABEL}={stack.project}").split()
+    internal = {row["Name"]: row["Internal"] for row in json.loads(stack.docker("network", "inspect", *ids))}
     assert any(internal.values())
     for service, container in inspected(stack).items():
         open_networks = [name for name in container["NetworkSettings"]["Networks"] if not internal[name]]

@@ -23,7 +23,7 @@ def test_prometheus_sees_three_replicas(stack: Stack) -> None:
 
 def test_prometheus_sees_no_target_down(stack: Stack) -> None:
     def down() -> list[str]:
-        answer = httpx.get(f"{stack.prometheus_url}/api/v1/targets", trust_env=False).json()
+        answer = httpx.get(f"{stack.prometheus_url}/api/v1/targets", timeout=30, trust_env=False).json()
         targets = answer["data"]["activeTargets"]
         assert len(targets) >= 8
         return [target["scrapeUrl"] for target in targets if target["health"] != "up"]
@@ -118,6 +118,8 @@ def test_down_keeps_the_data_and_deploy_brings_everything_back(stack: Stack, adm
     assert "started postgres" in done["changes"]
     assert not [change for change in done["changes"] if change.startswith(("create", "schema", "image", "generated"))]
     headers = {"Authorization": f"Bearer {stack.secret('litellm_master_key')}"}
-    found = httpx.get(f"{stack.admin_url}/team/info", params={"team_id": "example"}, headers=headers, trust_env=False)
+    found = httpx.get(
+        f"{stack.admin_url}/team/info", params={"team_id": "example"}, headers=headers, timeout=60, trust_env=False
+    )
     assert found.json()["team_info"]["spend"] >= before
     assert post(stack).status_code == 200

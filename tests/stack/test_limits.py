@@ -73,7 +73,8 @@ def test_money_and_tokens_are_counted_for_all_replicas(
 
 
 def test_requests_at_once_are_counted_for_all_replicas(stack: Stack, admin: httpx.Client) -> None:
-    slow = message("[[tokens=40 tps=20]] Take your time.")
+    # Long enough for nine clients to begin before the first of them ends.
+    slow = message("[[tokens=40 tps=8]] Take your time.")
     with handmade(admin, {}, {"max_parallel_requests": 2}) as (_, key), ThreadPoolExecutor(9) as callers:
         headers = {"x-api-key": key}
 

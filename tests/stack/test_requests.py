@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
 
 import anthropic
@@ -11,6 +12,7 @@ import openai
 import pytest
 
 from tests.stack.requests import MODEL, WEATHER, chat, message
+from tests.support.eventually import eventually
 from tests.support.stack import Stack
 
 REPLICAS = ("litellm-1", "litellm-2", "litellm-3")
@@ -50,9 +52,9 @@ def pieces(client: httpx.Client, path: str, body: dict[str, object]) -> Iterator
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/v1/messages", message("[[tokens=40 tps=20]] Count.", stream=True)),
-        ("/v1/messages/stream", message("[[tokens=40 tps=20]] Count.", stream=True)),
-        ("/v1/chat/completions", chat("[[tokens=40 tps=20]] Count.", stream=True)),
+        ("/v1/messages", message("[[tokens=40 tps=8]] Count.", stream=True)),
+        ("/v1/messages/stream", message("[[tokens=40 tps=8]] Count.", stream=True)),
+        ("/v1/chat/completions", chat("[[tokens=40 tps=8]] Count.", stream=True)),
     ],
 )
 def test_a_stream_arrives_while_it_is_made(
@@ -117,19 +119,22 @@ def test_a_tenant_sees_its_own_models_only(gateway: httpx.Client) -> None:
 
 
 def test_tokens_are_counted_without_a_model_call(stack: Stack, gateway: httpx.Client) -> None:
-    before = len(stack.provider_requests())
-    answer = gateway.post("/v1/messages/count_tokens", json=message("one two three"))
+    once = f"one two three {uuid.uuid4()}"
+
+    def seen() -> list[object]:
+        """What reached the provider with these words; health checks and others' requests have none of them."""
+        completions = ("/v1/messages", "/v1/chat/completions")
+        return [row for row in stack.provider_requests() if row["path"] in completions and once in json.dumps(row)]
+
+    answer = gateway.post("/v1/messages/count_tokens", json=message(once))
     assert answer.status_code == 200
     assert answer.json()["input_tokens"] > 0
-    completions = [
-        row for row in stack.provider_requests()[before:] if row["path"] in ("/v1/messages", "/v1/chat/completions")
-    ]
-    assert not completions
+    assert not seen()
+    assert gateway.post("/v1/messages", json=message(once)).status_code == 200
+    assert seen(), "twin: a call of the model is seen"
 
 
 def test_a_request_is_billed_to_its_team(stack: Stack, gateway: httpx.Client, admin: httpx.Client) -> None:
-    from tests.support.eventually import eventually
-
     def spend() -> float:
         return float(admin.get("/team/info", params={"team_id": "example"}).json()["team_info"]["spend"])
 

@@ -37,12 +37,12 @@ def everywhere(stack: Stack, key: str) -> set[int]:
 
 def test_a_rotated_key_works_everywhere_and_the_old_one_ends_by_itself(stack: Stack) -> None:
     old = stack.key("contractor")
-    done = json.loads(stack.cli("rotate-keys", "contractor", "--grace", "40s", "--json").stdout)
+    done = json.loads(stack.cli("rotate-keys", "contractor", "--grace", "60s", "--json").stdout)
     new = stack.key("contractor")
     assert done["rotated"][0]["file"] == "secrets/tenants/contractor" and new != old
     assert everywhere(stack, new) == everywhere(stack, old) == {200}
     assert "the old one of a rotation" in stack.cli("tenant", "show", "contractor").stdout
-    eventually(lambda: everywhere(stack, old) == {401}, within=90, every=1)
+    eventually(lambda: everywhere(stack, old) == {401}, within=120, every=1)
     assert everywhere(stack, new) == {200}
     stack.cli("apply", "--yes")  # takes the dead one away
     assert stack.cli("plan", check=False).returncode == 0

@@ -9,7 +9,9 @@ import pytest
 
 from tests.stack.replicas import REPLICAS, ask
 from tests.stack.requests import message
+from tests.support.eventually import eventually
 from tests.support.stack import Stack
+from tollgate.stack.backup.make import LIVE, running_postgres
 
 FILE = "tenant: {id: mover}\nallowed_models: [test-model]\nkeys: [{name: ci}]\n"
 
@@ -29,6 +31,11 @@ def everywhere(stack: Stack, name: str) -> set[int]:
     return {ask(stack, replica, stack.key(name), body=message())[0].status for replica in REPLICAS}
 
 
+def booked(stack: Stack, tenant: str) -> bool:
+    query = f"SELECT count(*) FROM \"LiteLLM_SpendLogs\" WHERE team_id = '{tenant}' AND spend > 0"  # noqa: S608
+    return int(running_postgres(stack.compose).sql(query, LIVE)) > 0
+
+
 def test_what_its_file_says_holds_on_every_replica_at_once(stack: Stack, file: Path) -> None:
     file.write_text(FILE)
     assert stack.cli("plan", check=False).returncode == 2
@@ -38,6 +45,8 @@ def test_what_its_file_says_holds_on_every_replica_at_once(stack: Stack, file: P
     # Each replica has team and keys in its memory from here on.
     assert (everywhere(stack, "mover"), everywhere(stack, "mover.ci")) == ({200}, {200})
 
+    # A budget that comes later counts what stands in the ledger.
+    eventually(lambda: booked(stack, "mover"), within=60)
     file.write_text(FILE + "budget: {daily_limit: 0.0000001}\n")
     stack.cli("apply", "--yes")
     assert everywhere(stack, "mover") == {429}

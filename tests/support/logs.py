@@ -20,6 +20,12 @@ REFUSALS = re.compile(
     r"|Key is blocked|LiteLLM Virtual Key expected|Only proxy admin can be used|is not allowed to call this route"
 )
 
+# What Postgres tells a client that asks while it starts (its own health check may) or that was killed while it was told
+# something. Of itself it would say PANIC, or "in recovery mode".
+NOT_YET = re.compile(
+    r"FATAL: +(the database system is (starting up|not yet accepting connections)|connection to client lost)"
+)
+
 # The same for what an upstream answered: its status, or a connection that broke, before the answer, after LiteLLM's
 # first ping or within a stream. These two names are the embedded provider's, which stands in Anthropic's place as well
 # (support/stack.py); an exception of LiteLLM's own has another name there, and stays a crash.
@@ -39,7 +45,7 @@ def since(compose: Compose, moment: str) -> list[str]:
 
 def trouble(lines: Iterable[str], allowed: Iterable[str] = ()) -> list[str]:
     """Lines that tell of a crash; `allowed` are regular expressions for what a test provokes on purpose."""
-    patterns = [REFUSALS, *(re.compile(pattern) for pattern in allowed)]
+    patterns = [REFUSALS, NOT_YET, *(re.compile(pattern) for pattern in allowed)]
     return [line for line in lines if TROUBLE.search(line) and not any(pattern.search(line) for pattern in patterns)]
 
 

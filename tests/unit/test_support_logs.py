@@ -20,6 +20,11 @@ CRASHES = [
     HANDLER + "litellm.InternalServerError: InternalServerError: OpenAIException - Internal server error" + STACK,
     "litellm-3 | litellm.proxy.utils: could not write spend" + STACK,
     "postgres | FATAL: out of memory",
+    "postgres | FATAL:  the database system is in recovery mode",
+]
+ORDINARY = [
+    "postgres | 2026-11-21 10:00:00.000 UTC [31] FATAL:  the database system is starting up",
+    "postgres | 2026-11-21 10:00:00.000 UTC [31] FATAL:  connection to client lost",
 ]
 
 
@@ -27,6 +32,11 @@ CRASHES = [
 def test_an_upstream_fault_is_trouble_unless_it_was_asked_for(line: str) -> None:
     assert trouble([line]) == [line]
     assert trouble([line], [UPSTREAM_FAULTS]) == []
+
+
+@pytest.mark.parametrize("line", ORDINARY)
+def test_who_asks_too_early_or_goes_too_early_is_no_crash(line: str) -> None:
+    assert trouble([line]) == []
 
 
 @pytest.mark.parametrize("line", CRASHES)
