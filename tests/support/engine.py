@@ -110,7 +110,7 @@ class Engine:
         answer = self.run(f"mutation {{ result: {action}({arguments}) }}", transaction)
         return _in_columns(answer) if isinstance(answer, list) else answer
 
-    def begin(self, timeout: int = 20_000, max_wait: int = 2_000) -> str:
+    def begin(self, timeout: int = 20_000, max_wait: int = 20_000) -> str:
         answer = self.http.post("/transaction/start", json={"timeout": timeout, "max_wait": max_wait})
         assert answer.status_code == 200, answer.text
         return str(answer.json()["id"])
@@ -178,7 +178,7 @@ class EngineMachine:
         }
         self.exec(["sh", "-c", keep], detach=True, environment=environment)
         try:
-            eventually(lambda: _ready(engine), within=30)
+            eventually(lambda: _ready(engine), within=60)
             yield engine
         finally:
             with suppress(AssertionError):

@@ -52,7 +52,7 @@ def test_an_unknown_transaction_is_p2028(engine: Engine) -> None:
 
 
 def test_a_transaction_over_its_time_is_rolled_back(engine: Engine) -> None:
-    transaction = engine.begin(timeout=300)
+    transaction = engine.begin(timeout=3_000)
     engine.run(CREATE, transaction)
     answer = eventually(lambda: _closed(engine, transaction), within=20)
     assert answer["errors"][0]["error"].startswith("Transaction already closed")

@@ -50,7 +50,7 @@ class Asker:
     def booked(self, requests: int) -> float:
         """`spend`, once that many successful requests are in the ledger."""
         query = "SELECT count(*) FROM \"LiteLLM_SpendLogs\" WHERE api_key = %s AND status = 'success'"
-        eventually(lambda: self.gateway.sql(query, key_hash(self.key))[0][0] >= requests, within=30)
+        eventually(lambda: self.gateway.sql(query, key_hash(self.key))[0][0] >= requests, within=60)
         return self.spend()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.contract.litellm.gateway import Gateway, gateway_for_tests, running_gateway
 from tests.contract.litellm.tenants import Tenants
+from tests.support.clock import until_the_hour_has_left
 from tollgate.config.secret import Secret
 
 
@@ -17,6 +18,12 @@ from tollgate.config.secret import Secret
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with running_gateway(tmp_path_factory.mktemp("gateway"), gateway_yaml=gateway_for_tests()) as gateway:
         yield gateway
+
+
+@pytest.fixture(autouse=True)
+def _one_window() -> None:
+    """A limit an hour or a day's budget that reopened in the middle of a test would count from zero again."""
+    until_the_hour_has_left(120)
 
 
 @pytest.fixture

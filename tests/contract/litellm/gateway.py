@@ -31,6 +31,10 @@ from tollgate.render.stack import REPLICA_ENVIRONMENT, render_code
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  inside a container; only 127.0.0.1 is published
 ROOT = Path(__file__).resolve().parents[3]
+REDIS = (
+    "import os, sys, redis; r = redis.Redis('redis', password=os.environ['REDIS_PASSWORD'], decode_responses=True);"
+    "print(r.execute_command(*sys.argv[1:]))"
+)
 
 
 @dataclass
@@ -68,6 +72,12 @@ class Gateway:
 
     def get(self, key: Secret, path: str) -> httpx.Response:
         return httpx.get(self.url + path, headers={"x-api-key": key.reveal()}, timeout=60)
+
+    def redis(self, *words: str) -> str:
+        """One command, through the replica, which has the password; its answer as Python prints it."""
+        done = self.containers["litellm-1"].get_wrapped_container().exec_run(["python", "-c", REDIS, *words])
+        assert done.exit_code == 0, done.output
+        return str(done.output.decode().strip())
 
     def sql(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with psycopg.connect(**self.database, autocommit=True) as connection:

@@ -43,7 +43,7 @@ keys:
     budget: {daily_limit: 1, weekly_limit: 2, monthly_limit: 3}
     rate_limits: {requests_per_minute: 2, requests_per_day: 5, tokens_per_minute: 6, max_parallel_requests: 1}
 """
-NAMES = ("acme", "beta", "frugal", "full", "gone", "hasty", "held", "p1", "p2")
+NAMES = ("acme", "beta", "frugal", "full", "gone", "hasty", "held", "p1", "p2", "payer")
 KEYS = ("default", "ci", "alice")
 NONE = State()
 

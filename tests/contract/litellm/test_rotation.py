@@ -57,15 +57,15 @@ def test_both_keys_work_on_one_budget_until_the_old_one_ends_by_itself(gateway: 
     spender = tenant("spender", "budget: {daily_limit: 0.0002}")
     applied(gateway, site, spender)
     old = secret(site, spender)
-    done = rotate(gateway, site, spender, timedelta(seconds=8))
+    done = rotate(gateway, site, spender, timedelta(seconds=15))
     new = secret(site, spender)
     assert old != new and done.until is not None and not key_rotation.unfinished(site, spender, spender.all_keys[0])
     assert [gateway.get(key, "/v1/models").status_code for key in (old, new)] == [200, 200]
     assert opened(gateway, site, spender).plan().empty, "an apply within the grace leaves the old one alone"
     assert gateway.ask(old).status_code == 200
-    eventually(lambda: gateway.ask(new).status_code == 429, within=20)
+    eventually(lambda: gateway.ask(new).status_code == 429, within=30)
 
-    eventually(lambda: gateway.get(old, "/v1/models").status_code == 401, within=20)
+    eventually(lambda: gateway.get(old, "/v1/models").status_code == 401, within=30)
     assert gateway.get(new, "/v1/models").status_code == 200
     left = opened(gateway, site, spender).plan()
     assert [(change.action, change.takes_access) for change in left.changes] == [(Action.DELETE, False)]

@@ -27,7 +27,7 @@ def test_killed_inside_a_migration_nothing_of_it_is_kept(job: Job, write: Any) -
             lambda: job.query(
                 "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()"
             ),
-            within=30,
+            within=90,
         )
         process.kill()
     write(m2=SECOND)
@@ -102,7 +102,7 @@ def test_an_index_whose_build_was_killed_is_built_again(job: Job, write: Any, ho
     with hold.transaction():  # an open writer: the build waits for it, with the index there and not usable
         hold.execute('INSERT INTO "LiteLLM_A" VALUES (1)')
         with job.start(argument) as process:
-            eventually(lambda: usable(job, "LiteLLM_A_a_idx") is False, within=30)
+            eventually(lambda: usable(job, "LiteLLM_A_a_idx") is False, within=90)
             process.kill()
         eventually(lambda: not job.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"), within=60)
     assert usable(job, "LiteLLM_A_a_idx") is False

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from tests.contract.migrate.conftest import Job
+from tests.support.eventually import eventually
 from tollgate.litellm.migrate import releases, sql
 from tollgate.litellm.migrate.database import LOCK_KEY
 from tollgate.litellm.migrate.files import Migration, load, shipped_directory
@@ -104,6 +105,9 @@ def test_killed_halfway_through_the_shipped_migrations_the_next_run_finishes(job
         while "40 of" not in process.stdout.readline():
             assert process.poll() is None
         process.kill()
+    # Postgres may be about to commit what it was sent last, and notices the death when it has.
+    others = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    eventually(lambda: not job.query(others), within=60)
     done = len(job.finished())
     shipped = len(load(shipped_directory()))
 
@@ -146,9 +150,19 @@ def test_our_list_of_log_indexes_is_the_packages() -> None:
 # ---- two at once, and databases we must not touch
 
 
-def test_two_at_once_apply_each_migration_once(job: Job, write: Any) -> None:
-    argument = write(m1=FIRST + "SELECT pg_sleep(2);", m2=SECOND)
+# Takes as long as somebody holds this lock; looks for it, for a migration that waits for a lock gives up.
+HELD = """DO $$ BEGIN WHILE EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711)
+    LOOP PERFORM pg_sleep(0.1); END LOOP; END $$;"""
+
+
+def test_two_at_once_apply_each_migration_once(job: Job, write: Any, hold: psycopg.Connection[Any]) -> None:
+    argument = write(m1=FIRST + HELD, m2=SECOND)
+    hold.execute("SELECT pg_advisory_lock(4711)")
+    # The one that has to wait asks who it is waiting for, and then for the lock again.
+    asked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' AND query LIKE %s"
     with job.start(argument) as one, job.start(argument) as other:
+        eventually(lambda: job.query(asked, "SELECT a.pid, a.application_name%"), within=90, every=0.1)
+        hold.execute("SELECT pg_advisory_unlock(4711)")
         outputs = [process.communicate(timeout=120)[0] for process in (one, other)]
 
     assert (one.returncode, other.returncode) == (0, 0)
