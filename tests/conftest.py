@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from testcontainers.core.labels import SESSION_ID
 
 from tests.support.ports import start_again_on_a_taken_port
@@ -17,6 +18,12 @@ from tests.support.sweep import remember
 # Last of all, so that the stack stands no longer than it must; and within it, what takes containers down.
 ON_THE_STACK = ("tests/docs/", "tests/clients/", "tests/stack/")
 LAST = ("test_contract.py", "test_rotation.py", "test_backup.py", "test_rollout.py", "test_lifecycle.py")
+
+# The same examples in each run, however fast the machine: what somebody else's run finds, this one would find as well.
+settings.register_profile(
+    "steady", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -238,6 +238,7 @@ _VALUES = st.recursive(
     max_leaves=12,
 )
 _LIMITS = st.dictionaries(_FIELDS, st.one_of(_SCALARS, st.integers(1, 9)), max_size=5)
+NOT_MEANT = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 _FILES = st.fixed_dictionaries(
     {},
     optional={
@@ -277,7 +278,7 @@ def loads_or_says_why(directory: Path, texts: dict[str, bytes]) -> None:
         assert all(tenant.models_of(one) != () for one in tenant.all_keys)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=NOT_MEANT)
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=300).map(str.encode)))
 @example(b"tenant: {id: acme}\n\xc2\x85")
 @example(b"? [a]\n: b")
@@ -286,7 +287,7 @@ def test_any_bytes_load_or_give_problems(tmp_path: Path, body: bytes) -> None:
     loads_or_says_why(tmp_path, {"acme.yaml": body})
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=NOT_MEANT)
 @given(_FILES, st.none() | _FILES)
 def test_any_values_in_any_field_load_or_give_problems(tmp_path: Path, own: Any, defaults: Any) -> None:
     texts = {"acme.yaml": json.dumps(own).encode()}
