@@ -95,6 +95,8 @@ def test_a_replica_that_says_nothing_is_a_504_and_not_asked_twice(start_edge: St
         assert answer.json()["error"]["type"] == "timeout_error"
         assert answer.json()["request_id"] == answer.headers["request-id"]
         assert answer.headers["x-should-retry"] == "false"
-        assert sum(len(edge.posts(name)) for name in edge.replicas) == 1
+        eventually(lambda: sum(len(edge.posts(name)) for name in edge.replicas) == 1, within=20)
+        [line] = eventually(lambda: [line for line in edge.access_log() if line["status"] == "504"], within=20)
+        assert "," not in line["upstream_addr"]
         answer = client.post("/v1/chat/completions", json={}, headers={"X-Test": "hold"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "gateway_timeout")

@@ -117,16 +117,16 @@ REWRITES = (
 )
 
 
-def sent(edge: Edge, request: str, patience: float = 2) -> bytes:
+def sent(edge: Edge, request: str, patience: float = 10) -> bytes:
     """Everything nginx answers to these bytes until it closes or falls silent."""
     host, port = edge.url.removeprefix("http://").split(":")
     answer = b""
     with socket.create_connection((host, int(port)), timeout=patience) as connection:
-        connection.sendall(request.encode("latin-1"))
         try:
+            connection.sendall(request.encode("latin-1"))
             while piece := connection.recv(65536):
                 answer += piece
-        except (TimeoutError, ConnectionResetError):
+        except (TimeoutError, ConnectionResetError, BrokenPipeError):
             pass
     return answer
 
@@ -238,7 +238,7 @@ def log_of(edge: Edge, mark: str) -> str:
 
 def test_a_header_forges_no_line_and_no_field_of_the_log(edge: Edge) -> None:
     mark = "/no-such-route-forging"
-    fields = "".join(f"{name}: {value}\r\n" for name, value in TRICKS.items())
+    fields = "".join(f"{name}: {value}\r\n" for name, value in {**TRICKS, "Connection": "close"}.items())
     sent(
         edge,
         f'GET {mark}/%0a%22,%22status%22:%22200?"model"=x%0aforged HTTP/1.1\r\nHost: x\r\n{fields}\r\n',
@@ -257,7 +257,7 @@ def test_a_model_s_name_is_in_no_line_of_the_log(edge: Edge) -> None:
     with edge.client(headers={"User-Agent": "mark-of-the-model-test"}) as client:
         assert client.post("/v1/messages", json={"model": name}).status_code == 200
         client.get(f"/v1/models/{httpx.QueryParams({'m': name})}")
-    log_of(edge, "mark-of-the-model-test")
+    eventually(lambda: edge.log().count("mark-of-the-model-test") >= 2, within=20)
     assert '{"time":"now"' not in edge.log()
     assert "\x1b" not in edge.log()
 

@@ -11,7 +11,7 @@ from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.docker
 
-OFTEN = ("check_every=2\ncheck_timeout=3", "check_every=0.2\ncheck_timeout=0.8")
+OFTEN = ("check_every=2\ncheck_timeout=3", "check_every=0.2\ncheck_timeout=1.5")
 
 
 def freeze(edge: Edge, name: str) -> None:
@@ -28,7 +28,8 @@ def test_frozen_replicas_leave_the_rotation_and_come_back_but_never_all_of_them(
         freeze(edge, "litellm-1")
         edge.wait_for_rotation("litellm-2")
         assert answered_by(client, 20) == {"litellm-2"}
-        assert "checks: litellm-1 takes connections and answers no health check" in edge.log()
+        said = "checks: litellm-1 takes connections and answers no health check"
+        eventually(lambda: said in edge.log(), within=20)
         # Now none answers: whatever that is, an empty list would make it worse.
         freeze(edge, "litellm-2")
         edge.wait_for_rotation("litellm-1", "litellm-2")
@@ -45,5 +46,5 @@ def test_twin_without_the_checks_a_frozen_replica_stays(start_edge: StartEdge) -
     with start_edge(edits=edits) as edge:
         freeze(edge, "litellm-1")
         with pytest.raises(AssertionError):
-            eventually(lambda: len(edge.in_rotation()) == 1, within=10)
+            eventually(lambda: len(edge.in_rotation()) == 1, within=15)
         thaw(edge, "litellm-1")

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.contract.nginx.conftest import StartEdge
-from tests.contract.nginx.edge import Edge
+from tests.contract.nginx.edge import ONCE, Edge
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.docker
@@ -42,7 +42,7 @@ def kill_under_a_request(edge: Edge) -> list[httpx.Response]:
     edge.tell("litellm-1", "hold")
     with edge.client(headers={"X-Test": "hold"}) as client, ThreadPoolExecutor(2) as pool:
         answers = [pool.submit(client.post, "/v1/messages", json={"n": number}) for number in range(2)]
-        eventually(lambda: len(edge.posts("litellm-1")) == 1, within=30)
+        eventually(lambda: [len(edge.posts(name)) for name in edge.replicas] == [1, 1], within=30)
         edge.kill_replica("litellm-1")
         return [answer.result() for answer in answers]
 
@@ -52,7 +52,7 @@ def test_a_request_whose_replica_dies_before_answering_is_answered_by_another(st
         answers = kill_under_a_request(edge)
         assert [answer.status_code for answer in answers] == [200, 200]
         assert {answer.json()["replica"] for answer in answers} == {"litellm-2"}
-        retried = [line for line in edge.access_log() if "," in line["upstream_addr"]]
+        retried = eventually(lambda: [line for line in edge.access_log() if "," in line["upstream_addr"]], within=30)
         assert [line["upstream_status"] for line in retried] == ["502, 200"]
 
 
@@ -129,7 +129,7 @@ def test_nginx_starts_before_any_replica_and_finds_them_later(start_edge: StartE
         edge.nginx.get_wrapped_container().remove(force=True)
         edge.start_nginx()
         eventually(lambda: "replicas:" in edge.log(), within=30)
-        with edge.client(transport=httpx.HTTPTransport(retries=5)) as client:
+        with edge.client(transport=httpx.HTTPTransport(retries=5, limits=ONCE)) as client:
             assert client.post("/v1/messages", json={}).status_code == 529
             edge.start_replica("litellm-1")
             edge.wait_for("litellm-1")
@@ -153,7 +153,8 @@ def test_a_list_is_in_use_only_when_nginx_uses_it(start_edge: StartEdge) -> None
 
 
 def test_twin_a_list_said_to_be_in_use_when_it_is_written(start_edge: StartEdge) -> None:
-    early = SLOW.replace(";", '; cp "$upstreams" "$run/in-use.conf";')
+    # So long that the wait and the requests are over before nginx loads the list, however slow they are.
+    early = SLOW.replace("; sleep 3", '; cp "$upstreams" "$run/in-use.conf"; sleep 8')
     edits = {"entrypoint.sh": ('mv "$upstreams.new" "$upstreams"', early)}
     with start_edge(edits=edits) as edge, pytest.raises(AssertionError):
         check_in_use_means_in_use(edge)
@@ -207,8 +208,9 @@ def test_a_stream_outlives_a_reload(start_edge: StartEdge) -> None:
         lines = answer.iter_lines()
         next(lines)
         [busy] = [name for name in edge.replicas if edge.posts(name)]
+        reloads = edge.log().count("reloaded; replicas:")
         edge.run("touch", f"/run/nginx/drain/{busy}")
-        eventually(lambda: "reloaded; replicas:" in edge.log(), within=30)
+        eventually(lambda: edge.log().count("reloaded; replicas:") > reloads, within=30)
         edge.tell(busy, "release")
         assert "event: message_stop" in list(lines)
 
@@ -221,18 +223,26 @@ def test_a_graceful_stop_lets_a_stream_end(start_edge: StartEdge) -> None:
             nginx = edge.nginx.get_wrapped_container()
             nginx.kill(signal="SIGQUIT")
             eventually(lambda: "finishing the running requests" in edge.log(), within=30)
-            with pytest.raises(httpx.TransportError):
-                httpx.get(f"{edge.url}/gateway/health", timeout=5)
+            # It says so first and tells nginx then.
+            eventually(lambda: refuses(edge), within=30)
             edge.tell("litellm-1", "release")
             assert "event: message_stop" in list(lines)
         assert nginx.wait(timeout=60)["StatusCode"] == 0
+
+
+def refuses(edge: Edge) -> bool:
+    try:
+        httpx.get(f"{edge.url}/gateway/health", timeout=5)
+    except httpx.TransportError:
+        return True
+    return False
 
 
 def test_the_container_ends_when_nginx_does(start_edge: StartEdge) -> None:
     with start_edge(replicas=1) as edge:
         edge.run("sh", "-c", "kill -9 $(cat /run/nginx/nginx.pid)")
         assert edge.nginx.get_wrapped_container().wait(timeout=60)["StatusCode"] != 0
-        assert "nginx ended by itself" in edge.log()
+        eventually(lambda: "nginx ended by itself" in edge.log(), within=20)
 
 
 def test_a_configuration_nginx_refuses_leaves_the_old_one_at_work(start_edge: StartEdge) -> None:

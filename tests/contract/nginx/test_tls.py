@@ -24,6 +24,7 @@ NAMES = ("gateway.example", "localhost", "127.0.0.1")
 KEY = {"Authorization": "Bearer sk-test-key-0001"}
 # Where Docker publishes the port depends on where the tests run; the certificate names none of these addresses.
 NAMED = {"sni_hostname": "localhost"}
+RELOADED = "entrypoint: reloaded;"
 
 
 def bundle(days: int = 0) -> str:
@@ -133,7 +134,7 @@ def test_twin_a_client_that_was_not_told_to_trust_it_refuses(tls_edge: Edge) -> 
 def swap_under_a_stream(edge: Edge, edit: str) -> list[str]:
     """Begin a stream, give nginx another certificate, wait until new connections see it, end the stream: its lines."""
     edge.tell("litellm-1", "rearm")
-    before = fingerprint(edge.bundle)
+    before, reloads = fingerprint(edge.bundle), edge.log().count(RELOADED)
     with (
         httpx.Client(verify=trusting(edge), timeout=httpx.Timeout(30, read=15), headers=KEY) as client,
         client.stream(
@@ -145,7 +146,9 @@ def swap_under_a_stream(edge: Edge, edit: str) -> list[str]:
         assert shown(edge) == before
         edge.bundle.write_text(edit)
         edge.nginx.get_wrapped_container().kill("SIGHUP")
-        eventually(lambda: shown(edge) == fingerprint(edge.bundle) != before, within=30)
+        # Until the last worker with the certificate before has stopped listening.
+        eventually(lambda: edge.log().count(RELOADED) > reloads, within=30)
+        assert shown(edge) == fingerprint(edge.bundle) != before
         edge.tell("litellm-1", "release")
         return list(lines)
 
