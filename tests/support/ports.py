@@ -42,13 +42,15 @@ def free_ports(count: int) -> list[int]:
 
 def start_again_on_a_taken_port() -> None:
     """Make every container and Compose project that Testcontainers starts choose its ports again. Once a session."""
-    DockerClient.start = _again(DockerClient.start, APIError, lambda error: str(error))  # type: ignore[method-assign]
-    DockerCompose.start = _again(  # type: ignore[method-assign]
+    DockerClient.start = again(DockerClient.start, APIError, lambda error: str(error))  # type: ignore[method-assign]
+    DockerCompose.start = again(  # type: ignore[method-assign]
         DockerCompose.start, subprocess.CalledProcessError, lambda error: error.stderr.decode(errors="replace")
     )
 
 
-def _again(start: Callable[..., Any], kind: type[Exception], text: Callable[[Any], str]) -> Callable[..., Any]:
+def again(start: Callable[..., Any], kind: type[Exception], text: Callable[[Any], str]) -> Callable[..., Any]:
+    """`start`, called again where the `text` of the `kind` of error it raised tells of a taken port."""
+
     @functools.wraps(start)
     def started(*arguments: Any, **options: Any) -> Any:
         for attempt in range(1, TRIES + 1):

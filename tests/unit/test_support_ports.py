@@ -8,7 +8,7 @@ import pytest
 from docker.errors import APIError
 
 from tests.support import ports
-from tests.support.ports import KEPT, TAKEN, TRIES, _again, free_ports
+from tests.support.ports import KEPT, TAKEN, TRIES, again, free_ports
 
 
 def failing(times: int, message: str) -> tuple[list[int], object]:
@@ -20,7 +20,7 @@ def failing(times: int, message: str) -> tuple[list[int], object]:
             raise APIError(message)
         return "started"
 
-    return calls, _again(start, APIError, str)
+    return calls, again(start, APIError, str)
 
 
 def test_a_taken_port_is_chosen_again() -> None:

@@ -18,8 +18,10 @@ import yaml
 
 from tests.support.eventually import eventually
 from tests.support.images import image, own_image, stand_ins
+from tests.support.ports import again
 from tests.support.site import new_home
 from tests.support.stack import ACME, ROOT, project_name
+from tollgate.errors import StepError
 from tollgate.site import Site
 from tollgate.stack import configuration, rendering, secrets, self_signed
 from tollgate.stack.compose import Compose, plain
@@ -28,7 +30,7 @@ from tollgate.stack.progress import PlainProgress
 PROJECT = project_name(ACME)
 NAME = "gateway.test"
 # A third of it before its end it is to be renewed; long enough for a test to look at what it wants to.
-LIFE_S = 30
+LIFE_S = 45
 REPLICA = ROOT / "tests" / "contract" / "nginx" / "replica.py"
 
 
@@ -138,7 +140,8 @@ def running(home: Path) -> Iterator[Gateway]:
     core = Compose.core(site, PROJECT)
     compose = replace(core, extra=(*core.extra, file))
     try:
-        compose.run("up", PlainProgress(), "up", "--detach", "--no-deps", "nginx", "stand-in", "pebble", "acme")
+        start = again(compose.run, StepError, lambda error: "\n".join(error.log))
+        start("up", PlainProgress(), "up", "--detach", "--no-deps", "nginx", "stand-in", "pebble", "acme")
         yield Gateway(site, compose)
     finally:
         logs = ROOT / "var" / "logs" / "acme-test"

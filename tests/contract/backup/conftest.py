@@ -43,9 +43,8 @@ class Server:
         options = ("-v", f"{self.name}:/var/lib/postgresql/data", "-v", f"{self.password_file}:/run/password:ro")
         environment = ("-e", "POSTGRES_USER=litellm", "-e", "POSTGRES_PASSWORD_FILE=/run/password")
         label = ("--label", f"{LABEL_SESSION_ID}={SESSION_ID}")
-        names = ("--name", self.name, "-p", "127.0.0.1:0:5432")
         command = (*self.confined(), *label, *options, *environment, image("POSTGRES_IMAGE"), *self.settings())
-        docker("run", "-d", *names, *command)
+        docker("run", "-d", "--name", self.name, *command)
         # Over TCP: the server that only runs the first start's scripts does not listen there.
         ready = ("docker", "exec", self.name, "pg_isready", "-q", "-h", "127.0.0.1", "-U", "litellm", "-d", LIVE)
         eventually(lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0, within=90)
@@ -80,8 +79,9 @@ class Server:
 
     def migrate(self) -> None:
         """LiteLLM's schema by the job that a deploy runs."""
-        port = docker("port", self.name, "5432").splitlines()[0].rpartition(":")[2]
-        given = {"HOST": "127.0.0.1", "PORT": port, "USER": "litellm", "DB": LIVE}
+        # Its own address, for a published port can be taken.
+        address = docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", self.name).strip()
+        given = {"HOST": address, "PORT": "5432", "USER": "litellm", "DB": LIVE}
         environment = {f"POSTGRES_{name}": value for name, value in given.items()}
         environment |= {"POSTGRES_PASSWORD_FILE": str(self.password_file), "PATH": os.environ["PATH"]}
         command = [sys.executable, "-m", "tollgate.litellm.migrate"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.images.conftest import Container, docker
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.docker
 
@@ -50,7 +51,7 @@ def test_nginx_serves_a_mounted_configuration_and_logs_to_its_output(started: St
     command = ("nginx", "-c", "/etc/nginx/tollgate/nginx.conf", "-g", "daemon off;")
     with started("NGINX_IMAGE", *command, options=options) as nginx:
         assert nginx.until("curl", "-fsS", "http://127.0.0.1:4000/hello") == "served"
-        assert "GET /hello" in nginx.logs()
+        eventually(lambda: "GET /hello" in nginx.logs(), within=20)
         docker("stop", nginx.name)
         assert docker("inspect", "-f", "{{.State.ExitCode}}", nginx.name) == "0"
 

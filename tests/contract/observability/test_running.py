@@ -18,6 +18,7 @@ from tests.contract.observability.conftest import ROOT
 from tests.support.eventually import eventually
 from tests.support.images import references
 from tests.support.metrics import inventory, used
+from tests.support.ports import again
 from tests.support.stack import WATCHERS, project_name
 from tollgate.render.dashboards import dashboards
 from tollgate.render.observability import render_observability
@@ -81,10 +82,11 @@ def watchers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     publish(home / "secrets")
     (home / "compose.env").write_text(compose_env(home, images))
     compose = Compose(project_name(WATCHERS), FILES, home / "compose.env")
+    start = again(run, AssertionError, str)
     try:
         up = ("up", "--detach", "--no-deps", "--wait", "--wait-timeout", "180")
         for services in (("postgres", "redis"), STARTED):
-            run(compose, *up, *services)
+            start(compose, *up, *services)
         run(compose, "up", "--detach", "--no-deps", *UNWATCHED)
         yield compose
     finally:
