@@ -19,8 +19,8 @@ from tests.support.stack import Stack
 # Anthropic's API, the embedded provider's own, and one that is translated.
 MODELS = ("claude-sonnet-5-5", "test-model", "chat-only")
 TOOL = {"name": "look", "description": "Looks", "input_schema": {"type": "object", "properties": {}}}
-# A ping is due after 15 s: a silence that is just longer.
-SILENCE = 16.5
+# A ping is due after 15 s: a silence that is longer than one that comes late on a busy machine.
+SILENCE = 19
 
 
 def body(model: str, text: str, **more: Any) -> dict[str, Any]:

@@ -20,19 +20,18 @@ def test_a_conversation_and_its_context(claude: ClaudeCode, recorded: Recorded) 
         terminal.shows(f"You asked: “Say {word}.”")
         terminal.type("/context")
         terminal.shows("Context usage", "System tools:", "Messages:")
-    counted = eventually(
-        lambda: seen_by_nginx(claude.stack, uri="/v1/messages/count_tokens", status="200")[before:], within=20
-    )
-    assert len(counted) >= 5
+    counted = {"uri": "/v1/messages/count_tokens", "status": "200"}
+    eventually(lambda: len(seen_by_nginx(claude.stack, **counted)) >= before + 5, within=20)
     assert {row["path"] for row in recorded(word)} == {"/v1/messages"}
 
 
 def test_the_gateways_models_are_offered(claude: ClaudeCode) -> None:
+    before = len(seen_by_nginx(claude.stack, uri="/v1/models", status="200"))
     with open_terminal(
         claude, CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY="1", CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=None
     ) as terminal:
         terminal.shows("Claude Code v")
-        eventually(lambda: seen_by_nginx(claude.stack, uri="/v1/models", status="200"), within=30)
+        eventually(lambda: len(seen_by_nginx(claude.stack, uri="/v1/models", status="200")) > before, within=30)
         terminal.type("/model")
         # Claude's own names it knows already, under names of its own.
         text = terminal.shows("Select model", "big From gateway", "chat-only From gateway")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from tests.contract.provider import target as targets
 from tests.support.claude_code import ClaudeCode
 from tests.support.stack import FIXTURES
 
+T = TypeVar("T")
 # The golden list: every field, header and kind of block that must arrive as it was sent.
 EVERYTHING = json.loads((FIXTURES / "clients" / "everything.json").read_text())
 TO_ANTHROPIC = ("claude-opus-5-5", "test-model")
@@ -130,13 +132,22 @@ def test_claude_code_through_an_upstream_that_is_not_anthropic(claude: ClaudeCod
         assert "x-anthropic-billing-header" not in json.dumps(row["body"])
 
 
+def on_one_day(runs: Callable[[], T]) -> T:
+    """What `runs` returns, done again where midnight fell into it: Claude Code tells the model which day it is."""
+    while True:
+        day, result = date.today(), runs()
+        if date.today() == day:
+            return result
+
+
 def test_its_turns_share_a_prefix_and_so_do_sessions(claude: ClaudeCode, recorded: Recorded) -> None:
     """Byte for byte, or the upstream computes the whole prompt anew each turn."""
-    first, second = turns(claude, "chat-only", recorded)
+    (first, second), (other, _) = on_one_day(
+        lambda: (turns(claude, "chat-only", recorded), turns(claude, "chat-only", recorded))
+    )
     begun, gone_on = (json.dumps(row["body"]["messages"]) for row in (first, second))
     assert gone_on.startswith(begun.removesuffix("]"))
     assert json.dumps(first["body"]["tools"]) == json.dumps(second["body"]["tools"])
-    other, _ = turns(claude, "chat-only", recorded)
     assert json.dumps(other["body"]["messages"][0]) == json.dumps(first["body"]["messages"][0])
 
 
@@ -144,19 +155,22 @@ def test_claude_codes_own_request_arrives_as_without_a_gateway(
     claude: ClaudeCode, recorded: Recorded, tmp_path: Path
 ) -> None:
     """The same run twice: at an embedded provider of its own, and through the gateway."""
-    word = f"said-{uuid.uuid4().hex[:12]}"
-    prompt = (f"Say {word}.", "--model", "claude-opus-5-5")
-    with targets.embedded(tmp_path / "provider.log") as direct:
-        session = claude.ask(*prompt, ANTHROPIC_BASE_URL=direct.url).session
-        rows = httpx.get(f"{direct.url}/_recorded", trust_env=False).json()["requests"]
-    straight = next(row for row in rows if row["path"] == "/v1/messages")
-    run = claude.ask(*prompt)
-    through = recorded(word)[0]
+
+    def twice() -> tuple[tuple[dict[str, Any], str], tuple[dict[str, Any], str]]:
+        word = f"said-{uuid.uuid4().hex[:12]}"
+        prompt = (f"Say {word}.", "--model", "claude-opus-5-5")
+        with targets.embedded(tmp_path / "provider.log") as direct:
+            session = claude.ask(*prompt, ANTHROPIC_BASE_URL=direct.url).session
+            rows = httpx.get(f"{direct.url}/_recorded", trust_env=False).json()["requests"]
+        straight = next(row for row in rows if row["path"] == "/v1/messages")
+        run = claude.ask(*prompt)
+        return (straight, session), (recorded(word)[0], run.session)
 
     def plain(row: dict[str, Any], session: str) -> Any:
         return json.loads(json.dumps(row["body"]).replace(session, "session"))
 
-    assert list(differences(plain(straight, session), plain(through, run.session))) == []
+    (straight, session), (through, other) = on_one_day(twice)
+    assert list(differences(plain(straight, session), plain(through, other))) == []
     for name in ("anthropic-version", "anthropic-beta"):
         straight_values, values = (set(dict(row["headers"])[name].split(",")) for row in (straight, through))
         assert values == straight_values
