@@ -1,7 +1,8 @@
 """A real llama.cpp with a real GGUF file, started by `tollgate serve-local` and asked through its gateway.
 
 The model's weights are random, so what it says is nonsense, if the same each time at temperature 0. How it is said,
-counted, streamed and held to a tool's schema is llama.cpp's own doing.
+counted, streamed and held to a tool's schema is llama.cpp's own doing. Where a tool is offered it may always call it:
+its tokens must suffice for a whole call, for of half a call LiteLLM makes an error.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pytest
 from tests.contract.backends import cases
 from tests.contract.backends.conftest import Served
 from tests.contract.provider.events import check_order
+from tests.support.eventually import eventually
 
 MODEL = "local-model"
 PATHS: dict[str, Any] = {
@@ -138,7 +140,7 @@ def test_the_turn_after_a_tool_call_is_understood(served: Served) -> None:
         },
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "It is all there."}]},
     ]
-    answer = served.gateway.claude.messages.create(model=MODEL, max_tokens=32, messages=turns, tools=[CLAUDE_READ])
+    answer = served.gateway.claude.messages.create(**claude(max_tokens=400, messages=turns, tools=[CLAUDE_READ]))
     assert answer.usage.output_tokens > 0
 
 
@@ -158,7 +160,12 @@ def test_an_image_is_refused_where_there_is_no_projector(served: Served) -> None
             max_tokens=8,
             messages=cases.gpt_picture(cases.DATA_URL),  # type: ignore[arg-type]
         )
-    assert any("image input is not supported" in line for line in served.compose.tail("backend-local", 200))
+
+    def logged() -> bool:
+        """The engine's log says why; it is written by a thread of its own"""
+        return any("image input is not supported" in line for line in served.compose.tail("backend-local", 200))
+
+    eventually(logged, within=20)
 
 
 def test_a_prompt_beyond_the_context_is_refused_in_the_engines_words(served: Served) -> None:
@@ -173,6 +180,8 @@ def test_what_claude_code_sends_is_taken(served: Served) -> None:
     """Fields that only Anthropic has are left out on the way; llama.cpp would refuse the one or the other."""
     body = cases.claude(
         MODEL,
+        max_tokens=400,
+        temperature=0,
         system=[{"type": "text", "text": "You are a coding agent.", "cache_control": {"type": "ephemeral"}}],
         thinking={"type": "adaptive"},
         output_config={"effort": "high"},
@@ -188,7 +197,8 @@ def test_what_claude_code_sends_is_taken(served: Served) -> None:
 @pytest.mark.parametrize("key", ["", "sk-dummy"])
 def test_without_its_key_it_refuses(served: Served, key: str) -> None:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    answer = httpx.post(f"{served.gateway.url}/v1/messages", json=cases.claude(MODEL), headers=headers, trust_env=False)
+    url = f"{served.gateway.url}/v1/messages"
+    answer = httpx.post(url, json=cases.claude(MODEL), headers=headers, timeout=60, trust_env=False)
     assert answer.status_code in (400, 401), "without a database LiteLLM calls an unknown key a bad request"
 
 

@@ -50,7 +50,7 @@ def test_an_unknown_key(running: Gateway, path: str, key: str, says: str) -> Non
 
 
 def test_no_key_at_all(running: Gateway) -> None:
-    answer = httpx.post(f"{running.url}/v1/messages", json={"model": "test-model"}, trust_env=False)
+    answer = httpx.post(f"{running.url}/v1/messages", json={"model": "test-model"}, timeout=60, trust_env=False)
     assert error(answer)[:3] == (401, "authentication_error", "false")
     assert "No key was sent" in message(answer)
 
@@ -228,7 +228,7 @@ def test_a_stream_that_breaks_ends_with_an_event(running: Gateway, handmade: Han
 def test_the_management_api_keeps_litellms_own_errors(running: Gateway) -> None:
     """The twin: the same wrong key, and nothing of ours in the answer."""
     headers = {"Authorization": "Bearer sk-nobody-0123456789abcdef"}
-    answer = httpx.get(f"{running.url}/team/list", headers=headers, trust_env=False)
+    answer = httpx.get(f"{running.url}/team/list", headers=headers, timeout=60, trust_env=False)
     assert answer.status_code == 401
     assert answer.json()["error"]["type"] == "token_not_found_in_db"
     assert "x-should-retry" not in answer.headers

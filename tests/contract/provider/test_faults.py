@@ -171,10 +171,10 @@ def test_a_hang_times_out(ask_claude: Ask, ask_gpt: Ask, stream: bool) -> None:
 def test_a_hang_in_the_middle_times_out_after_what_came(ask_claude: Ask, ask_gpt: Ask) -> None:
     came: list[str] = []
     with pytest.raises(httpx2.ReadTimeout):
-        ask_claude("[[hang=after:3]]", True, came, timeout=1)
+        ask_claude("[[hang=after:3]]", True, came, timeout=3)
     assert len(came) == 3
     with pytest.raises(openai.APITimeoutError):
-        ask_gpt("[[hang=after:3]]", True, timeout=1)
+        ask_gpt("[[hang=after:3]]", True, timeout=3)
 
 
 def test_an_error_event_ends_the_anthropic_stream(ask_claude: Ask) -> None:
