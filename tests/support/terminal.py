@@ -14,6 +14,7 @@ from tests.support.claude_code import ClaudeCode, binary
 from tests.support.eventually import eventually
 
 ROWS, COLUMNS = 60, 140
+PROMPT = "\N{HEAVY RIGHT-POINTING ANGLE QUOTATION MARK ORNAMENT}"
 
 
 class Terminal:
@@ -42,9 +43,13 @@ class Terminal:
         return eventually(there, within=within, every=0.1)
 
     def type(self, line: str) -> None:
-        """A line and Enter, which has to come after the line has been drawn: else it is taken for pasted text."""
+        """A line and Enter, which has to come after the line has been drawn: else it is taken for pasted text.
+
+        Where one types, and not elsewhere on the screen: an address in a warning can hold the same word.
+        """
+        self.shows(PROMPT)
         self._process.send(line)
-        self.shows(line)
+        self.shows(f"{PROMPT} {line}")
         self._process.send("\r")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 from collections.abc import Iterator
 
 import httpx
@@ -277,6 +278,8 @@ def connections(edge: Edge) -> Iterator[list[socket.socket]]:
     opened: list[socket.socket] = []
     yield opened
     for connection in opened:
+        # Reset, for else each keeps its port for a minute, and Docker cannot give that to the next container.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
 
 
