@@ -27,6 +27,8 @@ from tests.support.stack import CHAOS, ROOT, Stack, bring_up, prepare, project_n
 from tests.support.sweep import remember
 
 SETTLED_S = 6.0
+# What is promised is time limits, one after another: each ends a little late, and the request takes its own time too.
+LATE_S = 1.0
 HEADINGS = (
     "fault",
     "users may see",
@@ -96,7 +98,7 @@ def unexcused(fault: Fault, seen: Seen, normal: float) -> list[str]:
     wrong += [f"clients saw {what} for a stream" for what in seen.failed_streams if what not in fault.streams]
     if fault.noticed_s is not None and seen.noticed_for > fault.noticed_s:
         wrong.append(f"noticed for {seen.noticed_for:.0f} s, promised are {fault.noticed_s:.0f}")
-    if seen.slowest > fault.slowest_s + normal:
+    if seen.slowest > fault.slowest_s + normal + LATE_S:
         wrong.append(
             f"a request took {seen.slowest:.0f} s, {normal:.0f} before, promised are {fault.slowest_s:.0f} more"
         )
