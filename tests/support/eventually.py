@@ -6,11 +6,15 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import httpx
+
 T = TypeVar("T")
 
 
 def eventually(what: Callable[[], T], *, within: float, every: float = 0.2) -> T:
-    """Call `what` until it returns something truthy without an AssertionError or OSError; return that value.
+    """Call `what` until it returns something truthy; return that value.
+
+    An AssertionError and whatever goes wrong on the way to a server (OSError, HTTPX's own) count as not yet.
 
     `within` and `every` are seconds. On the deadline it raises AssertionError with the last value or error.
     Other exceptions are bugs of the test and pass through at once.
@@ -22,7 +26,7 @@ def eventually(what: Callable[[], T], *, within: float, every: float = 0.2) -> T
             if value:
                 return value
             last = f"last value: {value!r}"
-        except (AssertionError, OSError) as error:
+        except (AssertionError, OSError, httpx.TransportError) as error:
             last = f"last error: {type(error).__name__}: {error}"
         if time.monotonic() >= deadline:
             name = getattr(what, "__doc__", None) or getattr(what, "__name__", repr(what))
