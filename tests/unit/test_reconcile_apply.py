@@ -53,11 +53,11 @@ class Slow(Memory):
         self.failed = threading.Event()
 
     def apply_change(self, before: Team | Key | None, after: Team | Key | None) -> None:
-        self.under_way.wait(5)
+        self.under_way.wait(60)
         if after is not None and after.tenant == "t0":
             self.failed.set()
             raise TollgateError("no")
-        self.failed.wait(5)
+        self.failed.wait(60)
         super().apply_change(before, after)
 
 

@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +37,8 @@ def serving(bundle: Path) -> Iterator[tuple[str, int]]:
                     connection, _ = listener.accept()
                 except OSError:
                     return
-                with connection, context.wrap_socket(connection, server_side=True) as encrypted:
+                # Who has seen the certificate hangs up, perhaps before all was said to him.
+                with suppress(OSError), connection, context.wrap_socket(connection, server_side=True) as encrypted:
                     encrypted.recv(1)
 
         thread = threading.Thread(target=answer, daemon=True)
