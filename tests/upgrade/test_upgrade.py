@@ -158,7 +158,8 @@ def test_env_edited_by_hand_is_not_a_change_of_release(upgraded: Upgraded) -> No
     assert upgraded.stack.compose.running() == before
     headers = {"Authorization": f"Bearer {upgraded.stack.key(TENANT)}"}
     body = {"model": "test-model", "max_tokens": 8, "messages": [{"role": "user", "content": "hello"}]}
-    assert httpx.post(f"{upgraded.stack.url}/v1/messages", json=body, headers=headers, timeout=60).status_code == 200
+    url = f"{upgraded.stack.url}/v1/messages"
+    assert httpx.post(url, json=body, headers=headers, timeout=60, trust_env=False).status_code == 200
 
 
 def image(stack: Stack, service: str) -> str:
