@@ -15,11 +15,6 @@ from tests.support.claude_code import ClaudeCode
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
 
-# How LiteLLM logs a fault that was asked of an upstream, here Anthropic's kind too and once a stream has begun.
-UPSTREAM_FAULTS = (
-    r"(Exception occured - |Anthropic Adapter - mid-stream error|failed after its SSE keepalive had opened)"
-    r".*litellm\.\w+: .*(Hosted_vllm|Anthropic|OpenAI)(Exception|Error) - "
-)
 Recorded = Callable[[str], list[dict[str, Any]]]
 
 
@@ -67,5 +62,5 @@ def clean_logs(stack: Stack) -> Iterator[None]:
     began = datetime.now(UTC).isoformat()
     yield
     lines = logs.since(stack.compose, began)
-    assert not logs.trouble(lines, [logs.UPSTREAM_FAULTS, UPSTREAM_FAULTS]), "the containers logged a crash"
+    assert not logs.trouble(lines, [logs.UPSTREAM_FAULTS, logs.CLIENTS_FAULTS]), "the containers logged a crash"
     assert not logs.leaks("\n".join(lines), stack.secret_values()), "a secret stands in the logs"

@@ -51,7 +51,7 @@ def test_no_log_since_the_start_shows_a_secret_or_a_crash(stack: Stack) -> None:
     assert len(lines) > 50, "the logs could not be read"
     assert not logs.leaks("\n".join(lines), stack.secret_values())
     # The clients, whose tests come before this folder's, ask for upstream faults.
-    assert not logs.trouble(lines, [logs.UPSTREAM_FAULTS])
+    assert not logs.trouble(lines, [logs.UPSTREAM_FAULTS, logs.CLIENTS_FAULTS])
 
 
 def test_the_leak_check_sees_a_leak(stack: Stack) -> None:
