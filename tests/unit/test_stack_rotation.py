@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from tollgate.stack.rotation import active, connections
+from tollgate.errors import TollgateError
+from tollgate.stack import rotation
+from tollgate.stack.compose import Compose, Container
+from tollgate.stack.progress import PlainProgress
+from tollgate.stack.rotation import Rotation, active, connections
 
 IN_USE = """# written by entrypoint.sh
 server 172.20.0.5:4000 max_fails=2 fail_timeout=5s; # litellm-1
@@ -37,3 +44,40 @@ def test_an_empty_list_has_no_active_replica() -> None:
 )
 def test_established_connections_to_its_port_are_running_requests(addresses: list[str], running: int) -> None:
     assert connections(TABLE, addresses) == running
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What nginx says one time after another that it works with, '' while there is no such file; the last stays."""
+    answers: list[str] = []
+    nginx = Container("nginx", "t-nginx-1", "1", "running", "starting", 0, "")
+
+    def docker(argv: list[str], what: str = "") -> str:
+        if "in-use.conf" not in argv[-1]:
+            return ""
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    monkeypatch.setattr(rotation, "docker", docker)
+    monkeypatch.setattr(rotation.time, "sleep", lambda _: None)
+    monkeypatch.setattr(Compose, "containers", lambda _: [nginx])
+    return answers
+
+
+def rotate(clock: Iterator[float]) -> Rotation:
+    return Rotation(Compose("t", (), Path("x")), PlainProgress(), clock=lambda: next(clock))
+
+
+def test_an_nginx_that_has_just_started_is_waited_for_until_it_says_what_it_works_with(said: list[str]) -> None:
+    """Its silence is no promise that a replica is out."""
+    said += ["", "", IN_USE, IN_USE.replace("fail_timeout=5s;", "fail_timeout=5s down;")]
+    rotate(iter(range(100))).take_out("litellm-1")
+    assert len(said) == 1, "asked until it said so"
+    said[:] = ["", IN_USE]
+    rotate(iter(range(100))).put_back("litellm-1")
+    assert said == [IN_USE]
+
+
+def test_one_that_never_says_it_is_not_waited_for_for_ever(said: list[str]) -> None:
+    said.append("")
+    with pytest.raises(TollgateError, match="waited 30 s for litellm-2 to leave the rotation"):
+        rotate(iter(range(100))).take_out("litellm-2")

@@ -43,6 +43,8 @@ class Rotation:
         nginx = self._nginx()
         if nginx is None:
             return
+        # nginx may have been started a moment ago, as by a deploy that replaces it together with the replicas.
+        self._run(nginx, "mkdir", "-p", DRAIN)
         self._run(nginx, "touch", f"{DRAIN}/{name}")
         self._wait_in_use(nginx, f"{name} to leave the rotation", lambda active: name not in active)
         self.wait_idle(name)
@@ -65,7 +67,7 @@ class Rotation:
     def drained(self) -> set[str]:
         """The replicas that have a drain file."""
         nginx = self._nginx()
-        return set() if nginx is None else set(self._run(nginx, "ls", DRAIN).split())
+        return set() if nginx is None else set(self._run(nginx, "sh", "-c", f"ls {DRAIN} 2>/dev/null || true").split())
 
     def wait_idle(self, name: str) -> None:
         """Until nginx holds no connection to `name`; a line says how many requests are still running."""
@@ -85,7 +87,9 @@ class Rotation:
 
     def _wait_in_use(self, nginx: Container, what: str, reached: Callable[[set[str]], bool]) -> None:
         began = self.clock()
-        while not reached(active(self._run(nginx, "cat", IN_USE))):
+        # Without a file it has not said yet what it works with.
+        said = ("sh", "-c", f"cat {IN_USE} 2>/dev/null || true")
+        while not ((text := self._run(nginx, *said)) and reached(active(text))):
             if self.clock() - began > CONFIRMED_WITHIN_S:
                 raise TollgateError(
                     f"nginx: waited {CONFIRMED_WITHIN_S:.0f} s for {what}",
