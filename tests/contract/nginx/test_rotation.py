@@ -1,0 +1,36 @@
+"""What a rollout asks of nginx, of one that was started a moment before: its silence is no promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.contract.nginx.conftest import StartEdge
+from tests.contract.nginx.edge import Edge
+from tollgate.stack.compose import Compose, Container
+from tollgate.stack.progress import PlainProgress
+from tollgate.stack.rotation import Rotation
+
+
+class Containers(Compose):
+    """Those of an edge, under their services' names."""
+
+    def __init__(self, edge: Edge) -> None:
+        super().__init__("t", (), Path("compose.env"))
+        self.__dict__["edge"] = edge
+
+    def containers(self) -> list[Container]:
+        edge: Edge = self.__dict__["edge"]
+        found = {"nginx": edge.nginx, **edge.replicas}
+        ids = {name: container.get_wrapped_container().id for name, container in found.items()}
+        return [Container(name, name, made, "running", "", 0, "") for name, made in ids.items()]
+
+
+def test_a_replica_is_taken_out_of_an_nginx_that_has_just_started(start_edge: StartEdge) -> None:
+    with start_edge() as edge:
+        rotation = Rotation(Containers(edge), PlainProgress())
+        edge.nginx.get_wrapped_container().restart(timeout=20)
+        rotation.take_out("litellm-1")
+        assert edge.in_rotation() == {f"{edge.ip('litellm-2')}:4000"}
+        assert rotation.drained() == {"litellm-1"}
+        rotation.put_back("litellm-1")
+        assert edge.in_rotation() == {f"{edge.ip(name)}:4000" for name in ("litellm-1", "litellm-2")}
