@@ -51,7 +51,7 @@ def certificate_line(gateway: Gateway) -> dict[str, str]:
 
 def test_twin_while_the_port_is_closed_a_self_signed_one_stands_in_and_it_is_said_why(gateway: Gateway) -> None:
     gateway.road("stand-in")  # which listens on another port
-    eventually(lambda: "acme:error:connection" in gateway.inside("acme", "acme", "why"), within=60)
+    eventually(lambda: "acme:error:connection" in gateway.inside("acme", "acme", "why"), within=ITS_TURN)
     eventually(lambda: gateway.metrics().get("tollgate_acme_failures", 0) >= 1, within=20)
     assert fetched(gateway) == ""
     assert served(gateway) == stand_in(gateway)
