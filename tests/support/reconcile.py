@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,12 +37,17 @@ class Memory:
         self.state, self.fail_at, self.calls = state, fail_at, 0
         self._guard = threading.Lock()
 
-    def apply_change(self, before: Team | Key | None, after: Team | Key | None) -> None:
+    def write(self, before: Team | Key | None, after: Team | Key | None) -> None:
         with self._guard:
             self.calls += 1
             if self.calls == self.fail_at:
                 raise TollgateError("LiteLLM: POST /team/new: 503: database away")
             self._apply(before, after)
+
+    def confirm(self, keys: Sequence[Key]) -> Iterator[tuple[Key, TollgateError]]:
+        for key in keys:
+            if self.state.keys.get(key.id) != key:
+                yield key, TollgateError("LiteLLM accepted the change and did not make it")
 
     def _apply(self, before: Team | Key | None, after: Team | Key | None) -> None:
         teams, keys = dict(self.state.teams), dict(self.state.keys)

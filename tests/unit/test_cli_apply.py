@@ -31,7 +31,7 @@ def litellm(monkeypatch: pytest.MonkeyPatch) -> Memory:
         def observe(self, _: str | None = None) -> State:
             return memory.state
 
-        apply_change = staticmethod(memory.apply_change)
+        write, confirm = staticmethod(memory.write), staticmethod(memory.confirm)
 
     monkeypatch.setattr(tenants, "_client", lambda *_: nullcontext())
     monkeypatch.setattr(tenants, "Provider", Provider)

@@ -53,6 +53,11 @@ class Fake:
         if request.method == "GET":
             return self._read(path, dict(query))
         body = json.loads(request.content)
+        if path == "/v2/key/info":
+            found = [dict(self.keys[name]) for name in body["keys"] if name in self.keys]
+            for row in found:
+                del row["token"]
+            return httpx.Response(200, json={"info": found})
         self.calls.append((path, body))
         fields = {name: value for name, value in body.items() if name not in self.drops}
         match path:
@@ -143,6 +148,33 @@ def test_an_update_sends_only_what_changes() -> None:
     provider(fake).apply_change(ACME, replace(ACME, limits=replace(ACME.limits, requests_per_minute=30)))
 
     assert fake.calls[-1] == ("/team/update", {"team_id": "acme", "rpm_limit": 30})
+
+
+def test_many_keys_are_read_back_by_one_call_and_each_that_is_wrong_is_named() -> None:
+    fake, asked = Fake(), []
+
+    def counted(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return fake(request)
+
+    secrets = [Secret(f"sk-{number}-0123456789abcdef") for number in range(5)]
+    keys = [Key(key_hash(secret), "acme", f"acme/{number}/x", str(number)) for number, secret in enumerate(secrets)]
+    many = Provider(client(counted), dict(zip((key.id for key in keys), secrets, strict=True)))
+    for key in keys:
+        many.write(None, key)
+    assert asked == ["/key/generate"] * 5
+    assert list(many.confirm(keys)) == []
+    assert asked[5:] == ["/v2/key/info"]
+
+    fake.keys[keys[1].id]["rpm_limit"] = 7
+    fake.keys[keys[2].id]["metadata"] = {}
+    fake.keys[keys[3].id]["key_alias"] = "another"
+    del fake.keys[keys[4].id]
+    wrong = {key.name: error.message for key, error in many.confirm(keys)}
+
+    assert wrong.keys() == {"1", "2", "3", "4"}
+    assert "limits is" in wrong["1"] and "lost Tollgate's mark" in wrong["2"] and "alias is" in wrong["3"]
+    assert "does not have it" in wrong["4"]
 
 
 @pytest.mark.parametrize("metadata", [{}, {"managed_by": "tollgate"}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -52,13 +53,13 @@ class Slow(Memory):
         self.under_way = threading.Barrier(workers)
         self.failed = threading.Event()
 
-    def apply_change(self, before: Team | Key | None, after: Team | Key | None) -> None:
+    def write(self, before: Team | Key | None, after: Team | Key | None) -> None:
         self.under_way.wait(60)
         if after is not None and after.tenant == "t0":
             self.failed.set()
             raise TollgateError("no")
         self.failed.wait(60)
-        super().apply_change(before, after)
+        super().write(before, after)
 
 
 def test_what_is_under_way_when_one_fails_still_ends_and_nothing_new_begins() -> None:
@@ -72,12 +73,42 @@ def test_what_is_under_way_when_one_fails_still_ends_and_nothing_new_begins() ->
     assert {change.subject.id for change in outcome.applied} == set(gateway.state.teams)
 
 
+class Forgetful(Memory):
+    """Drops a field of one key, in silence."""
+
+    def _apply(self, before: Team | Key | None, after: Team | Key | None) -> None:
+        forgets = isinstance(after, Key) and after.team == "beta"
+        super()._apply(before, replace(after, owner="nobody") if forgets and after else after)
+
+
+def test_a_key_that_is_not_as_it_was_written_has_failed_and_nothing_is_taken_away_then() -> None:
+    before = wanted("tenant: {id: gone}")
+    memory = Forgetful(before)
+
+    outcome = apply(diff(wanted(ACME, BETA), before, allow_delete=True), memory)
+
+    assert str(outcome) == "applied 3, failed 1, not tried 2"
+    assert [change.subject.tenant for change, _ in outcome.failed] == ["beta"]
+    assert {change.subject.tenant for change in outcome.not_tried} == {"gone"}
+    assert before.keys.keys() <= memory.state.keys.keys()
+
+
+def test_keys_that_cannot_be_read_back_have_failed() -> None:
+    class Away(Memory):
+        def confirm(self, keys: object) -> Iterator[tuple[Key, TollgateError]]:
+            raise TollgateError("LiteLLM: POST /v2/key/info: no answer")
+
+    outcome = apply(diff(wanted(ACME, BETA), State()), Away(State()))
+
+    assert str(outcome) == "applied 2, failed 2, not tried 0"
+
+
 def test_ctrl_c_ends_it_like_a_failure_does() -> None:
     class Interrupted(Memory):
-        def apply_change(self, before: Team | Key | None, after: Team | Key | None) -> None:
+        def write(self, before: Team | Key | None, after: Team | Key | None) -> None:
             if isinstance(after, Key):
                 raise KeyboardInterrupt
-            super().apply_change(before, after)
+            super().write(before, after)
 
     memory = Interrupted(State())
     outcome = apply(diff(wanted(ACME), State()), memory)

@@ -26,8 +26,11 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Team | Key | None]:
         def observe(self, _: object = None) -> State:
             return State()
 
-        def apply_change(self, _: object, after: Team | Key | None) -> None:
+        def write(self, _: object, after: Team | Key | None) -> None:
             made.append(after)
+
+        def confirm(self, _: object) -> tuple[()]:
+            return ()
 
     monkeypatch.setattr(tenants, "_client", lambda *_: nullcontext())
     monkeypatch.setattr(tenants, "Provider", Empty)

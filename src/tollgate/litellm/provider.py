@@ -1,4 +1,4 @@
-"""LiteLLM as the reconciler sees it: `observe()` what is there, `apply_change()` one thing at a time.
+"""LiteLLM as the reconciler sees it: `observe()` what is there, `write()` one thing at a time, `confirm()` many keys.
 
 Only objects whose metadata says `managed_by: tollgate` are ours; others are counted and left alone. What is written is
 read back: LiteLLM drops fields it does not know, and answers 200.
@@ -7,7 +7,7 @@ read back: LiteLLM drops fields it does not know, and answers 200.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -52,9 +52,17 @@ class Provider:
         return State(teams, keys, unmanaged_teams, unmanaged_keys)
 
     def apply_change(self, before: Team | Key | None, after: Team | Key | None) -> None:
+        """`write` one thing and be sure of it. Raises TollgateError."""
+        self.write(before, after)
+        if isinstance(after, Key):
+            for _, error in self.confirm([after]):
+                raise error
+
+    def write(self, before: Team | Key | None, after: Team | Key | None) -> None:
         """Make `before` into `after`: nothing before creates, nothing after deletes. Raises TollgateError.
 
-        Sends only the fields that differ: a budget sent again would move its next reset (docs/facts.md 2).
+        Sends only the fields that differ: a budget sent again would move its next reset (docs/facts.md 2). A key is
+        not read back yet: `confirm` does that for many in one call.
         """
         if isinstance(after, Team):
             self._write_team(before if isinstance(before, Team) else None, after)
@@ -68,6 +76,20 @@ class Provider:
             self._refuse_unmanaged("key", before.alias, self._client.find_key(before.id))
             self._client.block_key(before.id)  # a deleted key works on other replicas until their caches expire
             self._client.delete_key(before.id)
+
+    def confirm(self, keys: Sequence[Key]) -> Iterator[tuple[Key, TollgateError]]:
+        """Read keys back that were written, and give those that are not as they should be. Raises TollgateError."""
+        # These rows do not have the hash. An alias that is not there is one that was not written: ask for that key.
+        rows = {row.get("key_alias"): row for row in self._client.find_keys([key.id for key in keys])}
+        for key in keys:
+            row = rows.get(key.alias) or self._client.find_key(key.id)
+            try:
+                self._refuse_taken(key, row)
+                self._refuse_unmanaged("key", key.alias, row)
+                found = normalize.key({"token": key.id, **row}, datetime.now(UTC)) if row else None
+                self._compare(f"key {key.alias}", key, found)
+            except TollgateError as error:
+                yield key, error
 
     def _write_team(self, before: Team | None, after: Team) -> None:
         if before is None:
@@ -102,16 +124,7 @@ class Provider:
     def _write_key(self, before: Key | None, after: Key) -> None:
         if before is None:
             self._client.create_key(self._secret(after), {**key_fields(after), **self._expiry(after)})
-            row = self._client.find_key(after.id)
-            self._refuse_taken(after, row)
-        else:
-            self._update_key(before, after)
-            row = self._client.find_key(after.id)
-        self._refuse_unmanaged("key", after.alias, row)
-        found = normalize.key({"token": after.id, **row}, datetime.now(UTC)) if row else None
-        self._compare(f"key {after.alias}", after, found)
-
-    def _update_key(self, before: Key, after: Key) -> None:
+            return
         if after.blocked and not before.blocked:
             self._client.block_key(after.id)  # first: whoever is cut off is cut off before anything can fail
         changed = key_difference(before, after, datetime.now(UTC))
@@ -152,7 +165,7 @@ class Provider:
 
     def _refuse_taken(self, key: Key, row: Row | None) -> None:
         """Creating a key that exists answers 200 and changes nothing, so what is there then tells whose it is."""
-        if row is not None and not (normalize.is_managed(row) and row.get("team_id") == key.team):
+        if row is not None and row.get("team_id") != key.team:
             raise TollgateError(
                 f"key {key.alias}: LiteLLM has this key already, of team {row.get('team_id') or 'none'}",
                 "plan again if it is Tollgate's; otherwise give the tenant another key",

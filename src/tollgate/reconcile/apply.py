@@ -1,9 +1,12 @@
-"""Walk a plan, several changes at a time, told as it goes. After an interruption, plan and apply again: it goes on."""
+"""Walk a plan, several changes at a time, told as it goes. After an interruption, plan and apply again: it goes on.
+
+What was written is read back: teams one by one, keys a hundred at a time when all of a phase are written.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -14,12 +17,15 @@ from tollgate.reconcile.change import Change, Phase
 from tollgate.reconcile.plan import Plan
 
 WORKERS = 8  # more than a replica can work on at once, so that it never waits for us; few against its connections
+TOGETHER = 100  # keys in one call that reads them back; LiteLLM's pages have no more either
 
 
 class Target(Protocol):
     """What a gateway must offer for changes to be applied to it (litellm/provider.py does). Called by many threads."""
 
-    def apply_change(self, before: Team | Key | None, after: Team | Key | None) -> None: ...
+    def write(self, before: Team | Key | None, after: Team | Key | None) -> None: ...
+
+    def confirm(self, keys: Sequence[Key]) -> Iterable[tuple[Key, TollgateError]]: ...
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,10 @@ class _Walk:
             return
         with ThreadPoolExecutor(min(workers, len(changes)), "apply") as pool:
             try:
-                for one in as_completed([pool.submit(self._one, change) for change in changes]):
+                made = [one.result() for one in as_completed([pool.submit(self._one, change) for change in changes])]
+                keys = [change for change in made if change and isinstance(change.after, Key)]
+                batches = (keys[start : start + TOGETHER] for start in range(0, len(keys), TOGETHER))
+                for one in [pool.submit(self._confirm, batch) for batch in batches]:
                     one.result()
             except KeyboardInterrupt:
                 self.interrupted = True
@@ -85,20 +94,37 @@ class _Walk:
                 self.stop.set()
                 raise
 
-    def _one(self, change: Change) -> None:
+    def _one(self, change: Change) -> Change | None:
+        """The change if it was made."""
         if self.stop.is_set():
-            return
+            return None
         try:
-            self.target.apply_change(change.before, change.after)
+            self.target.write(change.before, change.after)
         except TollgateError as error:
-            self.stop.set()
-            with self.guard:
-                self.failed.append((change, error))
-            return
+            self._fail([(change, error)])
+            return None
         with self.guard:
             self.applied.append(change)
             if self.report:
                 self.report(change, len(self.applied), len(self.plan.changes))
+        return change
+
+    def _confirm(self, changes: Sequence[Change]) -> None:
+        """Those whose key is not what was wanted have failed after all."""
+        keys = [change.after for change in changes if isinstance(change.after, Key)]
+        by_id = {change.subject.id: change for change in changes}
+        try:
+            self._fail([(by_id[key.id], error) for key, error in self.target.confirm(keys)])
+        except TollgateError as error:
+            self._fail([(change, error) for change in changes])
+
+    def _fail(self, failed: Sequence[tuple[Change, TollgateError]]) -> None:
+        with self.guard:
+            self.failed.extend(failed)
+            told = {id(change) for change, _ in failed}
+            self.applied = [change for change in self.applied if id(change) not in told]
+        if failed:
+            self.stop.set()
 
     def outcome(self) -> Outcome:
         return Outcome(tuple(self.applied), tuple(self._untried()), tuple(self.failed), self.interrupted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,11 +91,14 @@ class CutOff:
     provider: Provider
     after: int
 
-    def apply_change(self, before: Team | Key | None, after: Team | Key | None) -> None:
+    def write(self, before: Team | Key | None, after: Team | Key | None) -> None:
         if self.after == 0:
             raise KeyboardInterrupt
         self.after -= 1
-        self.provider.apply_change(before, after)
+        self.provider.write(before, after)
+
+    def confirm(self, keys: Sequence[Key]) -> Iterator[tuple[Key, TollgateError]]:
+        return self.provider.confirm(keys)
 
 
 def test_what_is_not_ours_is_left_as_it_is(tenants: Tenants, gateway: Gateway) -> None:
@@ -173,7 +177,7 @@ def test_a_field_litellm_does_not_know_is_caught(tenants: Tenants, monkeypatch: 
 
 
 def test_litellm_still_answers_200_to_a_key_that_exists_and_changes_nothing(gateway: Gateway) -> None:
-    """Why a key is looked up before it is created. Should this fail, that can go from provider.py."""
+    """Why a key that was created is read back. Should this fail, that can go from provider.py."""
     gateway.client.create_key(key_of("acme"), {"rpm_limit": 1})
     gateway.client.create_key(key_of("acme"), {"rpm_limit": 2})
 
