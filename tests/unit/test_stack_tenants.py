@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import nullcontext
 from pathlib import Path
 
+import httpx
 import pytest
 
+from tests.support.eventually import eventually
 from tests.support.site import new_home
+from tollgate.config.secret import Secret
+from tollgate.errors import InputError, TollgateError
+from tollgate.litellm.client import Client
+from tollgate.litellm.provider import Provider
 from tollgate.litellm.state import Key, State, Team
 from tollgate.site import Site
 from tollgate.stack import configuration, secrets, tenants
 from tollgate.stack.compose import Compose
+from tollgate.stack.configuration import Configuration
 from tollgate.stack.progress import PlainProgress
 
 
@@ -49,8 +57,8 @@ def files(site: Site) -> dict[str, str]:
 
 
 def plan(site: Site) -> list[str]:
-    made = tenants.plan(site, Compose.core(site, "t"), configuration.load(site))
-    return [f"{change.action} {change.kind} {change.name}" for change in made.changes]
+    with tenants.read(site, lambda: configuration.load(site)) as tenancy:
+        return [f"{change.action} {change.kind} {change.name}" for change in tenancy.plan().changes]
 
 
 def plan_of_keys(site: Site) -> list[str]:
@@ -82,3 +90,78 @@ def test_a_key_that_is_there_is_kept(site: Site) -> None:
     key = secrets.make_tenant_key(site, "example")
     apply(site)
     assert secrets.tenant_key(site, "example") == key
+
+
+# ---- both sides at once
+
+PAGES = 100
+
+
+class Many(httpx.MockTransport):
+    """A LiteLLM of 100 pages of teams, none of them ours. Pages from `stuck` on come when nobody waits any more."""
+
+    def __init__(self, stuck: int = PAGES + 1) -> None:
+        super().__init__(self._answer)
+        self.asked: list[int] = []
+        self._stuck, self._closed = stuck, threading.Event()
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/key/list":
+            return httpx.Response(200, json={"keys": [], "total_pages": 0})
+        page = int(request.url.params["page"])
+        self.asked.append(page)
+        if page >= self._stuck:
+            assert self._closed.wait(30)
+        return httpx.Response(200, json={"teams": [{"team_id": f"t{page}"}], "total_pages": PAGES})
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+def reads(monkeypatch: pytest.MonkeyPatch, litellm: Many) -> None:
+    monkeypatch.setattr(tenants, "_client", lambda *_: Client("http://litellm", Secret("sk-master"), litellm))
+    monkeypatch.setattr(tenants, "Provider", Provider)
+
+
+def test_litellm_is_read_while_the_files_are(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    litellm = Many()
+    reads(monkeypatch, litellm)
+
+    def load() -> Configuration:
+        eventually(lambda: len(litellm.asked) == PAGES, within=30, every=0.05)
+        return configuration.load(site)
+
+    with tenants.read(site, load) as tenancy:
+        assert len(tenancy.plan().unmanaged_teams) == PAGES
+
+
+def test_what_is_wrong_with_a_file_is_told_without_reading_litellm_to_the_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    litellm = Many(stuck=10)
+    reads(monkeypatch, litellm)
+    (site.tenants_dir / "broken.yaml").write_text("tenant: 1")
+
+    def load() -> Configuration:
+        eventually(lambda: 10 in litellm.asked, within=30, every=0.05)
+        return configuration.load(site)
+
+    with pytest.raises(InputError, match="broken"), tenants.read(site, load):
+        pass
+    assert PAGES not in litellm.asked
+
+
+def test_what_is_wrong_with_a_file_is_told_before_that_nothing_runs(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing_runs(*_: object) -> Client:
+        raise TollgateError("nginx does not publish port 4001: it is not running")
+
+    monkeypatch.setattr(tenants, "_client", nothing_runs)
+    broken = site.tenants_dir / "broken.yaml"
+    broken.write_text("tenant: 1")
+    with pytest.raises(InputError):
+        plan(site)
+    broken.unlink()
+    with pytest.raises(TollgateError, match="it is not running"):
+        plan(site)

@@ -21,9 +21,8 @@ from tollgate.reconcile.apply import Outcome, Report
 from tollgate.reconcile.change import Action, Change
 from tollgate.reconcile.plan import Plan, Reviewed
 from tollgate.site import Site
-from tollgate.stack.compose import Compose
 from tollgate.stack.lock import locked
-from tollgate.stack.tenants import opened, words
+from tollgate.stack.tenants import read, words
 
 
 def apply(
@@ -41,21 +40,18 @@ def apply(
         raise typer.BadParameter("nothing can be asked there: add --yes", param_hint="--json")
     site: Site = context.obj
     expected = _read(reviewed) if reviewed else None
-    with locked(site, "apply"):
-        loaded = configured.load(site)
-        compose = Compose.core(site, loaded.settings.compose_project_name)
-        with opened(site, compose, loaded) as tenancy:
-            plan = tenancy.plan(allow_delete=expected.allow_delete if expected else allow_delete)
-            if expected:
-                expected.raise_unless_same(plan)
-                _refuse_deletions(plan, allowed=allow_delete)
-            if not as_json:
-                show(plan, verbose=verbose)
-            plan.raise_if_unsafe()
-            if not plan.empty and not yes:
-                typer.confirm("Apply this?", default=False, abort=True)
-            with _told(len(plan.changes)) as report:
-                outcome = tenancy.apply(plan, report)
+    with locked(site, "apply"), read(site, lambda: configured.load(site)) as tenancy:
+        plan = tenancy.plan(allow_delete=expected.allow_delete if expected else allow_delete)
+        if expected:
+            expected.raise_unless_same(plan)
+            _refuse_deletions(plan, allowed=allow_delete)
+        if not as_json:
+            show(plan, verbose=verbose)
+        plan.raise_if_unsafe()
+        if not plan.empty and not yes:
+            typer.confirm("Apply this?", default=False, abort=True)
+        with _told(len(plan.changes)) as report:
+            outcome = tenancy.apply(plan, report)
     if as_json:
         typer.echo(json.dumps(_as_json(outcome), indent=2))
     _tell(outcome, quiet=as_json)

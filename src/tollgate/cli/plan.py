@@ -13,7 +13,6 @@ from tollgate.cli.plan_text import show
 from tollgate.render.output import Rendered, write
 from tollgate.site import Site
 from tollgate.stack import tenants
-from tollgate.stack.compose import Compose
 
 AllowDelete = Annotated[
     bool, typer.Option("--allow-delete", help="delete what no tenant file names, instead of blocking it")
@@ -29,9 +28,8 @@ def plan(
 ) -> None:
     """What differs between tenants/*.yaml and LiteLLM; changes nothing. Exit 0 in sync, 2 changes, 1 error."""
     site: Site = context.obj
-    loaded = configured.load(site)
-    compose = Compose.core(site, loaded.settings.compose_project_name)
-    made = tenants.plan(site, compose, loaded, allow_delete=allow_delete)
+    with tenants.read(site, lambda: configured.load(site)) as tenancy:
+        made = tenancy.plan(allow_delete=allow_delete)
     document = json.dumps(made.to_json(), indent=2)
     if out is not None:
         write(out.parent, [Rendered(PurePosixPath(out.name), document + "\n", 0o600)])

@@ -1,19 +1,21 @@
 """tenants/*.yaml against the running LiteLLM: the keys, the plan, and applying it through the admin listener.
 
-with opened(site, compose, configuration) as tenancy:     reads LiteLLM once
-    tenancy.plan()                                        changes nothing anywhere
-    tenancy.apply(plan)                                   makes the keys that are missing, then changes LiteLLM
+with read(site, load) as tenancy:      reads the files and LiteLLM at once; `opened` where the files are read already
+    tenancy.plan()                     changes nothing anywhere
+    tenancy.apply(plan)                makes the keys that are missing, then changes LiteLLM
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from tollgate.config.secret import Secret
 from tollgate.config.tenants import Tenant
+from tollgate.errors import TollgateError
 from tollgate.litellm.client import Client
 from tollgate.litellm.provider import Provider
 from tollgate.litellm.state import Key, State
@@ -26,11 +28,11 @@ from tollgate.reconcile.plan import Plan
 from tollgate.site import Site
 from tollgate.stack import secrets
 from tollgate.stack.compose import Compose
-from tollgate.stack.configuration import Configuration
+from tollgate.stack.configuration import Configuration, project
 from tollgate.stack.progress import Progress
 from tollgate.stack.tenant_keys import key_of, raise_if_shared
 
-__all__ = ["Applied", "Tenancy", "apply", "key_of", "opened", "plan"]
+__all__ = ["Applied", "Tenancy", "apply", "key_of", "opened", "read"]
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,13 @@ class Tenancy:
     site: Site
     tenants: list[Tenant]
     client: Client
-    observed: State
+    reading: Future[State]
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def observed(self) -> State:
+        """What LiteLLM has; waits until it is read."""
+        return self.reading.result()
 
     def plan(self, *, allow_delete: bool = False) -> Plan:
         """What would change in LiteLLM; writes nothing anywhere. A key that is not made yet is called `(new)`."""
@@ -82,17 +89,31 @@ class Tenancy:
 
 
 @contextmanager
+def read(site: Site, load: Callable[[], Configuration]) -> Iterator[Tenancy]:
+    """All tenants. Thousands of them take seconds to read, on either side, and LiteLLM's side is mostly waiting."""
+    try:
+        client = _client(site, Compose.core(site, project(site)))
+    except TollgateError:
+        load()  # what is wrong with the files comes first
+        raise
+    with _reading(client, None) as observed:
+        yield Tenancy(site, list(load().tenants), client, observed)
+
+
+@contextmanager
 def opened(site: Site, compose: Compose, configuration: Configuration, only: str | None = None) -> Iterator[Tenancy]:
     """All tenants, or the one named `only` (which then costs the same however many there are)."""
     tenants = [tenant for tenant in configuration.tenants if only in (None, tenant.id)]
-    with _client(site, compose) as client:
-        yield Tenancy(site, tenants, client, Provider(client, {}).observe(only))
+    client = _client(site, compose)
+    with _reading(client, only) as observed:
+        yield Tenancy(site, tenants, client, observed)
 
 
-def plan(site: Site, compose: Compose, configuration: Configuration, *, allow_delete: bool = False) -> Plan:
-    """What would change in LiteLLM; writes nothing anywhere."""
-    with opened(site, compose, configuration) as tenancy:
-        return tenancy.plan(allow_delete=allow_delete)
+@contextmanager
+def _reading(client: Client, only: str | None) -> Iterator[Future[State]]:
+    """Closing the client, which comes first at the end, ends a reading that is still under way."""
+    with ThreadPoolExecutor(1, "observe") as pool, client:
+        yield pool.submit(Provider(client, {}).observe, only)
 
 
 def apply(site: Site, compose: Compose, configuration: Configuration, progress: Progress) -> Applied:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.support.site import new_home
 from tollgate.config.tenant_model import Tenant
 from tollgate.config.tenants import parse
 from tollgate.litellm.provider import Provider
+from tollgate.litellm.state import State
 from tollgate.reconcile.change import Action
 from tollgate.site import Site
 from tollgate.stack import key_rotation, secrets
@@ -34,7 +36,9 @@ def tenant(name: str, more: str = "") -> Tenant:
 
 
 def opened(gateway: Gateway, site: Site, of: Tenant) -> Tenancy:
-    return Tenancy(site, [of], gateway.client, Provider(gateway.client, {}).observe(of.id))
+    observed: Future[State] = Future()
+    observed.set_result(Provider(gateway.client, {}).observe(of.id))
+    return Tenancy(site, [of], gateway.client, observed)
 
 
 def applied(gateway: Gateway, site: Site, of: Tenant) -> None:
