@@ -13,7 +13,7 @@ from tests.contract.litellm.tenants import ACME, BETA, FULL, NONE, Tenants, key_
 from tollgate.config.secret import Secret
 from tollgate.errors import TollgateError
 from tollgate.litellm import provider as provider_module
-from tollgate.litellm.fields import team_fields
+from tollgate.litellm.fields import key_fields, team_fields
 from tollgate.litellm.provider import Provider
 from tollgate.litellm.state import Key, Limits, Team
 from tollgate.reconcile.apply import apply
@@ -174,6 +174,30 @@ def test_a_field_litellm_does_not_know_is_caught(tenants: Tenants, monkeypatch: 
 
     with pytest.raises(TollgateError, match="team acme: LiteLLM accepted the change and did not make it: limits is"):
         tenants.apply(wanted(ACME))
+
+
+def test_a_field_of_a_key_litellm_does_not_know_is_caught(tenants: Tenants, monkeypatch: pytest.MonkeyPatch) -> None:
+    def misspelt(key: Key) -> dict[str, Any]:
+        return {"rpm_limits" if name == "rpm_limit" else name: value for name, value in key_fields(key).items()}
+
+    monkeypatch.setattr(provider_module, "key_fields", misspelt)
+
+    with pytest.raises(
+        TollgateError, match=r"key full/ci/.*: LiteLLM accepted the change and did not make it: limits is"
+    ):
+        tenants.apply(wanted(FULL))
+
+
+def test_a_key_that_is_somebody_elses_by_the_time_it_is_made_is_caught(tenants: Tenants, gateway: Gateway) -> None:
+    state = wanted(ACME, BETA)
+    plan = tenants.plan(state)
+    gateway.client.create_team({"team_id": "theirs"})
+    gateway.client.create_key(key_of("acme"), {"team_id": "theirs", "key_alias": "theirs"})
+
+    outcome = apply(plan, tenants.provider)
+
+    assert str(outcome) == "applied 3, failed 1, not tried 0"
+    assert "LiteLLM has this key already, of team theirs" in outcome.failed[0][1].message
 
 
 def test_litellm_still_answers_200_to_a_key_that_exists_and_changes_nothing(gateway: Gateway) -> None:
