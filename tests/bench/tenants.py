@@ -167,8 +167,9 @@ def table(runs: list[Run]) -> str:
             "|---|---:|---:|---:|---|",
             *(run.row for run in runs),
             "",
-            "Reading takes one call for each 100 teams and each 100 keys, eight at a time; a page is some 60 ms of a",
-            "replica's time, so more cores read faster. Changing takes no more than two calls an object.",
+            "Reading takes one call for each 100 teams and each 100 keys, eight at a time, while the files are read;",
+            "LiteLLM gives no more at once. A page is some 60 ms of a replica's time, so more cores read faster. A new",
+            "team is a call and so is a new key; a hundred keys are read back in one.",
         ]
     )
 
