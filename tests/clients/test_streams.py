@@ -74,7 +74,8 @@ def test_thinking_streams_before_the_answer(developer: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("dial", ["error=after:5", "drop=after:5 tps=50"])
+# Slow enough for the words to be on their way when the connection breaks, or there is no stream to end.
+@pytest.mark.parametrize("dial", ["error=after:5", "drop=after:5 tps=5"])
 def test_an_upstream_that_dies_ends_the_stream_with_an_error(developer: httpx.Client, model: str, dial: str) -> None:
     seen = list(events(lines(developer, body(model, f"Say much. [[{dial}]]"))))
     assert seen[0]["type"] == "message_start"
