@@ -49,7 +49,10 @@ def edge(start_edge: StartEdge) -> Iterator[Edge]:
 def careless_edge(start_edge: StartEdge) -> Iterator[Edge]:
     """The twin: the same edge with its rules taken out. What passes on `edge` must fail here."""
     edits = {
-        "nginx.conf": ("location / {\n            return 404;", "location / {\n            proxy_pass http://litellm;"),
+        "nginx.conf": (
+            "one-request.conf;\n            return 404;\n",
+            "one-request.conf;\n            proxy_pass http://litellm;\n",
+        ),
         "snippets/transport.conf": (
             "proxy_http_version 1.1;\nproxy_buffering off;",
             "proxy_http_version 1.0;\nproxy_buffering on;",

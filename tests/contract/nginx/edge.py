@@ -22,7 +22,6 @@ ROOT = Path(__file__).resolve().parents[3]
 REPLICA = Path(__file__).with_name("replica.py")
 VERSION = "9.8.7"
 PUBLIC, TLS, ADMIN, INTERNAL = 4000, 4443, 4001, 8081
-ONCE = httpx.Limits(max_keepalive_connections=0)
 # Its reaper is an image of its own, which a machine without a registry cannot have; `edge` cleans up itself.
 testcontainers_config.ryuk_disabled = True
 
@@ -75,8 +74,7 @@ class Edge:
         return self.directory / "tls.pem"
 
     def client(self, **options: Any) -> httpx.Client:
-        """One connection a request: a kept one may be closed by a reload just as the next request goes out on it."""
-        return httpx.Client(base_url=self.url, timeout=30, follow_redirects=False, **{"limits": ONCE, **options})
+        return httpx.Client(base_url=self.url, timeout=30, follow_redirects=False, **options)
 
     def run(self, *command: str) -> str:
         """Run a command in nginx's container; its output, or AssertionError with it."""

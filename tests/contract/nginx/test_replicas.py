@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.contract.nginx.conftest import StartEdge
-from tests.contract.nginx.edge import ONCE, Edge
+from tests.contract.nginx.edge import Edge
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.docker
@@ -129,7 +129,7 @@ def test_nginx_starts_before_any_replica_and_finds_them_later(start_edge: StartE
         edge.nginx.get_wrapped_container().remove(force=True)
         edge.start_nginx()
         eventually(lambda: "replicas:" in edge.log(), within=30)
-        with edge.client(transport=httpx.HTTPTransport(retries=5, limits=ONCE)) as client:
+        with edge.client(transport=httpx.HTTPTransport(retries=5)) as client:
             assert client.post("/v1/messages", json={}).status_code == 529
             edge.start_replica("litellm-1")
             edge.wait_for("litellm-1")
