@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.contract.nginx.conftest import StartEdge
 from tests.contract.nginx.edge import Edge
 from tollgate.stack.compose import Compose, Container
 from tollgate.stack.progress import PlainProgress
 from tollgate.stack.rotation import Rotation
+
+pytestmark = pytest.mark.docker
 
 
 class Containers(Compose):
