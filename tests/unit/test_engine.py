@@ -5,6 +5,8 @@ The host is a directory of stand-in commands that write down what they were aske
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -161,6 +163,16 @@ def test_a_daemon_that_dies_is_reported_with_its_last_words(host: Host) -> None:
         engine.ensure_engine(PlainProgress(), allow_install=True)
     assert "dockerd stopped" in str(failure.value)
     assert "no space left on device" in "\n".join(failure.value.log)
+
+
+def test_a_daemon_that_ended_and_was_not_collected_is_dead() -> None:
+    """Whose child it becomes may collect it late or never."""
+    with subprocess.Popen(["true"]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        assert Path("/proc", str(ended.pid)).exists(), "twin: its entry is still there"
+        assert not engine._lives(Path("/proc", str(ended.pid), "stat"))
+    assert not engine._lives(Path("/proc", str(ended.pid), "stat"))
+    assert engine._lives(Path("/proc/self/stat"))
 
 
 def test_a_failing_installation_names_the_step_and_keeps_the_reason(host: Host) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tests.support.reconcile import Memory, wanted
 from tollgate.errors import TollgateError
 from tollgate.litellm.state import EXPIRED, Budget, Key, Limits, State, Team
-from tollgate.reconcile.apply import WORKERS, apply
+from tollgate.reconcile.apply import WORKERS, _Walk, apply
+from tollgate.reconcile.change import Change
 from tollgate.reconcile.diff import diff
 from tollgate.reconcile.plan import Plan
 
@@ -46,26 +47,30 @@ def test_it_stops_at_the_first_failure_says_how_far_it_went_and_goes_on_when_run
 
 
 class Slow(Memory):
-    """Fails one team while the others are under way."""
+    """Fails one team while the others are under way; these end once that is `known`."""
 
     def __init__(self, workers: int) -> None:
         super().__init__(State())
         self.under_way = threading.Barrier(workers)
-        self.failed = threading.Event()
+        self.known = threading.Event()
 
     def write(self, before: Team | Key | None, after: Team | Key | None) -> None:
         self.under_way.wait(60)
         if after is not None and after.tenant == "t0":
-            self.failed.set()
             raise TollgateError("no")
-        self.failed.wait(60)
+        self.known.wait(60)
         super().write(before, after)
 
 
-def test_what_is_under_way_when_one_fails_still_ends_and_nothing_new_begins() -> None:
+def test_what_is_under_way_when_one_fails_still_ends_and_nothing_new_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     many = wanted(*(f"tenant: {{id: t{number}}}" for number in range(40)))
-    gateway = Slow(WORKERS)
+    gateway, fail = Slow(WORKERS), _Walk._fail
 
+    def noted(walk: _Walk, failed: Sequence[tuple[Change, TollgateError]]) -> None:
+        fail(walk, failed)
+        gateway.known.set()
+
+    monkeypatch.setattr(_Walk, "_fail", noted)
     outcome = apply(diff(many, State()), gateway)
 
     assert (len(outcome.failed), len(outcome.applied)) == (1, WORKERS - 1)

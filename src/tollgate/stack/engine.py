@@ -126,7 +126,16 @@ def _start() -> Callable[[], bool]:
     pid = ask(*as_root("sh", "-c", script))
     if pid is None:
         raise StepError("start Docker", "dockerd could not be started", f"see {DAEMON_LOG}")
-    return Path(f"/proc/{pid}").exists
+    return lambda: _lives(Path("/proc", pid, "stat"))
+
+
+def _lives(stat: Path) -> bool:
+    """A process that ended lives no more also where nobody has collected it: in a container process 1 may never."""
+    try:
+        # The state stands after the program's name, which may hold brackets itself.
+        return stat.read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
 
 
 def _wait(alive: Callable[[], bool], progress: Progress) -> None:
