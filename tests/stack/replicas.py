@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.clock import until_the_hour_has_left
 from tests.support.stack import Stack
 
 REPLICAS = ("litellm-1", "litellm-2", "litellm-3")
@@ -59,7 +60,11 @@ def ask(
 def handmade(
     admin: httpx.Client, team: dict[str, Any], limits: dict[str, Any] | None = None
 ) -> Iterator[tuple[str, str]]:
-    """A tenant with one limit, as no file has it: its id and key. Without our mark, so that no plan touches it."""
+    """A tenant with one limit, as no file has it: its id and key. Without our mark, so that no plan touches it.
+
+    No hour ends, and with it no day, between the call that a test has counted and the one it wants refused.
+    """
+    until_the_hour_has_left(60)
     name, key = f"t{uuid.uuid4().hex[:8]}", f"sk-{uuid.uuid4().hex}"
     fields = {"team_id": name, "models": ["test-model"], "metadata": {"limits": limits or {}}, **team}
     admin.post("/team/new", json=fields).raise_for_status()

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.stack.requests import chat, message
+from tests.support.clock import until_the_hour_has_left
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
 
@@ -74,6 +75,7 @@ def test_a_model_the_tenant_may_not_use_is_refused(gateway: httpx.Client, path: 
 
 def test_over_budget_is_refused_on_every_replica(stack: Stack) -> None:
     """The day's budget is worth less than one answer; which replica is asked makes no difference."""
+    until_the_hour_has_left(90)
     with as_tenant(stack, "pauper") as pauper:
         spending = message("[[tokens=100]] Spend.", max_tokens=200)
 
