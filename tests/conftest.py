@@ -5,6 +5,7 @@ And the one stack that tests/docs, tests/clients and tests/stack share.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,18 @@ from tests.support.sweep import remember
 ON_THE_STACK = ("tests/docs/", "tests/clients/", "tests/stack/")
 LAST = ("test_contract.py", "test_rotation.py", "test_backup.py", "test_rollout.py", "test_lifecycle.py")
 
+# What decides how wide a terminal is and whether it has colours: a test says so itself, whoever runs it.
+SHOWN = (
+    "COLUMNS",
+    "LINES",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "PY_COLORS",
+    "TTY_COMPATIBLE",
+    "TTY_INTERACTIVE",
+    "GITHUB_ACTIONS",
+)
+
 # The same examples in each run, however fast the machine: what somebody else's run finds, this one would find as well.
 settings.register_profile(
     "steady", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
@@ -27,6 +40,8 @@ settings.load_profile("steady")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    for name in SHOWN:
+        os.environ.pop(name, None)
     start_again_on_a_taken_port()
     if not session.config.option.collectonly:
         remember(SESSION_ID)

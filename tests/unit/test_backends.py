@@ -31,7 +31,8 @@ def models(tmp_path: Path) -> Path:
     tmp_path.chmod(0o755)
     (tmp_path / "model.gguf").write_bytes(b"GGUF" + b"\0" * 20)
     hf = tmp_path / "hf"
-    hf.mkdir(mode=0o755)
+    hf.mkdir()
+    hf.chmod(0o755)  # whatever the umask
     for name in ("config.json", "model.safetensors"):
         (hf / name).write_text("{}")
     for path in (*tmp_path.glob("*.gguf"), *hf.iterdir()):
