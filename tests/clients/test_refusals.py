@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.support.claude_code import ClaudeCode, Finished, packages
+from tests.support.clock import until_the_day_has_left
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
 
@@ -32,7 +32,7 @@ class Case:
     settings: dict[str, str] = field(default_factory=dict)
 
 
-A_WHILE = timedelta(minutes=3)
+A_WHILE_S = 180
 LEDGER = ("-XqAt", "-U", "litellm", "-d", "litellm")
 NO_RETRIES = {"CLAUDE_CODE_MAX_RETRIES": "0"}
 CASES = {
@@ -66,12 +66,12 @@ def keys(stack: Stack) -> Iterator[dict[str, str]]:
 
     For as long as the tests here take: budgets are open again on the next day, a rate limit in the next minute.
     """
-    eventually(lambda: datetime.now(UTC).date() == (datetime.now(UTC) + A_WHILE).date(), within=200, every=1)
     packages()
     master = {"Authorization": f"Bearer {stack.secret('litellm_master_key')}"}
     found = {tenant: stack.key(tenant) for tenant in ("pauper", "hasty", "developer")}
     found["unknown"] = "sk-0123456789abcdef0123456789abcdef"
     with httpx.Client(base_url=stack.admin_url, headers=master, timeout=60, trust_env=False) as admin:
+        until_the_day_has_left(A_WHILE_S, admin, "pauper")
 
         def made(**more: object) -> str:
             asked = {"team_id": "developer", "models": ["test-model"], **more}

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.stack.requests import chat, message
-from tests.support.clock import until_the_hour_has_left
+from tests.support.clock import until_the_day_has_left
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
 
@@ -73,9 +73,9 @@ def test_a_model_the_tenant_may_not_use_is_refused(gateway: httpx.Client, path: 
     assert 'Tenant "example" has no model "gpt-nine" here' in answer.json()["error"]["message"]
 
 
-def test_over_budget_is_refused_on_every_replica(stack: Stack) -> None:
+def test_over_budget_is_refused_on_every_replica(stack: Stack, admin: httpx.Client) -> None:
     """The day's budget is worth less than one answer; which replica is asked makes no difference."""
-    until_the_hour_has_left(90)
+    until_the_day_has_left(90, admin, "pauper")
     with as_tenant(stack, "pauper") as pauper:
         spending = message("[[tokens=100]] Spend.", max_tokens=200)
 
