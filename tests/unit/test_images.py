@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,14 @@ def test_local_never_asks_a_registry(machine: Machine) -> None:
     found = images.resolve("local", machine.site, PlainProgress())
     assert not machine.asked("pull")
     assert "IMAGE_SOURCE=local" in found.unavailable["LOKI_IMAGE"]
+
+
+def test_a_python_without_filters_for_archives_builds_too(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian 12's, 3.11.2: they came with 3.11.4."""
+    plain = tarfile.TarFile.extractall
+    monkeypatch.setattr(tarfile.TarFile, "extractall", lambda archive, path: plain(archive, path))
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    assert "REDIS_IMAGE" in images.resolve("local", machine.site, PlainProgress(), only={"REDIS_IMAGE"}).images
 
 
 def test_a_failing_build_names_the_image_the_reason_and_its_log(machine: Machine) -> None:
