@@ -32,7 +32,8 @@ SHOWN = (
     "GITHUB_ACTIONS",
 )
 
-# The same examples in each run, however fast the machine: what somebody else's run finds, this one would find as well.
+# The same examples in each run of the same tests, however fast the machine: what somebody else's run finds, this one
+# would find as well. (Hypothesis draws on constants of the modules that are loaded: a part of the tests has others.)
 settings.register_profile(
     "steady", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
