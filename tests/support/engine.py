@@ -33,7 +33,11 @@ ASK_CLIENT = (
 
 
 def on_loopback(container: DockerContainer, *ports: int) -> DockerContainer:
-    """Publish `ports` on 127.0.0.1 only, each under a number that Docker chooses."""
+    """Publish `ports` on 127.0.0.1 only, each under a number that Docker chooses.
+
+    Engine 20.10 counts for each address of the host by itself: a container published on all of them tries the numbers
+    taken here one after the other, and gives up after ten.
+    """
     for port in ports:
         container.ports[str(port)] = ("127.0.0.1",)  # type: ignore[assignment]  # docker-py's form for it
     return container

@@ -14,6 +14,7 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
+from tests.support.engine import on_loopback
 from tests.support.eventually import eventually
 from tollgate.render.nginx import render_nginx
 from tollgate.render.output import write
@@ -96,7 +97,6 @@ class Edge:
             .with_network(self.network)
             .with_network_aliases("nginx")
             .with_volume_mapping(str(self.directory / "nginx"), "/etc/nginx/tollgate", "ro")
-            .with_exposed_ports(PUBLIC, ADMIN, *([TLS] if self.tls else []))
             .with_tmpfs_mount("/run/nginx", "uid=101,gid=101,mode=0755")
             .with_tmpfs_mount("/tmp", f"uid=101,gid=101,mode=0700,size={self.tmp_size}")  # noqa: S108
             .with_kwargs(
@@ -110,7 +110,7 @@ class Edge:
         )
         if self.tls:
             container.with_volume_mapping(str(self.bundle), "/run/secrets/tls.pem", "ro")
-        self.nginx = self._started(container)
+        self.nginx = self._started(on_loopback(container, PUBLIC, ADMIN, *([TLS] if self.tls else [])))
 
     def start_replica(self, name: str) -> None:
         container = (
@@ -118,12 +118,11 @@ class Edge:
             .with_network(self.network)
             .with_network_aliases(name)
             .with_volume_mapping(str(REPLICA), "/srv/replica.py", "ro")
-            .with_exposed_ports(PUBLIC)
             .with_env("REPLICA", name)
             .with_env("PYTHONDONTWRITEBYTECODE", "1")
             .with_kwargs(entrypoint=["python3", "/srv/replica.py"], init=True)
         )
-        self.replicas[name] = self._started(container)
+        self.replicas[name] = self._started(on_loopback(container, PUBLIC))
 
     def remove_replica(self, name: str) -> None:
         self.replicas.pop(name).get_wrapped_container().remove(force=True)
@@ -182,7 +181,7 @@ def answers(url: str) -> bool:
 
 
 def address(container: DockerContainer, port: int) -> str:
-    return f"http://{container.get_container_host_ip()}:{container.get_exposed_port(port)}"
+    return f"http://127.0.0.1:{container.get_exposed_port(port)}"
 
 
 def remove(container: DockerContainer) -> None:
