@@ -111,6 +111,9 @@ bench-deploy: bootstrap-dev ## measure cold deploy, warm start and no-op deploy,
 bench-tenants: bootstrap-dev ## measure plan and apply with 10,000 tenants, and how far limits are overrun; into docs/performance.md
 	@$(PYTHON) -m tests.bench.tenants && $(PYTHON) -m tests.bench.overspend
 
+bench-overhead: bootstrap-dev ## measure what a replica adds to a request's time; prints a table
+	@$(PYTHON) -m tests.bench.overhead
+
 scan: bootstrap-dev ## known vulnerabilities of every pinned version; exit 3 where they could not be asked for
 	@$(TOLLGATE) scan
 
@@ -162,6 +165,7 @@ help:
 	docs \
 	bench-deploy \
 	bench-tenants \
+	bench-overhead \
 	scan \
 	lock \
 	bootstrap \

@@ -1,9 +1,7 @@
-"""What a replica adds to a request: the embedded provider asked directly, and through LiteLLM with our hooks.
+"""`make bench-overhead`: what a replica adds. The embedded provider asked directly and through LiteLLM and our hooks.
 
 One client, one request after the other, so that nothing waits for anything else; a tenant with limits of every kind, so
 that every check runs. nginx is not among it. Prints a Markdown table for docs/performance.md; figures are of one run.
-
-    python -m tests.bench.overhead
 """
 
 from __future__ import annotations

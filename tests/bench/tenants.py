@@ -178,7 +178,7 @@ def publish(text: str) -> None:
     """Put the table in the place of the one before."""
     whole = PERFORMANCE.read_text()
     found = re.search(r"^## Tenants\n.*?(?=^## |\Z)", whole, re.MULTILINE | re.DOTALL)
-    mended = whole[: found.start()] + text + "\n" + whole[found.end() :] if found else f"{whole.rstrip()}\n\n{text}\n"
+    mended = whole[: found.start()] + text + "\n\n" + whole[found.end() :] if found else f"{whole.rstrip()}\n\n{text}\n"
     PERFORMANCE.write_text(mended.rstrip() + "\n")
 
 

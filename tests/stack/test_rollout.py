@@ -113,7 +113,7 @@ def test_twin_a_replica_that_is_just_stopped_cuts_streams(stack: Stack, traffic:
     container = next(row for row in stack.compose.containers() if row.service == "litellm-2")
     rotation, others = Rotation(stack.compose, PlainProgress()), ("litellm-1", "litellm-3")
     try:
-        # What flows flows on litellm-2 then: of all streams, which are on it would be chance, and "none" is possible.
+        # Then every stream is on litellm-2. With all three it is chance which are, and now and then none is.
         for name in others:
             rotation.take_out(name)
         with traffic.running():
