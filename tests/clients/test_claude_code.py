@@ -71,13 +71,13 @@ def test_stream_json(claude: ClaudeCode) -> None:
 def test_sessions_at_once_are_spread_over_the_replicas(claude: ClaudeCode) -> None:
     """Each with a home of its own: six first starts in one would write one settings file at once."""
 
-    def run(number: int) -> Finished:
+    def person(number: int) -> Finished:
         home = claude.home / f"person-{number}"
         home.mkdir()
         return worked(replace(claude, home=home).ask(f"Say the number {number}."))
 
     with ThreadPoolExecutor(6) as pool:
-        runs = list(pool.map(run, range(6)))
+        runs = list(pool.map(person, range(6)))
     for number, run in enumerate(runs):
         assert f"You asked: “Say the number {number}.”" in run.out
     assert len({run.seen()[0]["upstream_addr"] for run in runs}) == 3

@@ -1,4 +1,4 @@
-"""Docker's choice of a host port can fail, and is then made again; and ports for those who must keep theirs.
+"""Docker's choice of a host port can fail, and is then made again; ports for those who must keep theirs; who refuses.
 
 Engine 20.10 hands out ports from 32768 upwards without looking whether the host uses one as the near end of some
 connection: "bind: address already in use". The next try gets the next port; nothing else is tried again.
@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 from docker.errors import APIError
 from testcontainers.compose import DockerCompose
 from testcontainers.core.docker_client import DockerClient
@@ -22,6 +23,15 @@ TRIES = 5
 # Below what Linux (32768) and Docker hand out by themselves: there a port that is free now may be a connection's near
 # end a moment later, of the very clients that ask for it while nobody listens.
 KEPT = range(20_000, 32_000)
+
+
+def refuses(url: str) -> bool:
+    """Whether a new connection gets no answer; those that are open are another matter."""
+    try:
+        httpx.get(url, timeout=5)
+    except httpx.TransportError:
+        return True
+    return False
 
 
 def free_ports(count: int) -> list[int]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.support.engine import Engine, EngineMachine
 from tests.support.eventually import eventually
+from tests.support.ports import refuses
 
 pytestmark = pytest.mark.docker
 
@@ -87,7 +87,7 @@ def test_a_signal_lets_what_is_under_way_finish(machine: EngineMachine, signal: 
                 engine.kill(signal)
                 if machine.native:
                     pytest.skip("the native engine ends at once")
-                eventually(lambda: _refuses(engine), within=20)
+                eventually(lambda: refuses(f"{engine.http.base_url}/status"), within=20)
             finally:
                 observer.execute("SELECT pg_advisory_unlock(1)")
             assert answer.result() == {"data": {"result": 1}}
@@ -111,15 +111,6 @@ def test_its_version_is_what_prisma_client_py_expects(machine: EngineMachine) ->
         ["python", "-c", "from prisma import config; print(config.expected_engine_version)"]
     ).split()[-1]
     assert machine.exec([machine.binary, "--version"]).split()[-1] == expected
-
-
-def _refuses(engine: Engine) -> bool:
-    """New connections; the ones it has are another matter."""
-    try:
-        httpx.get(f"{engine.http.base_url}/status", timeout=5)
-    except httpx.TransportError:
-        return True
-    return False
 
 
 def _occupy(engine: Engine, connections: int) -> None:

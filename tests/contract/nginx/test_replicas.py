@@ -10,6 +10,7 @@ import pytest
 from tests.contract.nginx.conftest import StartEdge
 from tests.contract.nginx.edge import Edge
 from tests.support.eventually import eventually
+from tests.support.ports import refuses
 
 pytestmark = pytest.mark.docker
 
@@ -224,18 +225,10 @@ def test_a_graceful_stop_lets_a_stream_end(start_edge: StartEdge) -> None:
             nginx.kill(signal="SIGQUIT")
             eventually(lambda: "finishing the running requests" in edge.log(), within=30)
             # It says so first and tells nginx then.
-            eventually(lambda: refuses(edge), within=30)
+            eventually(lambda: refuses(f"{edge.url}/gateway/health"), within=30)
             edge.tell("litellm-1", "release")
             assert "event: message_stop" in list(lines)
         assert nginx.wait(timeout=60)["StatusCode"] == 0
-
-
-def refuses(edge: Edge) -> bool:
-    try:
-        httpx.get(f"{edge.url}/gateway/health", timeout=5)
-    except httpx.TransportError:
-        return True
-    return False
 
 
 def test_the_container_ends_when_nginx_does(start_edge: StartEdge) -> None:
