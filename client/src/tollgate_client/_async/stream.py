@@ -1,0 +1,92 @@
+"""A streamed answer: iterate it; it ends its connection also when it is left early."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from types import TracebackType
+from typing import Generic, TypeVar
+
+import httpx
+
+from tollgate_client import refusals
+from tollgate_client._async.connection import Connection
+from tollgate_client.call import Call, StreamReader
+from tollgate_client.errors import TollgateError
+from tollgate_client.messages import MessageUsage
+from tollgate_client.models import Usage
+from tollgate_client.part import Part
+
+P = TypeVar("P", bound=Part)
+UsageOf = Callable[[P, Usage | MessageUsage | None], Usage | MessageUsage | None]
+
+
+class Stream(Generic[P]):
+    """Asks the gateway when the first piece is asked for.
+
+    `usage` has the tokens when the stream has ended, and `asked_model` is the model with the price. `request_id` is
+    known from the first piece on. A `break` in the loop closes the connection, and the gateway then stops the model.
+    `async with` closes it in any case.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        call: Call,
+        kind: type[P],
+        usage_of: UsageOf[P],
+        ended: Callable[[TollgateError | None, Usage | MessageUsage | None], None],
+    ) -> None:
+        self.usage: Usage | MessageUsage | None = None
+        self.asked_model = call.model
+        self._reader = StreamReader(kind, connection.settings.api_key)
+        self._usage_of = usage_of
+        self._ended = ended
+        # The generator holds no reference to the stream: a stream that is left is collected, and its generator closed.
+        self._pieces = _pieces(connection, call, self._reader)
+
+    @property
+    def request_id(self) -> str:
+        return self._reader.request_id
+
+    def __aiter__(self) -> Stream[P]:
+        return self
+
+    async def __anext__(self) -> P:
+        try:
+            piece = await self._pieces.__anext__()
+        except StopAsyncIteration:
+            self._ended(None, self.usage)
+            raise
+        except TollgateError as error:
+            self._ended(error, self.usage)
+            raise
+        self.usage = self._usage_of(piece, self.usage)
+        return piece
+
+    async def aclose(self) -> None:
+        await self._pieces.aclose()
+
+    async def __aenter__(self) -> Stream[P]:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+async def _pieces(connection: Connection, call: Call, reader: StreamReader[P]) -> AsyncGenerator[P, None]:
+    response = await connection.open(call)
+    reader.request_id = refusals.request_id(response.headers)
+    failure: TollgateError | None = None
+    try:
+        async for piece in response.aiter_bytes():
+            for part in reader.feed(piece):
+                yield part
+    except httpx.HTTPError as error:
+        failure = refusals.interrupted(error, connection.settings.base_url, reader.request_id)
+    finally:
+        await response.aclose()
+    if failure and not reader.over:
+        raise failure
+    reader.end()

@@ -1,0 +1,258 @@
+# Generated from _async/provider.py by client/tools/twin.py. Edit that file, and run it again.
+"""The provider: the gateway's routes, models and prices for a program."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, TypeVar
+
+from tollgate_client import fetch, refusals, routes
+from tollgate_client._sync.connection import Connection
+from tollgate_client._sync.stream import Stream
+from tollgate_client.availability import Availability
+from tollgate_client.call import Call, answer
+from tollgate_client.catalogue import Catalogue
+from tollgate_client.errors import ConfigurationError, TollgateError
+from tollgate_client.messages import CountedTokens, Message, MessageEvent, MessageUsage
+from tollgate_client.model_info import CustomModel, ModelEntry, ModelInfo, ModelList
+from tollgate_client.models import ChatChunk, ChatCompletion, Embeddings, Usage
+from tollgate_client.part import Answer
+from tollgate_client.prices import Tokens
+from tollgate_client.routes import Messages, Tools
+from tollgate_client.settings import Settings
+from tollgate_client.tenant_usage import TenantUsage
+from tollgate_client.usage_of import of_chunk, of_event
+
+_log = logging.getLogger("tollgate_client")
+A = TypeVar("A", bound=Answer)
+AnyUsage = Usage | MessageUsage
+
+
+class LiteLLMProvider:
+    """One gateway with one key, over one pool of connections. Threads may share it; close it.
+
+    `base_url` and `api_key` come from LITELLM_BASE_URL and LITELLM_API_KEY where they are None. Without an address the
+    provider has custom models only. `timeout` is in seconds: for a whole answer, and for each silence of a stream.
+    `models_ttl` is how many seconds a list of models serves. Every method that asks the gateway raises the errors of
+    tollgate_client.errors.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        custom_models: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        timeout: float = 600.0,
+        max_retries: int = 2,
+        models_ttl: float = 300.0,
+    ) -> None:
+        self._settings = Settings.of(base_url, api_key, timeout, max_retries)
+        self._connection = Connection(self._settings)
+        self._catalogue = Catalogue(custom_models or {}, models_ttl, online=self._settings.online)
+        self.availability = Availability()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self._settings.base_url!r})"
+
+    def __enter__(self) -> LiteLLMProvider:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the pool. The provider opens another one if it is used again."""
+        self._connection.close()
+
+    # ---- answers
+
+    def chat_completion(
+        self,
+        messages: Messages,
+        model: str,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        **kwargs: Any,
+    ) -> ChatCompletion:
+        """One whole answer. `kwargs` are fields of the chat API: tools, response_format, seed and so on."""
+        call = routes.chat(messages, model, False, {**kwargs, "max_tokens": max_tokens, "temperature": temperature})
+        return self._paid(ChatCompletion, call, model)
+
+    def stream_chat_completion(
+        self,
+        messages: Messages,
+        model: str,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        **kwargs: Any,
+    ) -> Stream[ChatChunk]:
+        """The answer in chunks, as they come; the last one has `usage`."""
+        call = routes.chat(messages, model, True, {**kwargs, "max_tokens": max_tokens, "temperature": temperature})
+        return Stream(self._connection, call, ChatChunk, of_chunk, self._noting(model))
+
+    def messages_create(self, messages: Messages, model: str, max_tokens: int, **kwargs: Any) -> Message:
+        """One whole answer of Anthropic's Messages API. `kwargs` are its fields: system, tools, thinking and so on."""
+        call = routes.message(messages, model, max_tokens, False, kwargs)
+        return self._paid(Message, call, model)
+
+    def messages_stream(self, messages: Messages, model: str, max_tokens: int, **kwargs: Any) -> Stream[MessageEvent]:
+        """The same as events, as they come."""
+        call = routes.message(messages, model, max_tokens, True, kwargs)
+        return Stream(self._connection, call, MessageEvent, of_event, self._noting(model))
+
+    def embeddings(self, texts: str | Sequence[str], model: str, **kwargs: Any) -> Embeddings:
+        """A vector for each text. `kwargs` are fields of the API: dimensions, encoding_format."""
+        return self._paid(Embeddings, routes.embeddings(texts, model, **kwargs), model)
+
+    def count_tokens(self, messages: Messages, model: str, tools: Tools | None = None, **kwargs: Any) -> int:
+        """The tokens of a prompt, as the gateway counts them for `model`. It costs nothing."""
+        counted = self._whole(CountedTokens, routes.count(messages, model, tools, **kwargs))
+        return counted.input_tokens
+
+    # ---- the gateway
+
+    def usage(self) -> TenantUsage:
+        """The spending and limits of your tenant, and when they open again. Routers leave out what is exhausted."""
+        told = self._whole(TenantUsage, routes.USAGE)
+        self.availability.told(told)
+        return told
+
+    def health_check(self) -> bool:
+        """Whether the gateway has a replica that answers, and takes the key. It never raises for a failure of these.
+
+        The log of `tollgate_client` says why it is False.
+        """
+        try:
+            self._connection.whole(routes.HEALTH)
+            self._fetch_models()
+        except ConfigurationError:
+            raise
+        except TollgateError as error:
+            _log.warning("health check of %s: %s", self._settings.base_url, error)
+            self.availability.healthy(False)
+            return False
+        self.availability.healthy(True)
+        return True
+
+    # ---- models and prices
+
+    def get_available_models(self) -> list[ModelEntry]:
+        """The entries of the gateway's list for your key, asked for now. custom_models are not among them."""
+        return self._fetch_models()
+
+    def refresh_models(self) -> None:
+        """Fetch the list of models if it is older than `models_ttl`. The synchronous methods then need no request."""
+        if not self._catalogue.stale:
+            return
+        try:
+            self._fetch_models()
+        except TollgateError as error:
+            self._catalogue.not_listed(error)
+
+    def get_supported_models(self) -> list[str]:
+        """The names of the gateway's models for your key and of custom_models, sorted.
+
+        This and the methods below are synchronous. If the list is older than `models_ttl`, they fetch it in one request
+        that blocks; `refresh_models()` before avoids that.
+        """
+        return self._known().names()
+
+    def get_model_info(self, model: str) -> ModelInfo:
+        """UnknownModelError if neither the gateway nor custom_models have it."""
+        return self._known().get(model)
+
+    def add_custom_model(
+        self,
+        model_name: str,
+        pricing: Mapping[str, object] | None = None,
+        rate_limits: Mapping[str, object] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add a model, or override the gateway's. tollgate_client.prices says in which units `pricing` can be."""
+        self._catalogue.add(CustomModel.of(model_name, pricing, rate_limits, metadata))
+
+    def calculate_cost(
+        self,
+        prompt_tokens: int,
+        completion_tokens: int,
+        model: str,
+        *,
+        cached_tokens: int = 0,
+        cache_write_tokens: int = 0,
+        cache_write_1h_tokens: int = 0,
+    ) -> Decimal:
+        """USD, exact, as the gateway's ledger books it.
+
+        `prompt_tokens` contains `cached_tokens` (read from the cache) and `cache_write_tokens`; those contain
+        `cache_write_1h_tokens`. UnknownPriceError if the model has no known price.
+        """
+        return self._cost(
+            Tokens.of_prompt(
+                prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens
+            ),
+            model,
+        )
+
+    def cost_of(
+        self, answered: ChatCompletion | Message | Embeddings | Stream[Any], model: str | None = None
+    ) -> Decimal:
+        """USD of an answer, or of a stream that has ended, by its own usage; ConfigurationError if it has none.
+
+        The price is that of the model that was asked; `model` takes another one's.
+        """
+        if answered.usage is None:
+            raise ConfigurationError("this answer has no usage, so its cost is not known")
+        return self._cost(answered.usage.tokens(), model or answered.asked_model)
+
+    # ---- inside
+
+    def _cost(self, tokens: Tokens, model: str) -> Decimal:
+        price = self._catalogue.custom_price(model) or self._known().price(model)
+        return price.cost(tokens)
+
+    def _known(self) -> Catalogue:
+        if self._catalogue.stale:
+            listed = fetch.models(self._settings)
+            if isinstance(listed, TollgateError):
+                self._catalogue.not_listed(listed)
+            else:
+                self._catalogue.listed(listed.data)
+        return self._catalogue
+
+    def _fetch_models(self) -> list[ModelEntry]:
+        listed = self._whole(ModelList, routes.MODELS)
+        self._catalogue.listed(listed.data)
+        return listed.data
+
+    def _whole(self, kind: type[A], call: Call) -> A:
+        response = self._connection.whole(call)
+        return answer(kind, response.content, refusals.request_id(response.headers), call.model)
+
+    def _paid(self, kind: type[A], call: Call, model: str) -> A:
+        try:
+            found = self._whole(kind, call)
+        except TollgateError as error:
+            self.availability.failed(model, error)
+            raise
+        self._served(model, getattr(found, "usage", None))
+        return found
+
+    def _noting(self, model: str) -> Any:
+        def ended(error: TollgateError | None, usage: AnyUsage | None) -> None:
+            if error:
+                self.availability.failed(model, error)
+            else:
+                self._served(model, usage)
+
+        return ended
+
+    def _served(self, model: str, usage: AnyUsage | None) -> None:
+        tokens = usage.tokens() if usage is not None else Tokens()
+        counted = tokens.input + tokens.output + tokens.cache_read + tokens.cache_write_5m + tokens.cache_write_1h
+        self.availability.served(model, counted)

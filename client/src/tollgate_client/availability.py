@@ -1,0 +1,103 @@
+"""Which models are worth asking now: rests after a refusal, the program's own rate limits, the tenant's. No I/O."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from tollgate_client.errors import (
+    BudgetSpentError,
+    GatewayConnectionError,
+    OverloadedError,
+    RateLimitedError,
+    StatusError,
+    TollgateError,
+)
+from tollgate_client.model_info import RateLimits
+from tollgate_client.tenant_usage import TenantUsage
+
+# After a refusal without Retry-After a model rests so many seconds; after a failed connection, the whole gateway.
+REST_SECONDS = 5.0
+# A Retry-After is believed up to this.
+_LONGEST_REST = 3600.0
+_WINDOW_SECONDS = 60.0
+
+
+class Availability:
+    """`clock` is monotonic, in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._rests: dict[str, tuple[float, str]] = {}
+        self._sent: dict[str, deque[tuple[float, int]]] = {}
+        self._usage: TenantUsage | None = None
+
+    def failed(self, model: str, error: TollgateError) -> None:
+        """Note what a call of `model` met."""
+        if isinstance(error, GatewayConnectionError):
+            model, why = "", "the gateway did not answer"
+        elif isinstance(error, RateLimitedError | OverloadedError):
+            why = "rate limited" if isinstance(error, RateLimitedError) else "overloaded"
+        elif isinstance(error, BudgetSpentError):
+            model, why = (model, "its budget is spent") if error.of_model else ("", "the budget is spent")
+        else:
+            return
+        said = error.retry_after if isinstance(error, StatusError) else None
+        seconds = REST_SECONDS if said is None else min(said, _LONGEST_REST)
+        with self._lock:
+            self._rests[model] = (self._clock() + seconds, why)
+
+    def served(self, model: str, tokens: int) -> None:
+        """Note a call that was answered, and all its tokens."""
+        with self._lock:
+            self._rests.pop(model, None)
+            self._rests.pop("", None)
+            now = self._clock()
+            self._recent(model, now).append((now, tokens))
+
+    def healthy(self, answered: bool) -> None:
+        """Note the result of a health check."""
+        with self._lock:
+            if answered:
+                self._rests.pop("", None)
+            else:
+                self._rests[""] = (self._clock() + REST_SECONDS, "the gateway failed its health check")
+
+    def told(self, usage: TenantUsage) -> None:
+        """Note what the gateway says of the tenant's limits."""
+        with self._lock:
+            self._usage = usage
+
+    def why_not(self, model: str, limits: RateLimits) -> str:
+        """Why `model` should not be asked now; empty if it can be."""
+        with self._lock:
+            now = self._clock()
+            for name in ("", model):
+                until, why = self._rests.get(name, (now, ""))
+                if until > now:
+                    return f"{why}; rests {until - now:.0f} s more"
+            return self._over_limits(model, limits, now) or self._nothing_left(model)
+
+    def _recent(self, model: str, now: float) -> deque[tuple[float, int]]:
+        sent = self._sent.setdefault(model, deque())
+        while sent and sent[0][0] <= now - _WINDOW_SECONDS:
+            sent.popleft()
+        return sent
+
+    def _over_limits(self, model: str, limits: RateLimits, now: float) -> str:
+        sent = self._recent(model, now)
+        if limits.requests_per_minute is not None and len(sent) >= limits.requests_per_minute:
+            return f"its {limits.requests_per_minute} requests a minute are used"
+        used = sum(tokens for _, tokens in sent)
+        if limits.tokens_per_minute is not None and used >= limits.tokens_per_minute:
+            return f"its {limits.tokens_per_minute} tokens a minute are used"
+        return ""
+
+    def _nothing_left(self, model: str) -> str:
+        if self._usage is None:
+            return ""
+        return self._usage.exhausted(model, datetime.now(UTC))

@@ -1,0 +1,118 @@
+"""One call of the gateway as a value, and the reading of its answer. Pure: no I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tollgate_client.errors import AnswerError, ConfigurationError, StreamInterruptedError
+from tollgate_client.part import Answer, Part
+from tollgate_client.refusals import failed_inside
+from tollgate_client.sse import Event, EventReader
+
+A = TypeVar("A", bound=Answer)
+P = TypeVar("P", bound=Part)
+
+
+@dataclass(frozen=True)
+class Call:
+    """`free` calls cost nothing, so they may be repeated after any failure."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    free: bool = False
+
+    @property
+    def model(self) -> str:
+        """The model that is asked; empty for a call without one."""
+        return str((self.body or {}).get("model", ""))
+
+    def encoded(self) -> bytes | None:
+        if self.body is None:
+            return None
+        try:
+            return json.dumps(self.body, ensure_ascii=False, allow_nan=False).encode()
+        except ValueError:  # a number that is not finite, or half of a character
+            pass
+        raise ConfigurationError("a request holds JSON values; one of its numbers or texts cannot be written as JSON")
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    """A request's body: fields that are None are left out, and objects of this package become plain JSON."""
+    return {name: as_json(value) for name, value in fields.items() if value is not None}
+
+
+def as_json(value: Any) -> Any:
+    if isinstance(value, Part):
+        return value.plain()
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_none=True)
+    if isinstance(value, Mapping):
+        return {str(name): as_json(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(one) for one in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise ConfigurationError(f"a request holds JSON values; found {type(value).__name__}")
+
+
+def answer(kind: type[A], text: bytes, request_id: str, asked_model: str = "") -> A:
+    """`text` as an object of `kind`; AnswerError where it is something else."""
+    try:
+        made = kind.model_validate_json(text)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, problem["loc"])) or "the answer"
+        wrong = f"this is no answer of the gateway: {place}: {problem['msg']}"
+    else:
+        made.came_with(request_id, asked_model)
+        return made
+    raise AnswerError(wrong, request_id=request_id)
+
+
+class StreamReader(Generic[P]):
+    """The events of one streamed answer as objects of `kind`.
+
+    A stream is over at `data: [DONE]` (chat) or `message_stop` (Messages). An error event raises.
+    """
+
+    def __init__(self, kind: type[P], secret: str) -> None:
+        self._kind = kind
+        self._secret = secret
+        self._events = EventReader()
+        self.over = False
+        self.request_id = ""
+
+    def feed(self, piece: bytes) -> Iterator[P]:
+        for event in self._events.feed(piece):
+            if not self.over and (part := self._read(event)) is not None:
+                yield part
+
+    def end(self) -> None:
+        if not self.over:
+            raise StreamInterruptedError("the stream ended before its last event", request_id=self.request_id)
+
+    def _read(self, event: Event) -> P | None:
+        if event.data.strip() == b"[DONE]":
+            self.over = True
+            return None
+        try:
+            found = json.loads(event.data)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise AnswerError("an event of the stream is not a JSON object", request_id=self.request_id)
+        if event.name == "error" or found.get("type") == "error" or found.get("error"):
+            raise failed_inside(found, self.request_id, self._secret)
+        self.over = found.get("type") == "message_stop"
+        try:
+            return self._kind.model_validate(found)
+        except ValidationError:
+            pass
+        raise AnswerError("an event of the stream has an unknown form", request_id=self.request_id)

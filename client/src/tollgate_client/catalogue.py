@@ -1,0 +1,87 @@
+"""The models that a provider knows: the gateway's list, for a while, and the program's own. No I/O."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from tollgate_client.errors import GatewayConnectionError, TollgateError, UnknownModelError, UnknownPriceError
+from tollgate_client.model_info import CustomModel, ModelEntry, ModelInfo, of_entry
+from tollgate_client.prices import Price
+
+_log = logging.getLogger("tollgate_client")
+# After a failed fetch the models that are known serve for so many seconds before the next try.
+_RETRY_SECONDS = 30.0
+
+
+class Catalogue:
+    """`ttl` in seconds: how old the gateway's list may be. `clock` is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        custom: Mapping[str, Mapping[str, Any]],
+        ttl: float,
+        *,
+        online: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._custom = {name: CustomModel.of_mapping(name, stated) for name, stated in custom.items()}
+        self._ttl = ttl
+        self._online = online
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._listed: Mapping[str, ModelInfo] = {}
+        self._fresh_until = float("-inf")
+        self._was_listed = False
+
+    def add(self, model: CustomModel) -> None:
+        with self._lock:
+            self._custom = {**self._custom, model.name: model}
+
+    @property
+    def stale(self) -> bool:
+        """Whether the gateway's list must be fetched before it is used."""
+        return self._online and self._clock() >= self._fresh_until
+
+    def listed(self, entries: Iterable[ModelEntry]) -> None:
+        """Take the gateway's list."""
+        models = {entry.id: of_entry(entry) for entry in entries}
+        with self._lock:
+            self._listed, self._was_listed = models, True
+            self._fresh_until = self._clock() + self._ttl
+
+    def not_listed(self, error: TollgateError) -> None:
+        """The fetch failed. An unreachable gateway is survived with the models that are known; all else raises."""
+        if not isinstance(error, GatewayConnectionError) or not (self._was_listed or self._custom):
+            raise error
+        _log.warning("the list of models was not fetched (%s); the known models serve meanwhile", error)
+        with self._lock:
+            self._fresh_until = self._clock() + min(self._ttl, _RETRY_SECONDS)
+
+    def names(self) -> list[str]:
+        return sorted({*self._listed, *self._custom})
+
+    def find(self, name: str) -> ModelInfo | None:
+        custom, listed = self._custom.get(name), self._listed.get(name)
+        return listed if custom is None else custom.over(listed)
+
+    def get(self, name: str) -> ModelInfo:
+        found = self.find(name)
+        if found is None:
+            known = ", ".join(self.names()[:20]) or "none"
+            raise UnknownModelError(f"expected one of the models {known}; found {name!r}")
+        return found
+
+    def price(self, name: str) -> Price:
+        found = self.get(name).price
+        if found is None:
+            raise UnknownPriceError(f"{name} has no known price. hint: pass pricing in custom_models")
+        return found
+
+    def custom_price(self, name: str) -> Price | None:
+        """The price that the program gave, which needs no list."""
+        custom = self._custom.get(name)
+        return custom.price if custom else None

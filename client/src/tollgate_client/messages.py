@@ -1,0 +1,87 @@
+"""Anthropic's Messages: answers and events. Unknown fields and kinds of blocks are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from tollgate_client.part import Answer, Count, Part
+from tollgate_client.prices import Tokens
+
+
+class Block(Part):
+    """text, tool_use, thinking or another kind; fields of other kinds are in `get`."""
+
+    type: str
+    text: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: dict[str, Any] | None = None
+
+
+class CacheCreation(Part):
+    ephemeral_5m_input_tokens: Count | None = None
+    ephemeral_1h_input_tokens: Count | None = None
+
+
+class MessageUsage(Part):
+    """Tokens. `input_tokens` is without what the cache read and wrote."""
+
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_creation: CacheCreation | None = None
+
+    def tokens(self) -> Tokens:
+        ages = self.cache_creation or CacheCreation()
+        of_hour = ages.ephemeral_1h_input_tokens or 0
+        said = self.cache_creation_input_tokens
+        total = of_hour + (ages.ephemeral_5m_input_tokens or 0) if said is None else said
+        of_hour = min(of_hour, total)
+        return Tokens(
+            input=self.input_tokens,
+            output=self.output_tokens,
+            cache_read=self.cache_read_input_tokens or 0,
+            cache_write_5m=total - of_hour,
+            cache_write_1h=of_hour,
+        )
+
+    def later(self, event: MessageUsage) -> MessageUsage:
+        """These figures, with those that a later event of the stream has."""
+        return MessageUsage.model_validate({**self.plain(), **event.model_dump(exclude_unset=True, exclude_none=True)})
+
+
+class Message(Answer):
+    """The answer to a Messages request."""
+
+    id: str = ""
+    model: str = ""
+    role: str = "assistant"
+    content: list[Block]
+    stop_reason: str | None = None
+    usage: MessageUsage | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(block.text or "" for block in self.content if block.type == "text")
+
+
+class MessageEvent(Part):
+    """One event of a streamed answer: message_start, content_block_delta, message_delta and so on."""
+
+    type: str
+    index: int | None = None
+    delta: Part | None = None
+    message: Part | None = None
+    usage: MessageUsage | None = None
+
+    @property
+    def text(self) -> str:
+        found = self.delta.get("text") if self.delta is not None else None
+        return found if isinstance(found, str) else ""
+
+
+class CountedTokens(Answer):
+    input_tokens: int = Field(ge=0)

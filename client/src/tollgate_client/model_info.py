@@ -1,0 +1,167 @@
+"""The facts about one model: from the gateway's list, from custom_models, or from both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tollgate_client import prices
+from tollgate_client.errors import ConfigurationError
+from tollgate_client.part import Answer, Part
+from tollgate_client.prices import Price
+
+Tier = Literal["small", "medium", "large"]
+TIERS: tuple[Tier, ...] = ("small", "medium", "large")
+# A model whose output costs at most this, in USD per million tokens, is of the tier; above the last it is large.
+SMALL_UP_TO, MEDIUM_UP_TO = Decimal(2), Decimal(12)
+_RATES = ("requests_per_minute", "tokens_per_minute")
+
+
+class ModelEntry(Part):
+    """One entry of the gateway's list, as it came. `tollgate` has price, sizes and capabilities."""
+
+    id: str
+    display_name: str | None = None
+    description: str | None = None
+    tollgate: Part | None = None
+
+
+class ModelList(Answer):
+    data: list[ModelEntry] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RateLimits:
+    """Of a custom model: how much a router may send in any 60 seconds. None is no limit."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """`price` is None where it is unknown; `capabilities` is None where nothing is known about them.
+
+    `metadata` is what custom_models said beside: free text for your program, except the names in docs/guides/python.md.
+    """
+
+    name: str
+    display_name: str = ""
+    description: str = ""
+    price: Price | None = None
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    capabilities: frozenset[str] | None = None
+    free: bool = False
+    mode: str = "chat"
+    source: Literal["gateway", "custom"] = "gateway"
+    rate_limits: RateLimits = RateLimits()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def tier(self) -> Tier:
+        """`metadata["tier"]`, else by the price of output; models that cost nothing or an unknown price are small."""
+        for tier in TIERS:
+            if self.metadata.get("tier") == tier:
+                return tier
+        output = self.price.output if self.price else Decimal(0)
+        return "small" if output <= SMALL_UP_TO else "medium" if output <= MEDIUM_UP_TO else "large"
+
+    def can(self, capability: str) -> bool:
+        """Whether the model has it; True also where nothing is known, because the gateway then decides."""
+        return self.capabilities is None or capability in self.capabilities
+
+
+def of_entry(entry: ModelEntry) -> ModelInfo:
+    """From the gateway's list. A value of a wrong type counts as not known."""
+    said = entry.tollgate or Part()
+    free = said.get("free") is True
+    abilities = said.get("capabilities")
+    known = isinstance(abilities, list)
+    return ModelInfo(
+        name=entry.id,
+        display_name=entry.display_name or entry.id,
+        description=entry.description or "",
+        price=prices.FREE if free else prices.of_gateway(_mapping(said.get("price"))),
+        context_tokens=_count(said.get("context_tokens")),
+        max_output_tokens=_count(said.get("max_output_tokens")),
+        capabilities=frozenset(one for one in abilities if isinstance(one, str)) if known else None,
+        free=free,
+        mode=said.get("mode") if isinstance(said.get("mode"), str) else "chat",
+    )
+
+
+@dataclass(frozen=True)
+class CustomModel:
+    """The words of a program about a model; it adds a model, or overrides the gateway's in what it says."""
+
+    name: str
+    price: Price | None
+    rate_limits: RateLimits
+    metadata: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        pricing: Mapping[str, object] | None,
+        rate_limits: Mapping[str, object] | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> CustomModel:
+        if not name or not isinstance(name, str):
+            raise ConfigurationError(f"expected the name of a model, found {name!r}")
+        more = dict(metadata or {})
+        if "tier" in more and more["tier"] not in TIERS:
+            raise ConfigurationError(f"metadata of {name}: expected tier {', '.join(TIERS)}; found {more['tier']!r}")
+        price = None if pricing is None else prices.of_pricing(name, pricing)
+        return cls(name, price, _rates(name, rate_limits or {}), more)
+
+    @classmethod
+    def of_mapping(cls, name: str, stated: Mapping[str, Any]) -> CustomModel:
+        """One value of custom_models: `pricing`, `rate_limits` and `metadata`, each optional."""
+        unknown = sorted(set(stated) - {"pricing", "rate_limits", "metadata"})
+        if unknown:
+            raise ConfigurationError(
+                f"custom model {name}: expected pricing, rate_limits or metadata; found {', '.join(unknown)}"
+            )
+        return cls.of(name, stated.get("pricing"), stated.get("rate_limits"), stated.get("metadata"))
+
+    def over(self, info: ModelInfo | None) -> ModelInfo:
+        """`info` of the gateway with what this says instead; without `info` a model of its own."""
+        base = info or ModelInfo(self.name, display_name=self.name, source="custom")
+        more = self.metadata
+        abilities = more.get("capabilities")
+        return replace(
+            base,
+            price=self.price or base.price,
+            free=base.free if self.price is None else self.price == prices.FREE,
+            context_tokens=_count(more.get("context_tokens", more.get("context_window"))) or base.context_tokens,
+            max_output_tokens=_count(more.get("max_output_tokens")) or base.max_output_tokens,
+            capabilities=base.capabilities if abilities is None else frozenset(map(str, abilities)),
+            mode=str(more.get("mode", base.mode)),
+            rate_limits=self.rate_limits,
+            metadata=dict(more),
+        )
+
+
+def _rates(name: str, stated: Mapping[str, object]) -> RateLimits:
+    unknown = sorted(set(stated) - set(_RATES))
+    wrong = sorted(key for key, value in stated.items() if value is not None and _count(value) is None)
+    if unknown or wrong:
+        raise ConfigurationError(
+            f"rate_limits of {name}: expected {' and '.join(_RATES)} as whole numbers from 1; "
+            f"found {', '.join(unknown or wrong)}"
+        )
+    return RateLimits(*(_count(stated.get(key)) for key in _RATES))
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _mapping(value: object) -> object:
+    return value.plain() if isinstance(value, Part) else value

@@ -1,0 +1,72 @@
+"""The base of everything that the gateway answers and that a program sends: fields by name, unknown ones kept."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr, model_validator
+
+
+def _count(found: object) -> int:
+    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else 0
+
+
+# A number of tokens in an answer that is paid already: an odd one counts as 0, and loses nobody the answer.
+Count = Annotated[int, BeforeValidator(_count)]
+
+
+class Part(BaseModel):
+    """A JSON object. Fields that this version does not know are kept and are sent back as they came.
+
+    `part["name"]` and `part.get("name")` work as with a dictionary. A field that is null counts as absent.
+    """
+
+    model_config = ConfigDict(extra="allow", defer_build=True, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, found: Any) -> Any:
+        if isinstance(found, dict) and None in found.values():
+            return {name: value for name, value in found.items() if value is not None}
+        return found
+
+    def __getitem__(self, name: str) -> Any:
+        value = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The field's value, or `default` where it is absent or null."""
+        declared = name in type(self).model_fields
+        value = getattr(self, name, None) if declared else (self.model_extra or {}).get(name)
+        return default if value is None else value
+
+    def plain(self) -> dict[str, Any]:
+        """The object as JSON values, without fields that are null."""
+        return self.model_dump(mode="json", exclude_none=True, by_alias=True)
+
+
+class Answer(Part):
+    """A whole answer. `request_id` is the gateway's id of the call, which its operator finds in the logs.
+
+    `asked_model` is the name that you asked for, which has the price; `model` of an answer can be the provider's name.
+    """
+
+    _request_id: str = PrivateAttr(default="")
+    _asked_model: str = PrivateAttr(default="")
+
+    @property
+    def request_id(self) -> str:
+        return self._request_id
+
+    @property
+    def asked_model(self) -> str:
+        return self._asked_model
+
+    def came_with(self, request_id: str, asked_model: str = "") -> None:
+        """For the code that made this object from an answer."""
+        self._request_id, self._asked_model = request_id, asked_model

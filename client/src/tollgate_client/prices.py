@@ -1,0 +1,163 @@
+"""Prices of tokens: exact decimals in USD per million tokens, and the units in which people write prices.
+
+A program may write a price in three ways, each for `input` and `output`, and optionally `cache_read`,
+`cache_write_5m` and `cache_write_1h`:
+
+    {"input": 0.003, "output": 0.015}                            USD per 1,000 tokens
+    {"input_per_million": 3, "output_per_million": 15}           USD per million tokens
+    {"unit": "USD per million tokens", "input": 3, "output": 15}   the unit in words; also "USD per 1000 tokens"
+
+Everything that could mean two things is refused: both forms together, one price without the other, names that are not
+in this list, and a bare number that only makes sense per million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+
+from tollgate_client.errors import ConfigurationError
+
+MILLION = Decimal(1_000_000)
+PER_MILLION, PER_THOUSAND = "USD per million tokens", "USD per 1000 tokens"
+KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+# 1,000 USD per million tokens: no model costs that, so a bare number from here on was meant per million.
+_IMPLAUSIBLE = Decimal(1)
+# The gateway books whole nano-dollars.
+_NANO = Decimal("0.000000001")
+_EXACT = Context(prec=60)
+_SUFFIX = "_per_million"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens by kind of price. `input` is without what the cache read and wrote; no token is counted twice."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+
+    @classmethod
+    def of_prompt(cls, prompt: int, output: int, read: int = 0, written: int = 0, of_hour: int = 0) -> Tokens:
+        """From a `prompt` that contains what the cache `read` and `written` (`of_hour` of that for an hour)."""
+        if min(prompt, output, read, written, of_hour) < 0:
+            raise ConfigurationError("expected token counts of 0 or more")
+        if read + written > prompt:
+            raise ConfigurationError(f"expected at most {prompt} cached tokens in {prompt}, found {read + written}")
+        of_hour = min(of_hour, written)
+        return cls(prompt - read - written, output, read, written - of_hour, of_hour)
+
+
+@dataclass(frozen=True)
+class Price:
+    """USD per million tokens. Cache kinds without a price of their own cost as the gateway bills them."""
+
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal
+    cache_write_5m: Decimal
+    cache_write_1h: Decimal
+
+    @classmethod
+    def of(cls, prices: Mapping[str, Decimal]) -> Price:
+        written = prices.get("cache_write_5m", prices["input"])
+        return cls(
+            input=prices["input"],
+            output=prices["output"],
+            cache_read=prices.get("cache_read", prices["input"]),
+            cache_write_5m=written,
+            cache_write_1h=prices.get("cache_write_1h", written),
+        )
+
+    def cost(self, tokens: Tokens) -> Decimal:
+        """USD, rounded as the gateway's ledger does: to a billionth of a dollar, half of it upwards."""
+        return self.exactly(tokens).quantize(_NANO, ROUND_HALF_UP, _EXACT)
+
+    def exactly(self, tokens: Tokens) -> Decimal:
+        """USD, not rounded."""
+        total = Decimal(0)
+        for kind in KINDS:
+            total = _EXACT.add(total, _EXACT.multiply(getattr(self, kind), Decimal(getattr(tokens, kind))))
+        return _EXACT.divide(total, MILLION)
+
+    @property
+    def dearest_input(self) -> Decimal:
+        return max(self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h)
+
+
+FREE = Price(*[Decimal(0)] * len(KINDS))
+
+
+def of_gateway(stated: object) -> Price | None:
+    """The `price` of the gateway's list; None where it is null, or in a unit that this version does not know."""
+    if not isinstance(stated, Mapping) or stated.get("unit") != PER_MILLION:
+        return None
+    try:
+        prices = {kind: _number(kind, stated[kind]) for kind in KINDS if stated.get(kind) is not None}
+    except ConfigurationError:
+        return None
+    return Price.of(prices) if {"input", "output"} <= prices.keys() else None
+
+
+def of_pricing(model: str, pricing: Mapping[str, object]) -> Price:
+    """The `pricing` of a custom model. ConfigurationError names all that is wrong, and says what to write."""
+    problems = list(_problems(pricing))
+    if problems:
+        raise ConfigurationError("\n".join(f"error: pricing of {model}: {problem}" for problem in problems))
+    factor = Decimal(1) if _is_per_million(pricing) else Decimal(1000)
+    named = {name.removesuffix(_SUFFIX): value for name, value in pricing.items() if name != "unit"}
+    return Price.of({kind: _EXACT.multiply(_number(kind, value), factor) for kind, value in named.items()})
+
+
+def usd(name: str, value: object) -> Decimal:
+    """An amount of money as a decimal. A float counts as the digits that it prints."""
+    return _number(name, value)
+
+
+def _is_per_million(pricing: Mapping[str, object]) -> bool:
+    return pricing.get("unit") == PER_MILLION or any(name.endswith(_SUFFIX) for name in pricing)
+
+
+def _problems(pricing: Mapping[str, object]) -> Iterable[str]:
+    names = [str(name) for name in pricing if name != "unit"]
+    bare = [name for name in names if name in KINDS]
+    million = [name for name in names if name.removesuffix(_SUFFIX) in KINDS and name.endswith(_SUFFIX)]
+    for name in sorted(set(names) - {*bare, *million}):
+        yield f"expected {', '.join(KINDS)}, bare or with {_SUFFIX}; found {name!r}"
+    unit = pricing.get("unit")
+    if unit not in (None, PER_MILLION, PER_THOUSAND):
+        yield f"expected the unit {PER_MILLION!r} or {PER_THOUSAND!r}, found {unit!r}"
+    if bare and million:
+        yield f"{bare[0]} is per 1,000 tokens and {million[0]} per million. hint: write all of them in one unit"
+    if million and unit == PER_THOUSAND:
+        yield f"{million[0]} contradicts the unit {unit!r}. hint: leave the unit out"
+    found = {name.removesuffix(_SUFFIX) for name in (*bare, *million)}
+    for kind in ("input", "output"):
+        if kind not in found:
+            yield f"expected a price for {kind}, found none. hint: write 0 if it costs nothing"
+    for name in (*bare, *million):
+        try:
+            number = _number(name, pricing[name])
+        except ConfigurationError as error:
+            yield str(error)
+            continue
+        if name in bare and unit is None and number >= _IMPLAUSIBLE:
+            yield (
+                f"{name} {number} without a unit is USD per 1,000 tokens, so {number * 1000} per million. "
+                f"hint: write {name}{_SUFFIX} if you mean that"
+            )
+
+
+def _number(name: str, value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ConfigurationError(f"expected {name} as a number, found {type(value).__name__}")
+    try:
+        number = value if isinstance(value, Decimal) else Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or number < 0:
+        raise ConfigurationError(f"expected {name} of 0 or more in USD, found {str(value)[:40]!r}")
+    return number

@@ -1,0 +1,1 @@
+"""How a router chooses: pure functions over a request, the models that are known, and money."""

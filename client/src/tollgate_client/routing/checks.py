@@ -1,0 +1,77 @@
+"""Whether an answer passes, by rules that anybody can check. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tollgate_client.models import ChatCompletion
+
+# Gets the answer; True or an empty text passes, False or a text that says why does not.
+Accept = Callable[[ChatCompletion], bool | str]
+
+
+def problem(
+    answer: ChatCompletion,
+    response_format: Any = None,
+    schema: type[BaseModel] | None = None,
+    accept: Accept | None = None,
+) -> str:
+    """The first rule that `answer` breaks; empty if it passes."""
+    if not answer.choices:
+        return "it is empty"
+    choice = answer.choices[0]
+    message = choice.message
+    if message.refusal or choice.finish_reason in ("content_filter", "refusal"):
+        return "the model refused"
+    if choice.finish_reason == "length":
+        return "it was cut by its length"
+    if not message.text.strip() and not message.tool_calls:
+        return "it is empty"
+    if not message.tool_calls and (why := _not_in_form(message.text, response_format, schema)):
+        return why
+    if accept is not None:
+        verdict = accept(answer)
+        if verdict is False:
+            return "your check refused it"
+        return verdict if isinstance(verdict, str) else ""
+    return ""
+
+
+def form_of(schema: type[BaseModel]) -> dict[str, Any]:
+    """The response_format that asks for `schema`."""
+    stated = {"name": schema.__name__, "schema": schema.model_json_schema()}
+    return {"type": "json_schema", "json_schema": stated}
+
+
+def _not_in_form(text: str, response_format: Any, schema: type[BaseModel] | None) -> str:
+    if schema is not None:
+        try:
+            schema.model_validate_json(text)
+        except ValidationError as error:
+            return f"it does not meet {schema.__name__} ({error.error_count()} problems)"
+        return ""
+    kind = response_format.get("type") if isinstance(response_format, Mapping) else None
+    if kind not in ("json_object", "json_schema"):
+        return ""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return "it is not JSON"
+    if kind == "json_object":
+        return "" if isinstance(found, dict) else "it is not a JSON object"
+    return _against(found, response_format.get("json_schema"))
+
+
+def _against(found: Any, stated: Any) -> str:
+    """The top level of a JSON Schema: its type and its required names. For all of a schema, give `schema=`."""
+    schema = stated.get("schema") if isinstance(stated, Mapping) else None
+    if not isinstance(schema, Mapping) or schema.get("type") != "object":
+        return ""
+    if not isinstance(found, dict):
+        return "it is not a JSON object"
+    missing = [name for name in schema.get("required") or () if name not in found]
+    return f"it has no {', '.join(map(str, missing))}" if missing else ""

@@ -1,0 +1,68 @@
+"""The gateway's answer about the key's own tenant: money, rates, days. Money is exact, in `currency`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from pydantic import Field
+
+from tollgate_client.part import Answer, Part
+
+
+class Money(Part):
+    """One budget: of the tenant, this key or one model, by day, week or month."""
+
+    window: str
+    scope: str
+    model: str | None = None
+    limit: Decimal | None = None
+    spent: Decimal = Decimal(0)
+    left: Decimal | None = None
+    resets_at: datetime | None = None
+
+
+class Rate(Part):
+    """One limit of requests, tokens or requests at once. `used` and `left` are None while nobody counts."""
+
+    what: str
+    window: str | None = None
+    scope: str = ""
+    model: str | None = None
+    limit: int | None = None
+    used: int | None = None
+    left: int | None = None
+    resets_at: datetime | None = None
+
+
+class Day(Part):
+    """One day in UTC."""
+
+    day: str
+    spent: Decimal = Decimal(0)
+    requests: int = 0
+    failed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class TenantUsage(Answer):
+    """Of the tenant of your key; no key sees another tenant."""
+
+    tenant: str
+    key: str | None = None
+    key_expires_at: datetime | None = None
+    at: datetime | None = None
+    currency: str = "USD"
+    money: list[Money] = Field(default_factory=list)
+    rates: list[Rate] = Field(default_factory=list)
+    days: list[Day] = Field(default_factory=list)
+
+    def exhausted(self, model: str, now: datetime) -> str:
+        """The first limit that leaves nothing for `model` at `now`; empty without one."""
+        money = (("money", one.model, one.left, one.resets_at) for one in self.money)
+        rates = ((one.what, one.model, one.left, one.resets_at) for one in self.rates)
+        for what, whose, left, ends in (*money, *rates):
+            if whose in (None, model) and left is not None and left <= 0 and ends and ends > now:
+                return f"no {what} left until {ends.isoformat()}"
+        return ""

@@ -1,0 +1,64 @@
+"""A program that is typed strictly can use the package: the checkers find nothing in the guide's programs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.client_package import CLIENT, ROOT
+from tests.support.docs import blocks
+
+# Not that of the repository: its options differ, and each run would discard the other's.
+CACHE = ROOT / ".mypy_cache" / "guide"
+GUIDE = ROOT / "docs" / "guides" / "python.md"
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    texts = [block.text for block in blocks(GUIDE) if block.language == "python"]
+    assert len(texts) > 7
+    for number, text in enumerate(texts):
+        (tmp_path / f"program_{number}.py").write_text(text)
+    return tmp_path
+
+
+def mypy(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(CACHE), "."]
+    environment = {"MYPYPATH": str(CLIENT / "src")}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_mypy_finds_nothing_in_the_guide(programs: Path) -> None:
+    done = mypy(programs)
+    assert done.returncode == 0, done.stdout
+
+
+def test_twin_it_finds_what_is_wrong(tmp_path: Path) -> None:
+    wrong = """
+from tollgate_client import ChatMessage, Router
+from tollgate_client.sync import LiteLLMProvider
+
+provider = LiteLLMProvider(base_url=4000)
+cost: str = provider.calculate_cost(1, 1, "m")
+text: int = provider.chat_completion([ChatMessage(role="user")], "m").text
+Router({"sync": provider})
+"""
+    (tmp_path / "wrong.py").write_text(wrong)
+    done = mypy(tmp_path)
+    assert done.returncode == 1 and "Found 4 errors" in done.stdout, done.stdout
+
+
+def test_pyright_finds_nothing_in_the_guide(programs: Path) -> None:
+    pyright = shutil.which("pyright")
+    if pyright is None:
+        pytest.skip("pyright is not installed: npm install --global pyright")
+    settings = {"typeCheckingMode": "strict", "extraPaths": [str(CLIENT / "src")], "pythonVersion": "3.11"}
+    (programs / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = [pyright, "--pythonpath", sys.executable, "--project", str(programs)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
