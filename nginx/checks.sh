@@ -1,11 +1,11 @@
 #!/bin/sh
-# Started by entrypoint.sh: asks each replica all the time whether it is alive. A file /run/nginx/silent/<replica> says
-# that it is not; what follows from that is the entrypoint's to decide. Why, in docs/decisions/0005.
+# entrypoint.sh starts this. It checks each replica's liveliness and writes /run/nginx/silent/<replica> for one that
+# does not answer. The entrypoint decides what follows. docs/decisions/0005 gives the reasons.
 set -eu
 
 conf=/etc/nginx/tollgate
 run=/run/nginx
-# A replica that is merely busy answers within seconds; one that was silent is back after two answers in a row.
+# A busy replica answers within seconds. A silent replica is back after two answers in a row.
 check_every=2
 check_timeout=3
 failures_allowed=3
@@ -16,21 +16,19 @@ say() {
     printf '%s checks: %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >&2
 }
 
-# The status of curl: 7 is a refused connection, 28 no answer in time.
+# Writes "NUMBER STATUS" for each URL, numbered from 0. The status is curl's: 7 is a refused connection, 28 is a timeout.
+# One process asks all replicas at the same time, so that a silent one delays no other.
 ask() {
-    status=0
-    curl -sf -o /dev/null --noproxy '*' --max-time "$check_timeout" "http://$2:4000/health/liveliness" || status=$?
-    printf '%s\n' "$status" >"$run/checks/$1.now"
+    curl -sfZ --noproxy '*' --max-time "$check_timeout" -w '%{urlnum} %{exitcode}\n' "$@" || true
 }
 
-# How many failures a replica has in a row, then how many answers.
+# judge REPLICA STATUS: counts the failures in a row, or the answers in a row.
 judge() {
-    read -r status <"$run/checks/$1.now"
     failures=0 answers=0
     [ ! -f "$run/checks/$1" ] || read -r failures answers <"$run/checks/$1"
-    case $status in
+    case $2 in
         0) failures=0 answers=$((answers + 1)) ;;
-        # Whoever refuses is starting or gone: nginx passes it over by itself, and nobody waits for it.
+        # A replica that refuses connections is starting or gone. nginx skips it without delay.
         7) answers=0 ;;
         *) failures=$((failures + 1)) answers=0 ;;
     esac
@@ -44,26 +42,32 @@ judge() {
     fi
 }
 
-# All at once: a silent replica delays the question to no other.
+# The name that stands at a place of a list; the first is 0.
+place() {
+    shift "$(($1 + 1))"
+    printf '%s' "$1"
+}
+
 round() {
-    ! given=$(cat "$conf/replicas" 2>/dev/null) || names=$given
+    ! given=$(cat "$conf/replicas" 2>/dev/null) || names="$given $(cat "$conf/gateways" 2>/dev/null || true)"
     asked=''
-    asks=''
+    set --
     for name in $names; do
-        # A drained one is not asked: whoever took it out waits for its last connection to end, replaces it and checks it.
+        # Do not check a drained replica: the command that drained it replaces it and checks it.
         if [ -e "$run/drain/$name" ]; then
             rm -f "$run/checks/$name" "$run/silent/$name"
         elif [ -f "$run/known/$name" ] && read -r address <"$run/known/$name"; then
-            ask "$name" "$address" &
-            asks="$asks $!"
+            port=4000
+            case $name in gateway-*) port=4100 ;; esac
+            set -- "$@" -o /dev/null "http://$address:$port/health/liveliness"
             asked="$asked $name"
         fi
     done
-    for one in $asks; do
-        wait "$one" || true
-    done
-    for name in $asked; do
-        judge "$name"
+    [ -n "$asked" ] || return 0
+    ask "$@" | while read -r number status; do
+        # One word for each name.
+        # shellcheck disable=SC2086
+        judge "$(place "$number" $asked)" "$status"
     done
 }
 

@@ -1,24 +1,29 @@
 #!/bin/sh
-# Runs nginx and keeps its list of replicas equal to what Docker's DNS says; why, in docs/decisions/0005.
-#   entrypoint.sh        run: first list, nginx, then look again each second and reload on a change
+# Runs nginx and keeps its lists of gateway processes and replicas equal to Docker's DNS. docs/decisions/0005 gives the reasons.
+#   entrypoint.sh        run: write the list, start nginx, then look up the names each second and reload after a change
 #   entrypoint.sh test   write the list once and check the whole configuration
 # SIGTERM or SIGQUIT: finish the running requests (a second one: stop at once). SIGINT: stop at once. SIGHUP: reload.
-# A file /run/nginx/drain/<replica> takes that replica out of rotation; removing it brings it back. The list nginx works
-# with is /run/nginx/in-use.conf; /run/nginx/upstreams.conf is the list it was last told to load. A file
-# /run/nginx/silent/<replica> (checks.sh) takes a replica out too, while there is another one that answers.
-# With TLS=acme, /run/acme/tls.pem is what the acme service has fetched, and a new one is taken as soon as it is there.
+# /run/nginx/drain/<replica>    this file takes the replica out of rotation; remove it to bring the replica back
+# /run/nginx/silent/<replica>   checks.sh writes it; it takes the replica out while another one answers
+# /run/nginx/upstreams.conf     the list of replicas that nginx was last told to load
+# /run/nginx/gateways.conf      the same with the gateway processes before them, if there are any (GATEWAYS in .env)
+# /run/nginx/in-use.conf        the list that nginx uses now
+# /run/acme/tls.pem             with TLS=acme, the certificate from the acme service; nginx loads a new one at once
 set -eu
 
 conf=/etc/nginx/tollgate
 run=/run/nginx
 upstreams=$run/upstreams.conf
+gateway_upstreams=$run/gateways.conf
 fetched=/run/acme
-# How long every name must have been unknown before we believe that all replicas are gone and not just the DNS.
+# After so many rounds without any name, the replicas are gone. Before that, it is probably only the DNS.
 patience=10
 silent_rounds=0
 reload_wanted=''
 awaited=''
 stopping=''
+replicas=''
+gateways=''
 names=''
 names_missing=''
 nginx=''
@@ -28,10 +33,12 @@ say() {
     printf '%s entrypoint: %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >&2
 }
 
-# The directory may be replaced while we read it, and a list of no names is no list: keep the one we had.
+# The directory may be replaced while we read it. If the list is missing or empty, keep the old one.
 read_names() {
     if given=$(cat "$conf/replicas" 2>/dev/null) && [ -n "$given" ]; then
-        names=$given
+        replicas=$given
+        gateways=$(cat "$conf/gateways" 2>/dev/null) || gateways=''
+        names="$replicas $gateways"
         names_missing=''
     elif [ -z "$names_missing" ]; then
         names_missing=yes
@@ -39,9 +46,10 @@ read_names() {
     fi
 }
 
-# One answer a replica in $run/lookup: the status of the lookup (124: no answer in time) and the address. All at once,
-# so that one slow name delays no other. The dot at the end keeps search domains out: under a wildcard DNS entry the
-# name of a stopped replica would else resolve to a stranger, who would be sent requests with keys in them.
+# Writes one answer for each replica to $run/lookup: the status of the lookup (124: timeout) and the address. The
+# lookups run in parallel, so that a slow name delays no other. The dot at the end disables search domains. With a
+# wildcard DNS entry the name of a stopped replica could resolve to another host, which would receive requests with keys
+# in them.
 look_up() {
     read_names
     lookups=''
@@ -58,8 +66,8 @@ look_up() {
     done
 }
 
-# Bring $run/known up to date: a new address is taken, an unknown name is dropped, a lookup without an answer changes
-# nothing. While no name at all resolves, nothing is dropped until patience runs out.
+# Updates $run/known: stores a new address, removes an unknown name, ignores a lookup without an answer. While no name
+# resolves, it removes nothing until patience is over.
 learn() {
     found=''
     for name in $names; do
@@ -82,10 +90,10 @@ learn() {
     done
 }
 
-# Is there a replica in rotation that is not silent? If there is none, the fault is hardly in the replicas, and to take
-# the last ones out would help nobody: then the checks count for nothing.
+# Whether one of these names, which are in rotation, answers its checks. If none does, the fault is probably not in
+# them. Then the checks are ignored, because an empty list helps nobody.
 somebody_answers() {
-    for name in $names; do
+    for name in $1; do
         if [ -f "$run/known/$name" ] && [ ! -e "$run/drain/$name" ] && [ ! -e "$run/silent/$name" ]; then
             return 0
         fi
@@ -93,24 +101,38 @@ somebody_answers() {
     return 1
 }
 
+# servers NAMES PORT [WORD]: one line for each name with a known address.
 servers() {
-    printf '# written by entrypoint.sh\n'
-    empty=yes
     believed=''
-    ! somebody_answers || believed=yes
-    for name in $names; do
+    ! somebody_answers "$1" || believed=yes
+    for name in $1; do
         [ -f "$run/known/$name" ] || continue
         read -r address <"$run/known/$name"
         down=''
         [ -e "$run/drain/$name" ] && down=' down'
         [ -n "$believed" ] && [ -e "$run/silent/$name" ] && down=' down'
-        # Two failures within 5 s: a replica that is starting or gone is left alone for as long, but one odd request
-        # that breaks a connection on each replica does not leave the gateway without any.
-        printf 'server %s:4000 max_fails=2 fail_timeout=5s%s; # %s\n' "$address" "$down" "$name"
-        empty=''
+        # After two failures within 5 s, nginx skips a replica for 5 s, for example while it starts. It takes two, so
+        # that one request that breaks a connection on each replica does not remove all of them.
+        printf 'server %s:%s max_fails=2 fail_timeout=5s%s%s; # %s\n' "$address" "$2" "${3:-}" "$down" "$name"
     done
-    # nginx does not start with an empty list; nothing listens here, so clients get our "unavailable" at once.
-    [ -z "$empty" ] || printf 'server 127.0.0.1:1 down;\n'
+}
+
+# nginx does not start with an empty list. Nothing listens on this address, so clients get our "unavailable" at once.
+replica_list() {
+    printf '# written by entrypoint.sh\n'
+    lines=$(servers "$replicas" 4000)
+    printf '%s\n' "${lines:-server 127.0.0.1:1 down;}"
+}
+
+# Requests go to the gateway processes. If none of them accepts a connection, they go to the replicas.
+gateway_list() {
+    lines=$(servers "$gateways" 4100)
+    if [ -n "$lines" ]; then
+        printf '%s\n' "$lines"
+        servers "$replicas" 4000 ' backup'
+    else
+        replica_list
+    fi
 }
 
 check() {
@@ -120,10 +142,12 @@ check() {
 publish() {
     printf '%s\n' "$list" >"$upstreams.new"
     mv "$upstreams.new" "$upstreams"
+    printf '%s\n' "$ways" >"$gateway_upstreams.new"
+    mv "$gateway_upstreams.new" "$gateway_upstreams"
 }
 
-# nginx works on a copy of the certificate: one that it cannot use never takes the place of the one before, and is said
-# once. Until the first one is fetched, the one that a deploy made stands in.
+# nginx uses a copy of the certificate. If it cannot use a new certificate, it keeps the old one and logs this once.
+# Before the first certificate is fetched, it uses the one that the deploy made.
 take_certificate() {
     [ -d "$fetched" ] || return 0
     newest=$fetched/tls.pem
@@ -145,14 +169,16 @@ take_certificate() {
     say "kept the certificate before $newest: $problem"
 }
 
-# Write the list if it differs and reload if nginx takes it; otherwise keep the list that worked.
+# Writes a changed list, and reloads nginx if the configuration is valid. Otherwise it keeps the list that worked.
 refresh() {
     look_up
     learn
     take_certificate
     before=$list
-    list=$(servers)
-    [ "$list" != "$before" ] || [ -n "$reload_wanted" ] || return 0
+    ways_before=$ways
+    list=$(replica_list)
+    ways=$(gateway_list)
+    [ "$list$ways" != "$before$ways_before" ] || [ -n "$reload_wanted" ] || return 0
     reload_wanted=''
     publish
     if problem=$(check 2>&1); then
@@ -161,18 +187,19 @@ refresh() {
         kill -HUP "$nginx"
     else
         list=$before
+        ways=$ways_before
         publish
         say "kept the old configuration: $problem"
     fi
 }
 
-# The workers that take new connections, not those that only finish what they have. /proc, as not every image has ps.
+# The workers that accept new connections, without those that only finish. It reads /proc, as not every image has ps.
 workers() {
     grep -lzx 'nginx: worker process' /proc/[0-9]*/cmdline 2>/dev/null || true
 }
 
-# nginx takes a moment to start, and to reload: until its last old worker has stopped listening, requests may still be
-# balanced over the old list. Only then say so, and put the list where whoever drains a replica can wait for it.
+# A start or a reload takes a moment: requests can use the old list until the last old worker stops listening. After
+# that this logs the list and writes in-use.conf. Commands that drain a replica wait for that file.
 confirm() {
     [ -n "$awaited" ] || return 0
     listening=$(workers)
@@ -180,7 +207,7 @@ confirm() {
     for worker in $leaving; do
         case $listening in *"$worker"*) return 0 ;; esac
     done
-    cp "$upstreams" "$run/in-use.conf.new"
+    { cat "$upstreams" && grep '^server .*:4100 ' "$gateway_upstreams"; } >"$run/in-use.conf.new" || true
     mv "$run/in-use.conf.new" "$run/in-use.conf"
     say "$awaited; replicas: $(replicas_in_use)"
     awaited=''
@@ -194,14 +221,15 @@ prepare() {
     mkdir -p "$run/lookup" "$run/known" "$run/drain"
     look_up
     learn
-    list=$(servers)
+    list=$(replica_list)
+    ways=$(gateway_list)
     publish
     take_certificate
     reload_wanted=''
 }
 
-# nginx's error lines quote the request line. Query strings and anything that looks like a key go no further. We hold
-# the pipe open ourselves (3), so that the filter can be started again and ends when we let go of it.
+# nginx's error lines quote the request line, so this removes query strings and text that looks like a key. We keep the
+# pipe open (3), so that the filter can be restarted, and ends when we close the pipe.
 start_log_filter() {
     sed -u -e 's/?[^ ",]*/?[removed]/g' -e 's/sk-[A-Za-z0-9_-]\{4,\}/sk-[removed]/g' <"$run/errors" 3>&- >&2 &
     log_filter=$!
@@ -230,7 +258,7 @@ stop_now() {
 }
 
 main() {
-    # First of all: a process 1 without a handler ignores the signal.
+    # This comes first, because process 1 ignores signals without a handler.
     trap finish TERM QUIT
     trap stop_now INT
     trap 'reload_wanted=yes' HUP
@@ -246,7 +274,7 @@ main() {
     start_checks
 
     while kill -0 "$nginx" 2>/dev/null; do
-        # A signal ends `wait`, not `sleep`: traps run at once.
+        # A signal interrupts `wait` but not `sleep`. So traps run at once.
         sleep 1 &
         wait $! || true
         [ -n "$stopping" ] || refresh
@@ -257,7 +285,7 @@ main() {
     status=0
     wait "$nginx" || status=$?
     if [ -z "$stopping" ]; then
-        # Its workers may live on and keep the pipe; they end with this container.
+        # Its workers may still run and keep the pipe open. They end with this container.
         say "nginx ended by itself with status $status"
         exit 1
     fi

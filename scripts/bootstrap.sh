@@ -45,7 +45,7 @@ place() {
     echo "$(pwd -P) python$version"
 }
 
-# What was installed into it.
+# The lock that was installed into it.
 contents() {
     echo "$1 $(cat requirements.lock "$1" pyproject.toml | sha256sum | cut -d' ' -f1)"
 }
@@ -69,7 +69,7 @@ main() {
         # A development environment has everything the plain one has.
         return
     fi
-    # No stamp until all of it is in: what an interrupted run leaves is made anew.
+    # No stamp until all of it is in: after an interrupted run it is made again.
     rm -f "$stamp"
     echo "installing $lock"
     .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement "$lock" \

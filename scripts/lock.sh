@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Resolves every lock file anew, with hashes and without download addresses. `make lock ARGS=--upgrade` takes newer ones.
+# Resolves every lock file again, with hashes and without download addresses. `make lock ARGS=--upgrade` takes newer ones.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -12,15 +12,16 @@ import pytest
 from hypothesis import HealthCheck, settings
 from testcontainers.core.labels import SESSION_ID
 
+from tests.suite.groups import REQUESTS, STACK, group, turn, within_the_stack
+from tests.suite.lanes import pytest_xdist_make_scheduler
 from tests.support.ports import start_again_on_a_taken_port
-from tests.support.stack import ROOT, Stack, bring_up, prepare, project_name, take_down
+from tests.support.routes import ROUTES
+from tests.support.stack import ROOT, Stack, bring_up, lane, prepare, project_name, take_down
 from tests.support.sweep import remember
 
-# Last of all, so that the stack stands no longer than it must; and within it, what takes containers down.
-ON_THE_STACK = ("tests/docs/", "tests/clients/", "tests/stack/")
-LAST = ("test_contract.py", "test_rotation.py", "test_backup.py", "test_rollout.py", "test_lifecycle.py")
+__all__ = ["pytest_xdist_make_scheduler"]
 
-# What decides how wide a terminal is and whether it has colours: a test says so itself, whoever runs it.
+# These variables set the terminal's width and colours. A test sets them itself, so every user gets the same output.
 SHOWN = (
     "COLUMNS",
     "LINES",
@@ -48,23 +49,30 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         remember(SESSION_ID)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {}
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In one process the stack's tests run last, so that it stands no longer than it must; with lanes they begin first,
+    because they take longest."""
+    lanes = hasattr(config, "workerinput")
     for item in items:
-        folder = next((place for place, name in enumerate(ON_THE_STACK) if name in item.path.as_posix()), None)
-        if folder is not None:
+        if group(item.path) in (STACK, REQUESTS):
             item.add_marker(pytest.mark.docker)
             item.add_marker(pytest.mark.stack)
-            order[item] = (folder, LAST.index(item.path.name) if item.path.name in LAST else -1)
-    # Python's sort keeps the order of what is equal.
-    items.sort(key=lambda item: order.get(item, (-1, -1)))
+    # Python's sort keeps the order of equal items. The stack changes its route once, between two passes.
+    items.sort(key=lambda item: (turn(item.path) if lanes else 0, within_the_stack(item.path), pass_of(item)))
+
+
+def pass_of(item: pytest.Item) -> int:
+    """In tests/clients, the place of the item's route among all routes."""
+    if group(item.path) != REQUESTS or not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return 0
+    return ROUTES.index(item.callspec.params.get("route", ROUTES[0]))
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = prepare(tmp_path_factory.mktemp("stack") / "home", project_name())
+    stack = prepare(tmp_path_factory.mktemp("stack") / "home", project_name(lane()))
     try:
         bring_up(stack)
         yield stack
     finally:
-        take_down(stack, ROOT / "var" / "logs" / "stack-test")
+        take_down(stack, ROOT / "var" / "logs" / f"stack-test{lane()}")

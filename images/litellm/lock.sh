@@ -10,8 +10,8 @@ for directory in versions/*; do
         --no-emit-index-url --no-annotate --custom-compile-command images/litellm/lock.sh --override overrides.txt \
         --output-file "$lock" --quiet "$@" requirements.in -
     extras=$(sed -n 's/^\(litellm-proxy-extras==[^ ]*\).*/\1/p' "$lock")
-    PYTHONPATH=../../src uv run --no-project --quiet --with "$extras" python -m tollgate.litellm.migrate.releases \
-        "$version" "$extras" >"../../src/tollgate/litellm/migrate/releases/$version.txt"
+    PYTHONPATH=../../src uv run --no-project --quiet --with "$extras" python -m tollgate.migrate.releases \
+        "$version" "$extras" >"../../src/tollgate/migrate/releases/$version.txt"
 done
 cd engine
 npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund

@@ -89,7 +89,8 @@ def table(runs: dict[str, dict[str, float]], resident: float) -> str:
         cells = [f"{run[step]:.1f}" if step in run else "" for run in runs.values()]
         lines.append(f"| {step} | {' | '.join(cells)} |")
     aims = [f"{PROMISED[name]}" for name in runs]
-    lines += [f"| aim | {' | '.join(aims)} |", "", f"At rest the whole stack holds {resident / 1024:.2f} GiB (aim: 4)."]
+    lines.append(f"| aim | {' | '.join(aims)} |")
+    lines += ["", f"At rest the whole stack uses {resident / 1024:.2f} GiB of memory (aim: 4)."]
     return "\n".join(lines) + "\n"
 
 

@@ -32,7 +32,7 @@ BODY = {"model": "test-model", "max_tokens": 50, "messages": [{"role": "user", "
 
 @dataclass(frozen=True)
 class Run:
-    """What passed, of how many, in which time; and what the ledger has of it."""
+    """How many requests passed, of how many, in how many seconds, and what the ledger has booked."""
 
     name: str
     fits: int
@@ -84,21 +84,20 @@ def main() -> int:
         running_gateway(Path(scratch), replicas=REPLICAS) as gateway,
     ):
         budget = CALLS * COST
-        day = {"budget_limits": [{"budget_duration": "1d", "max_budget": budget}]}
         model = {"per_model": {"test-model": {"1d": budget}}}
         storm("warm", gateway, tenant(gateway, {}), 0, 15)
         runs = [
             storm(
                 "monthly budget of a tenant",
                 gateway,
-                tenant(gateway, {"max_budget": budget, "budget_duration": "1mo"}),
+                tenant(gateway, {}, {"monthly_limit": budget}),
                 CALLS,
                 20,
             ),
-            storm("daily budget of a tenant", gateway, tenant(gateway, day), CALLS, 20),
+            storm("daily budget of a tenant", gateway, tenant(gateway, {}, {"daily_limit": budget}), CALLS, 20),
             storm("daily budget of one model", gateway, tenant(gateway, {}, model), CALLS, 20),
             # A little less than a minute, so that no second window begins.
-            storm("60 requests per minute", gateway, tenant(gateway, {"rpm_limit": 60}), 60, 50),
+            storm("60 requests per minute", gateway, tenant(gateway, {}, {"requests_per_minute": 60}), 60, 50),
             storm("60 requests per hour", gateway, tenant(gateway, {}, {"requests_per_hour": 60}), 60, 10),
         ]
         away = sum(log(gateway, number).count("Redis is away") for number in range(1, REPLICAS + 1))
@@ -116,7 +115,7 @@ def table(runs: list[Run]) -> str:
     lines = [
         f"{REPLICAS} replicas, {CLIENTS} clients at once, {time.strftime('%Y-%m-%d')}; one run each.",
         "",
-        "| limit | worth, calls | passed | beyond | asked | seconds |",
+        "| limit | worth, calls | passed | over | requests | seconds |",
         "|---|---:|---:|---:|---:|---:|",
         *(run.row for run in runs),
     ]

@@ -8,8 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tollgate.config import tenants
-from tollgate.config.model_names import ModelNames
+from tollgate.config.gateway.model_names import ModelNames
+from tollgate.config.tenant import load as tenants
 
 NAMES = ModelNames(frozenset({"test-model", "large"}), {"big": "large"}, {"coding": ("large",)})
 FILE = """\

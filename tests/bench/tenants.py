@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.support.stack import BENCH, ROOT, Stack, prepare, project_name, take_down
 from tests.support.sweep import remember
 from tollgate.reconcile.desired import key_hash
-from tollgate.stack.secrets import generate
+from tollgate.stack.secrets.store import generate
 
 PERFORMANCE = ROOT / "docs" / "performance.md"
 FIRST = "t00000"
@@ -57,7 +57,7 @@ def main() -> int:
     options = parser.parse_args()
     remember()
     with tempfile.TemporaryDirectory() as scratch:
-        stack = prepare(Path(scratch) / "home", project_name(BENCH))
+        stack = prepare(Path(scratch) / "home", project_name(BENCH), gateways=0)
         try:
             tenant(stack, FIRST)
             stack.cli("deploy")
@@ -163,13 +163,13 @@ def table(runs: list[Run]) -> str:
             f"{os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB, {system}, "
             f"Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}; one run.",
             "",
-            "| command | seconds | MiB of the command | calls to LiteLLM | aim |",
+            "| command | seconds | memory of the command, MiB | calls to LiteLLM | aim |",
             "|---|---:|---:|---:|---|",
             *(run.row for run in runs),
             "",
-            "Reading takes one call for each 100 teams and each 100 keys, eight at a time, while the files are read;",
-            "LiteLLM gives no more at once. A page is some 60 ms of a replica's time, so more cores read faster. A new",
-            "team is a call and so is a new key; a hundred keys are read back in one.",
+            "Each call reads 100 teams or 100 keys, the most LiteLLM returns. Eight calls run at a time, while the",
+            "files are read. A call takes about 60 ms of a replica's time, so more cores read faster. A new team is",
+            "one call, and so is a new key. One call reads back a hundred keys.",
         ]
     )
 

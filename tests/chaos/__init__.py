@@ -1,1 +1,1 @@
-"""What breaks, on purpose, under traffic: `make test-chaos` prints what clients saw and fails where it was too much."""
+"""Breaks parts under traffic. `make test-chaos` prints what clients saw, and fails if they saw too much."""

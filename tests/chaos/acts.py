@@ -56,7 +56,7 @@ def dial(dials: str) -> Act:
 
 
 def frozen_for_good(stack: Stack, load: Load) -> None:
-    """What the runbook says to do with a replica that hangs."""
+    """Do what the runbook says about a replica that hangs."""
     name = container(stack, "litellm-2")
     stack.docker("kill", "--signal", "KILL", name)
     stack.docker("start", name)

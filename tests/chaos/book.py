@@ -1,4 +1,4 @@
-"""What was paid for, as the provider, the clients and three tables of the ledger have it."""
+"""The paid requests, as the provider, the clients and three tables of the ledger record them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TENANT = "contractor"
 # How long rows may still come in after the last answer: LiteLLM writes every few seconds, and tries again after errors;
 # a replica that is killed while it writes leaves a lock that others respect for a minute.
 BOOKED_WITHIN_S = 100
-# What comes after these seconds if it was not lost is the exception.
+# A line that was not lost rarely comes later than these seconds.
 USUALLY_WITHIN_S = 25
 # A test's requests cost some 0.00003 USD each: the whole difference has to be far below a cent to mean anything.
 EXACT = Decimal("0.000001")

@@ -30,7 +30,7 @@ OPENS_WITHIN_S = 180
 
 @cache
 def library() -> Path | None:
-    """Where it lies; it is fetched where it is not. None, and a line that says why, where it cannot be had."""
+    """The path of the library, which is fetched if it is missing. None, and a line with the reason, if that fails."""
     if chosen := os.environ.get("TOLLGATE_FAKETIME"):
         return Path(chosen)
     if not (found := [*Path("/usr").glob(LIBRARY), *(UNPACKED / "usr").glob(LIBRARY)]):
@@ -56,7 +56,7 @@ def prepare(stack: Stack, load: Load) -> None:
     """Replicas whose time can be changed, and a tenant whose budget of today is spent."""
     directory(stack).mkdir(mode=0o755, exist_ok=True)
     faketime = library()
-    assert faketime is not None, "the fault is left out where it cannot be had"
+    assert faketime is not None, "the fault is left out if the library is missing"
     shutil.copyfile(faketime, directory(stack) / faketime.name)
     move(stack, "+0")
     file = stack.site.rendered_dir / "compose" / "replicas.yaml"

@@ -10,11 +10,12 @@ import os
 import subprocess
 
 from tests.support.stack import ROOT
+from tollgate.render.users import USERS
 
 SIZE = "700m"
 MOUNT = ROOT / "var" / "chaos-disk"
 FILLER = "filler"
-POSTGRES_UID = 999
+POSTGRES_UID = USERS["postgres"]
 
 
 def possible() -> bool:
@@ -41,7 +42,7 @@ def volume(project: str) -> str:
 
 
 def fill() -> None:
-    """To the last byte. What is written is charged to this process, not to the container's memory."""
+    """Fill the disk to the last byte. The kernel charges the pages to this process, not to the container's memory."""
     with (MOUNT / FILLER).open("wb", buffering=0) as stream:
         block = bytes(2**20)
         try:

@@ -1,7 +1,6 @@
-"""What is broken, on purpose: each fault with what users may see of it, and for how long.
+"""The faults: each with the outcomes that users may see, and for how long.
 
-An outcome that a fault does not excuse fails the run. A 401 is never excused: it would send everybody to look for a
-new key.
+An outcome that a fault does not excuse fails the run. A 401 is never excused: every user would look for a new key.
 """
 
 from __future__ import annotations
@@ -69,18 +68,19 @@ class Fault:
 def replicas() -> Iterator[Fault]:
     yield Fault(
         "a replica killed (`kill -9`)",
-        "whole answers: nothing. Streams on it break off",
+        "requests that it had: 529, clients retry. Its streams break off",
         kill("litellm-1"),
         start("litellm-1"),
+        whole=BUSY,
         streams=frozenset({CUT}),
         noticed_s=5,
-        # What it had answered within the last seconds and not yet written dies with it.
+        # The requests of its last seconds, which it has not yet written to the ledger, are lost with it.
         lines_lost=60,
         spend_lost=60,
     )
     yield Fault(
-        "a replica frozen, then going on",
-        "requests that reach it within 20 s wait until it goes on; none after that",
+        "a replica frozen, then resumed",
+        "requests sent to it in the first 20 s wait until it resumes; later requests go to other replicas",
         freeze("litellm-2"),
         thaw("litellm-2"),
         noticed_s=20,
@@ -89,10 +89,11 @@ def replicas() -> Iterator[Fault]:
     )
     yield Fault(
         "a replica frozen, then killed",
-        "the same; when it is killed its whole answers come from another, its streams break off",
+        "the same; after the kill, its clients get 529 and retry, and its streams break off",
         freeze("litellm-2"),
         frozen_for_good,
-        streams=frozenset({CUT}),
+        whole=BUSY,
+        streams=frozenset({CUT}) | BUSY,
         noticed_s=20,
         lines_lost=60,
         spend_lost=60,
@@ -104,14 +105,14 @@ def replicas() -> Iterator[Fault]:
 def databases() -> Iterator[Fault]:
     yield Fault("Redis killed", "some requests take up to 15 s", kill("redis"), start("redis"), noticed_s=None)
     # The time limit of each question to Redis, until LiteLLM gives it up; then one question in 15 s.
-    often = "requests may take 15 s at first, then one in 15 s does"
+    often = "requests take up to 15 s at first; later, one request every 15 s does"
     yield Fault("Redis frozen", often, freeze("redis"), thaw("redis"), noticed_s=None)
     # Sums that replicas had handed to it and that were not yet in Postgres are gone; the ledger's lines are not.
     yield Fault("Redis restarted empty", "nothing", emptied, nothing, spend_lost=200)
-    # A replica asks for a key anew 600 s after it last did, and then that key is refused like an unknown one.
+    # A replica reads a key again 600 s after it last did. Then it refuses the key like an unknown one.
     slow = (
-        "known keys: some requests take up to 20 s; a key whose 600 s in a replica's memory end meanwhile, and one "
-        'that was never seen: "overloaded" (529, 503), never 401'
+        "known keys: some requests take up to 20 s. Keys that a replica never saw, or saw more than 600 s ago: "
+        '"overloaded" (529, 503), never 401'
     )
     for name, begin, end in (
         ("killed", kill("postgres"), start("postgres")),
@@ -147,7 +148,7 @@ def databases() -> Iterator[Fault]:
 
 
 def providers() -> Iterator[Fault]:
-    told = '"overloaded" (529, 503) once the gateway has tried again, within 60 s'
+    told = '"overloaded" (529, 503) after the retries of the gateway, within 60 s'
     yield Fault(
         "the provider killed",
         told,
@@ -161,16 +162,16 @@ def providers() -> Iterator[Fault]:
     )
     yield Fault(
         "the provider hangs",
-        "answers wait until it goes on, or `routing.timeout_s` (600 s)",
+        "answers wait until it resumes, at most `routing.timeout_s` (600 s)",
         freeze("provider"),
         thaw("provider"),
         noticed_s=None,
         slowest_s=45,
     )
-    yield Fault("the provider slow (6 s)", "answers come 6 s later", dial("latency=6"), dial(""), noticed_s=None)
+    yield Fault("the provider slow (6 s)", "answers arrive 6 s later", dial("latency=6"), dial(""), noticed_s=None)
     yield Fault(
         "the provider resets streams in the middle",
-        "whole answers: tried again, then 529. Streams end in an Anthropic `event: error`",
+        "whole answers: retried, then 529. Streams end with an Anthropic `event: error`",
         dial("drop=after:8"),
         dial(""),
         whole=BUSY,
@@ -180,7 +181,7 @@ def providers() -> Iterator[Fault]:
     for status in ("429", "529"):
         yield Fault(
             f"the provider answers {status} to everything",
-            f"{status} at once; well as soon as the provider is",
+            f"{status} at once, until the provider recovers",
             dial(f"status={status}"),
             dial(""),
             whole=frozenset({status}),
@@ -208,8 +209,8 @@ def host() -> Iterator[Fault]:
     if clock.possible():
         yield Fault(
             "the replicas' clock a day ahead, and back",
-            "a spent daily budget opens within 180 s and may be spent once more; after the jump back the ledger's sums "
-            "wait for `make rollout`",
+            "a spent daily budget reopens within 180 s and can be spent once more; after the jump back the ledger's "
+            "sums stop until `make rollout`",
             clock.ahead,
             clock.back,
             noticed_s=None,

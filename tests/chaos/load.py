@@ -112,7 +112,7 @@ def ask(http: httpx.Client, url: str, key: str, *, stream: bool = False, dials: 
 
 
 def read_stream(answer: httpx.Response) -> tuple[str, Decimal]:
-    """What became of a stream that had begun, and what it cost if it came to its end."""
+    """The outcome of a stream that had begun, and its cost if it ended normally."""
     name, usage = "", {}
     try:
         for line in answer.iter_lines():
@@ -134,7 +134,7 @@ def price(usage: dict[str, Any]) -> Decimal:
 
 @dataclass(frozen=True)
 class Seen:
-    """What clients saw of one fault. `noticed_for`: from its beginning to the beginning of the last request that
+    """How clients noticed one fault. `noticed_for`: from its beginning to the beginning of the last request that
     failed or was slow; `slowest` in seconds."""
 
     whole: int
@@ -172,7 +172,7 @@ class Seen:
 
 
 def slowest_before(asked: Sequence[Asked], began: float) -> dict[bool, float]:
-    """What this machine needs at this moment, beside whatever else it does."""
+    """The slowest stream and the slowest other request before the fault, in seconds, with this machine's other load."""
     return {
         stream: max((one.seconds for one in asked if one.ended < began and one.stream is stream), default=0.0)
         for stream in (False, True)

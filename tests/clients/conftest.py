@@ -1,4 +1,8 @@
-"""A developer at their machine: Claude Code, an HTTP client, and what reached the upstream."""
+"""A developer at their machine: Claude Code, an HTTP client, and what reached the upstream.
+
+Everything here runs on the direct route first. Then the stack changes its route, and the tests that are marked with
+`on_both_routes` run again on LiteLLM's: those whose requests another program would serve.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,29 @@ import pytest
 from tests.support import logs
 from tests.support.claude_code import ClaudeCode
 from tests.support.eventually import eventually
+from tests.support.routes import ROUTES, Switched, take
 from tests.support.stack import Stack
 
 Recorded = Callable[[str], list[dict[str, Any]]]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    both = metafunc.definition.get_closest_marker("on_both_routes")
+    metafunc.parametrize("route", ROUTES if both else ROUTES[:1], indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def switches() -> list[Switched]:
+    """The changes of route so far."""
+    return []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def route(request: pytest.FixtureRequest, stack: Stack, switches: list[Switched]) -> str:
+    """The route that serves requests, unless a model has its own."""
+    if switched := take(stack, request.param):
+        switches.append(switched)
+    return str(request.param)
 
 
 @pytest.fixture
@@ -58,7 +82,7 @@ def recorded(stack: Stack) -> Recorded:
 
 @pytest.fixture(scope="module", autouse=True)
 def clean_logs(stack: Stack) -> Iterator[None]:
-    """After each file: no container logged a crash or a secret. A fault asked of the upstream is none."""
+    """After each file: no container logged a crash or a secret. A fault that a test asked for is not a crash."""
     began = datetime.now(UTC).isoformat()
     yield
     lines = logs.since(stack.compose, began)

@@ -1,4 +1,4 @@
-"""What `tollgate tenant connect` prints, used by Claude Code as it was printed."""
+"""Claude Code uses the output of `tollgate tenant connect` exactly as it was printed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The official SDKs and LangChain: each feature, on both routes, for each kind of upstream.
 
-What the SDKs find at the embedded provider itself is tests/contract/provider, which runs through the gateway as well.
+tests/contract/provider tests the SDKs against the embedded provider itself. It also runs through the gateway.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tests.support.stack import Stack
 # Anthropic's API, the embedded provider's own, and a server that speaks OpenAI's only.
 MODELS = ("claude-sonnet-5-5", "test-model", "chat-only")
 ADDRESS = "https://images.example/red.png"
+both_routes = pytest.mark.on_both_routes
 every_model = pytest.mark.parametrize("model", MODELS)
 
 
@@ -48,6 +49,7 @@ def ask(client: anthropic.Anthropic, model: str, content: Any, **more: Any) -> a
     return client.messages.create(model=model, max_tokens=400, messages=messages, **more)  # type: ignore[arg-type]
 
 
+@both_routes
 @every_model
 class TestMessages:
     def test_chat(self, claude: anthropic.Anthropic, model: str) -> None:
@@ -96,6 +98,7 @@ class TestMessages:
         assert "You asked: “Say hello.”" in said(told)
 
 
+@both_routes
 @every_model
 class TestChatCompletions:
     def test_chat(self, gpt: openai.OpenAI, model: str) -> None:

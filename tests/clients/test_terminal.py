@@ -33,6 +33,6 @@ def test_the_gateways_models_are_offered(claude: ClaudeCode) -> None:
         terminal.shows("Claude Code v")
         eventually(lambda: len(seen_by_nginx(claude.stack, uri="/v1/models", status="200")) > before, within=30)
         terminal.type("/model")
-        # Claude's own names it knows already, under names of its own.
-        text = terminal.shows("Select model", "big From gateway", "chat-only From gateway")
+        # Claude's own names it knows already, under names of its own. The others have our names and descriptions.
+        text = terminal.shows("Select model", "big (Claude Sonnet 5.5)", "chat-only The embedded provider")
         assert "claude-opus-4-8" not in text, "a model that this tenant may not use"

@@ -1,4 +1,4 @@
-"""What reaches an upstream: all a client sent where Anthropic is, nothing of Anthropic's where it is not."""
+"""The request at an upstream: Anthropic gets everything that the client sent, others get nothing of Anthropic's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 # The golden list: every field, header and kind of block that must arrive as it was sent.
 EVERYTHING = json.loads((FIXTURES / "clients" / "everything.json").read_text())
 TO_ANTHROPIC = ("claude-opus-5-5", "test-model")
-# What means nothing to others, as it would stand in their request.
+# Fields that only Anthropic knows, as they would look in a request to another upstream.
 ANTHROPICS = (
     "x-anthropic-billing-header",
     "cache_control",
@@ -65,6 +65,7 @@ def arrived(body: dict[str, Any], recorded: Recorded) -> dict[str, Any]:
     return rows[0]
 
 
+@pytest.mark.on_both_routes
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("model", TO_ANTHROPIC)
 def test_anthropic_gets_what_was_sent(model: str, stream: bool, developer: httpx.Client, recorded: Recorded) -> None:
@@ -76,6 +77,7 @@ def test_anthropic_gets_what_was_sent(model: str, stream: bool, developer: httpx
     assert set(headers["anthropic-beta"].split(",")) == set(EVERYTHING["headers"]["anthropic-beta"].split(","))
 
 
+@pytest.mark.on_both_routes
 def test_twin_a_loss_would_be_seen(developer: httpx.Client, recorded: Recorded) -> None:
     """The same request to a server that only imitates Anthropic: what is meant to be left out is found missing."""
     body = sent_to("imitation", developer)
@@ -86,6 +88,7 @@ def test_twin_a_loss_would_be_seen(developer: httpx.Client, recorded: Recorded) 
     assert not any(message["role"] == "system" for message in row["body"]["messages"])
 
 
+@pytest.mark.on_both_routes
 @pytest.mark.parametrize("model", ["chat-only", "openai-like"])
 def test_others_get_nothing_of_anthropics(model: str, developer: httpx.Client, recorded: Recorded) -> None:
     row = arrived(sent_to(model, developer), recorded)
@@ -101,6 +104,7 @@ def test_twin_what_is_anthropics_stands_in_what_was_sent() -> None:
     assert [word for word in ANTHROPICS if word not in json.dumps(EVERYTHING)] == []
 
 
+@pytest.mark.on_both_routes
 def test_a_wanted_format_is_wanted_of_others_too(developer: httpx.Client, recorded: Recorded) -> None:
     """As Claude Code asks for a session's title."""
     schema = {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}
@@ -133,15 +137,16 @@ def test_claude_code_through_an_upstream_that_is_not_anthropic(claude: ClaudeCod
 
 
 def on_one_day(runs: Callable[[], T]) -> T:
-    """What `runs` returns, done again where midnight fell into it: Claude Code tells the model which day it is."""
+    """The result of `runs`. It runs again if midnight fell into it, because Claude Code tells the model the date."""
     while True:
         day, result = date.today(), runs()
         if date.today() == day:
             return result
 
 
+@pytest.mark.on_both_routes
 def test_its_turns_share_a_prefix_and_so_do_sessions(claude: ClaudeCode, recorded: Recorded) -> None:
-    """Byte for byte, or the upstream computes the whole prompt anew each turn."""
+    """Byte for byte, otherwise the upstream computes the whole prompt again in each turn."""
     (first, second), (other, _) = on_one_day(
         lambda: (turns(claude, "chat-only", recorded), turns(claude, "chat-only", recorded))
     )
@@ -151,6 +156,7 @@ def test_its_turns_share_a_prefix_and_so_do_sessions(claude: ClaudeCode, recorde
     assert json.dumps(other["body"]["messages"][0]) == json.dumps(first["body"]["messages"][0])
 
 
+@pytest.mark.on_both_routes
 def test_claude_codes_own_request_arrives_as_without_a_gateway(
     claude: ClaudeCode, recorded: Recorded, tmp_path: Path
 ) -> None:

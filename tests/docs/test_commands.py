@@ -1,4 +1,4 @@
-"""The commands that README and docs show are run as they stand there, against the stack."""
+"""Runs the commands of README and docs, exactly as they are written, against the stack."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.claude_code import binary
+from tests.support.client_package import bare_python
 from tests.support.docs import Block, blocks, pages
 from tests.support.stack import ROOT, Stack
 
@@ -32,7 +33,11 @@ def test_it_does_what_it_says(stack: Stack, path: str, tmp_path: Path, block: Bl
     text = block.text
     for shown, real in {4000: stack.url, 4001: stack.admin_url, 9090: stack.prometheus_url}.items():
         text = text.replace(f"http://localhost:{shown}", real)
-    command = [sys.executable, "-c", text] if block.language == "python" else ["bash", "-euo", "pipefail", "-c", text]
+    command = ["bash", "-euo", "pipefail", "-c", text]
+    if block.language == "python":
+        # Programs with the client package run where only that package is installed.
+        python = str(bare_python()) if "tollgate_client" in text else sys.executable
+        command = [python, "-c", text]
     environment = {"PATH": path, "HOME": str(tmp_path), "TERM": "dumb"}
     done = subprocess.run(
         command,

@@ -17,16 +17,20 @@ import yaml
 from tests.support.images import stand_ins
 from tests.support.site import new_home
 from tollgate.cli.app import app
-from tollgate.config.backends import Backend
-from tollgate.config.engines import ENGINES, FEATURES
+from tollgate.config.gateway.backend import Backend
+from tollgate.config.gateway.engines import ENGINES, FEATURES
 from tollgate.render.backends import render_backends, run_here
 from tollgate.render.litellm import deployments
 from tollgate.render.output import Rendered, write
 from tollgate.site import Site
-from tollgate.stack import basic, configuration, publish, rendering, secrets
-from tollgate.stack.compose import Compose
-from tollgate.stack.image_recipes import ON_DEMAND
-from tollgate.stack.images import ImageSet
+from tollgate.stack import configuration
+from tollgate.stack.basic import setup
+from tollgate.stack.containers.compose import Compose
+from tollgate.stack.deploy import render
+from tollgate.stack.images.recipes import ON_DEMAND
+from tollgate.stack.images.resolve import ImageSet
+from tollgate.stack.secrets import publish
+from tollgate.stack.secrets import store as secrets
 
 GOLDEN = Path(__file__).with_name("backends")
 RUN = {
@@ -66,12 +70,12 @@ def images(backends: dict[str, str], *, watchers: bool) -> ImageSet:
 
 
 def rendered(home: Path, backends: dict[str, str], *, watchers: bool = False) -> tuple[Site, list[Rendered]]:
-    site = site_with(home, backends, "REPLICAS=2")
+    site = site_with(home, backends, "REPLICAS=2", "GATEWAYS=1")
     secrets.ensure(site)
     loaded, found = configuration.load(site), images(backends, watchers=watchers)
-    files = rendering.rendered_files(site, loaded, grafana=watchers)
+    files = render.rendered_files(site, loaded, render.watchers(loaded, stand_ins(watchers=watchers)))
     published = publish.published(site, loaded.settings)
-    return site, [*files, rendering.compose_env(site, loaded, found, files, published)]
+    return site, [*files, render.compose_env(site, loaded, found, files, published)]
 
 
 def text_of(files: list[Rendered], path: str) -> str:
@@ -123,7 +127,8 @@ def test_without_a_backend_run_here_nothing_is_added(tmp_path: Path) -> None:
         tmp_path / "home", ELSEWHERE | {"far-ollama": ELSEWHERE["far-ollama"].replace("env:GPU_API_KEY", "none")}
     )
     assert not [file for file in files if "backends" in str(file.path)]
-    assert "COMPOSE_PROFILES=''" in text_of(files, "compose.env")
+    [profiles] = [line for line in text_of(files, "compose.env").splitlines() if line.startswith("COMPOSE_PROFILES=")]
+    assert "backends" not in profiles
 
 
 def config(compose: Compose) -> dict[str, Any]:
@@ -154,16 +159,17 @@ def test_compose_accepts_every_combination(tmp_path: Path, names: tuple[str, ...
         assert all(volume["read_only"] for volume in service["volumes"])
         assert service["healthcheck"]["test"]
     others = {name for name, s in resolved["services"].items() if "backends" in (s.get("networks") or {})} - ours.keys()
-    assert others == {"litellm-1", "litellm-2"}
-    assert resolved["services"]["litellm-1"]["networks"].keys() > {"backends", "app"}, "what it was on before, too"
+    assert others == {"litellm-1", "litellm-2", "gateway-1"}
+    for name in others:
+        assert resolved["services"][name]["networks"].keys() > {"backends", "app"}, "what it was on before, too"
 
 
 @pytest.mark.docker
 def test_compose_accepts_them_beside_the_basic_set_up(tmp_path: Path) -> None:
     site = site_with(tmp_path / "home", RUN)
     loaded = configuration.load(site)
-    write(site.rendered_dir, [*basic.rendered_backends(site, loaded.gateway), basic._environment()])
-    names = (*basic.IMAGES, *ON_DEMAND)
+    write(site.rendered_dir, [*setup.rendered_backends(site, loaded.gateway), setup._environment()])
+    names = (*setup.IMAGES, *ON_DEMAND)
     values = {"TOLLGATE_RENDERED": str(site.rendered_dir), "GATEWAY_PORT": "0", "LITELLM_CONFIG_HASH": "0"}
     values |= dict.fromkeys(names, "example.invalid/image:1") | {"COMPOSE_PROFILES": "backends"}
     (site.rendered_dir / "basic.env").write_text("".join(f"{k}='{v}'\n" for k, v in values.items()))

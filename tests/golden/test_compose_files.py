@@ -1,4 +1,4 @@
-"""The rendered Compose side against reviewed copies in tests/golden/compose; `UPDATE_GOLDEN=1` writes them anew.
+"""Compares the rendered Compose files with reviewed copies in tests/golden/compose; `UPDATE_GOLDEN=1` rewrites them.
 
 And, with Docker: Compose accepts every combination that a deployment can have.
 """
@@ -10,25 +10,33 @@ import os
 import re
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.images import stand_ins
-from tests.support.site import new_home
+from tests.support.site import dials_on, new_home
 from tollgate.config.secret import Secret
 from tollgate.render import tls
 from tollgate.render.litellm import render_basic
 from tollgate.render.output import Rendered, write
 from tollgate.render.stack import render_replicas
 from tollgate.site import Site
-from tollgate.stack import basic, configuration, publish, rendering, secrets, self_signed
-from tollgate.stack.compose import Compose
+from tollgate.stack import configuration
+from tollgate.stack.basic import setup
+from tollgate.stack.certificates import self_signed
+from tollgate.stack.containers.compose import Compose
+from tollgate.stack.deploy import render
+from tollgate.stack.secrets import publish
+from tollgate.stack.secrets import store as secrets
 
 GOLDEN = Path(__file__).with_name("compose")
 WATCHERS = {"grafana", "loki", "alloy", "docker-socket-proxy"}
+GATEWAYS = {"gateway-1", "gateway-2"}
 ALWAYS = {
+    *GATEWAYS,
     *("nginx", "postgres", "redis", "migrate", "provider", "prometheus", "alertmanager"),
     *("postgres-exporter", "redis-exporter", "nginx-exporter", "node-exporter"),
 }
@@ -38,24 +46,31 @@ def rendered(
     home: Path, replicas: int, *, watchers: bool, fixed: bool = False, lines: Sequence[str] = ()
 ) -> tuple[Site, list[Rendered]]:
     """Everything a deploy renders for a home; `fixed`: with secrets and paths that are the same every time."""
-    site = new_home(home, f"REPLICAS={replicas}", *lines)
+    site = new_home(home, f"REPLICAS={replicas}", f"GATEWAYS={len(GATEWAYS)}", *lines)
     secrets.ensure(site)
     self_signed.ensure(site, configuration.settings(site))
     loaded, images = configuration.load(site), stand_ins(watchers=watchers)
-    files = rendering.rendered_files(site, loaded, grafana=watchers)
+    files = render.rendered_files(site, loaded, render.watchers(loaded, stand_ins(watchers=watchers)))
     published = publish.published(site, loaded.settings)
     if fixed:
         published = [publish.Published(file.service, file.name, file.uid, Secret(file.name)) for file in published]
-    return site, [*files, rendering.compose_env(site, loaded, images, files, published)]
+    return site, [*files, render.compose_env(site, loaded, images, files, published)]
 
 
 def golden(home: Path) -> dict[str, str]:
     site, files = rendered(home, 3, watchers=True, fixed=True)
     texts = {str(file.path): file.text for file in files}
     env = texts["compose.env"].replace(str(site.home), "/home")
-    # What a file's content hashes to is that file's own business; that there is a hash is ours.
+    # The copies do not contain the hashes, because they change with each file. They show only where a hash is.
     env = re.sub(r"'[0-9a-f]{12}-[0-9a-f]{12}'", "'<files>-<secrets>'", env)
     return {"replicas.yaml": texts["compose/replicas.yaml"], "compose.env": env}
+
+
+@pytest.mark.parametrize(("under_test", "said"), [(False, "no"), (True, "yes")])
+def test_the_embedded_provider_is_told_whether_it_is_under_test(tmp_path: Path, under_test: bool, said: str) -> None:
+    if under_test:
+        dials_on(tmp_path / "home")
+    assert f"PROVIDER_UNDER_TEST='{said}'" in golden(tmp_path / "home")["compose.env"]
 
 
 @pytest.mark.parametrize("name", ["replicas.yaml", "compose.env"])
@@ -96,8 +111,12 @@ def model(compose: Compose) -> dict[str, Any]:
 def test_compose_accepts_every_combination(tmp_path: Path, replicas: int, watchers: bool) -> None:
     site, files = rendered(tmp_path / "home", replicas, watchers=watchers)
     write(site.rendered_dir, files)
-    services = model(Compose.core(site, "tollgate-test"))["services"]
+    compose = Compose.core(site, "tollgate-test")
+    services = model(compose)["services"]
     names = {f"litellm-{number}" for number in range(1, replicas + 1)}
+    # Nothing in the order is a service that is not there.
+    assert compose.order is not None
+    assert model(replace(compose, extra=(*compose.extra, compose.order)))["services"].keys() == services.keys()
     assert services.keys() == ALWAYS | names | (WATCHERS if watchers else set())
     assert {service["image"] for service in services.values()} <= set(stand_ins().images.values())
 
@@ -128,7 +147,7 @@ def test_compose_runs_who_fetches_the_certificate_where_acme_is_asked(tmp_path: 
     acme = services["acme"]
     assert acme["environment"]["ACME_NAMES"] == "gateway.example"
     assert acme["environment"]["HTTPS_PROXY"] == "http://proxy:3128"
-    assert (acme["read_only"], acme["cap_drop"], acme["user"]) == (True, ["ALL"], "101:101")
+    assert (acme["read_only"], acme["cap_drop"], acme["user"]) == (True, ["ALL"], "65520:65520")
     assert "ports" not in acme
     # Its key reaches nginx, to read, and nobody else.
     holders = {
@@ -142,9 +161,7 @@ def test_compose_runs_who_fetches_the_certificate_where_acme_is_asked(tmp_path: 
 
 @pytest.mark.docker
 @pytest.mark.parametrize("recipient", ["", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"])
-def test_compose_accepts_the_schedule_and_shows_it_secrets_only_where_they_are_kept(
-    tmp_path: Path, recipient: str
-) -> None:
+def test_compose_accepts_the_schedule_and_mounts_secrets_only_if_kept(tmp_path: Path, recipient: str) -> None:
     lines = ("BACKUP_SCHEDULE=17 2 * * *", f"BACKUP_AGE_RECIPIENT={recipient}")
     site, files = rendered(tmp_path / "a home", 1, watchers=False, lines=lines)
     write(site.rendered_dir, files)
@@ -167,10 +184,8 @@ def test_what_holds_data_has_no_way_out(tmp_path: Path) -> None:
     assert closed == {"app", "observability"}
     on = {name: set(service["networks"]) for name, service in resolved["services"].items()}
     assert {name for name, networks in on.items() if networks <= closed} >= {"postgres", "redis", "migrate", "provider"}
-    assert {name for name, networks in on.items() if "egress" in networks} - {"alertmanager"} == {
-        "litellm-1",
-        "litellm-2",
-    }
+    upstreams_are_called_by = GATEWAYS | {"litellm-1", "litellm-2"}
+    assert {name for name, networks in on.items() if "egress" in networks} - {"alertmanager"} == upstreams_are_called_by
 
 
 @pytest.mark.docker
@@ -191,7 +206,7 @@ def test_compose_mounts_only_what_was_rendered_and_published(tmp_path: Path, mon
     mounts |= {Path(secret["file"]) for secret in resolved["secrets"].values()}
     ours = {path for path in mounts if path.is_relative_to(site.home)}
     assert {path for path in ours if not path.exists()} == set()
-    assert {str(path) for path in mounts - ours} == {"/", "/proc", "/sys", "/var/run/docker.sock"}
+    assert {str(path) for path in mounts - ours} == {"/", "/sys", "/var/run/docker.sock"}
 
 
 @pytest.mark.docker
@@ -222,10 +237,10 @@ def test_compose_accepts_the_basic_set_up(tmp_path: Path) -> None:
         "TOLLGATE_RENDERED": str(site.rendered_dir),
         "GATEWAY_PORT": "4000",
         "LITELLM_CONFIG_HASH": "0",
-        **{name: images[name] for name in basic.IMAGES},
+        **{name: images[name] for name in setup.IMAGES},
     }
     env = "".join(f"{name}='{value}'\n" for name, value in values.items())
-    files = [*render_basic(site.root, loaded.gateway, loaded.settings), basic._environment()]
+    files = [*render_basic(site.root, loaded.gateway, loaded.settings), setup._environment()]
     write(site.rendered_dir, files)
     (site.rendered_dir / "basic.env").write_text(env)
     services = model(Compose.basic(site, "tollgate-test"))["services"]

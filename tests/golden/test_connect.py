@@ -1,4 +1,4 @@
-"""What `tenant connect` prints against reviewed copies in tests/golden/connect; `UPDATE_GOLDEN=1` writes them anew."""
+"""Compares the output of `tenant connect` with copies in tests/golden/connect; `UPDATE_GOLDEN=1` rewrites them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tollgate.config import gateway
-from tollgate.config.catalogue import resolve
+from tollgate.config.gateway import load as gateway
+from tollgate.config.gateway.catalogue import resolve
 from tollgate.render.connect import FORMATS, Connection, choices
 from tollgate.site import Site
 

@@ -1,4 +1,4 @@
-"""What usage and report show of a fixed ledger, to the letter; `UPDATE_GOLDEN=1` writes it anew, to be reviewed."""
+"""Compares usage and report of a fixed ledger with reviewed copies; `UPDATE_GOLDEN=1` rewrites them for a review."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from tests.support import ledger
-from tollgate.cli import report, usage
+from tollgate.cli.tenant import report, usage
 from tollgate.ledger import output
 from tollgate.ledger.month import Month, month
 from tollgate.ledger.page import page

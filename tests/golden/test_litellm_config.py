@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tollgate.config import env, gateway
+from tollgate.config.env import settings as env
+from tollgate.config.gateway import load as gateway
+from tollgate.config.gateway.file import Gateway
 from tollgate.render.litellm import max_connections, pool_limit, render_basic, render_litellm
 
 ROOT = Path(__file__).parents[2]
@@ -24,8 +26,8 @@ KEYS = {
 }
 
 
-def _render(keys: str, models: gateway.Gateway = SHIPPED) -> str:
-    rendered, _choices = render_litellm(ROOT, models, env.parse(keys, Path(".env")))
+def _render(keys: str, models: Gateway = SHIPPED) -> str:
+    rendered, *_ = render_litellm(ROOT, models, env.parse(keys, Path(".env")))
     return rendered.text
 
 
@@ -36,7 +38,7 @@ def _yaml(text: str) -> Any:
     return yaml.load(text)
 
 
-def _gateway(text: str) -> gateway.Gateway:
+def _gateway(text: str) -> Gateway:
     return gateway.parse(text, Path("gateway.yaml"))
 
 
@@ -46,7 +48,7 @@ def test_the_rendered_configuration_is_the_golden_one(name: str) -> None:
 
 
 def test_the_basic_configuration_is_the_golden_one() -> None:
-    rendered, _choices = render_basic(ROOT, SHIPPED, env.parse("", Path(".env")))
+    rendered, *_ = render_basic(ROOT, SHIPPED, env.parse("", Path(".env")))
     assert str(rendered.path) == "basic/config.yaml"
     _compare("basic.yaml", rendered.text)
 

@@ -1,4 +1,4 @@
-"""config/gateway.schema.json and docs/models.md say what the model says; `make docs` writes them anew."""
+"""config/gateway.schema.json and docs/models.md agree with the model in the source; `make docs` rewrites them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tollgate.config import gateway, gateway_schema, source
-from tollgate.config.text import read
+from tollgate.config.gateway import load as gateway
+from tollgate.config.gateway import schema as gateway_schema
+from tollgate.config.yaml import document
+from tollgate.config.yaml.text import read
 from tollgate.errors import InputError
 from tollgate.render import model_reference
 
@@ -34,7 +36,7 @@ def test_the_generated_file_is_fresh(path: Path) -> None:
 def test_what_loads_satisfies_the_schema() -> None:
     SCHEMA.check_schema(gateway_schema.schema())
     for file in [ROOT / "config" / "gateway.yaml", *sorted((ROOT / "config" / "examples").glob("*.yaml"))]:
-        SCHEMA.validate(source.parse(read(file), file).data)
+        SCHEMA.validate(document.parse(read(file), file).data)
 
 
 @pytest.mark.parametrize(
@@ -55,13 +57,13 @@ def test_what_loads_satisfies_the_schema() -> None:
 )
 def test_an_editor_marks_what_a_schema_can_say(name: str) -> None:
     file = BROKEN / f"{name}.yaml"
-    assert not SCHEMA.is_valid(source.parse(read(file), file).data)
+    assert not SCHEMA.is_valid(document.parse(read(file), file).data)
 
 
 def test_the_schema_refuses_nothing_for_a_rule_over_several_values() -> None:
     for name in ("alias-of-nothing", "no-price", "fallback-in-a-circle", "provider-without-its-place"):
         file = BROKEN / f"{name}.yaml"
-        SCHEMA.validate(source.parse(read(file), file).data)
+        SCHEMA.validate(document.parse(read(file), file).data)
         with pytest.raises(InputError):
             gateway.load(file)
 

@@ -1,6 +1,6 @@
-"""nginx's rendered files against the copies in tests/golden/nginx; `UPDATE_GOLDEN=1` writes them anew, to be reviewed.
+"""Compares nginx's rendered files with copies in tests/golden/nginx; `UPDATE_GOLDEN=1` rewrites them for a review.
 
-And, with Docker: nginx itself accepts what is rendered, for each number of replicas and at the edges of each setting.
+With Docker, nginx itself accepts the files, for each number of replicas and at the limits of each setting.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ GOLDEN = Path(__file__).with_name("nginx")
 class Limits:
     requests_per_second: int = 50
     burst: int = 100
-    max_body_mb: int = 100
+    connections_per_address: int = 1000
+    max_body_mb: int = 32
     read_timeout_s: float = 600.0
     connect_timeout_s: float = 5.0
 
@@ -49,7 +50,36 @@ def test_with_tls_only_the_listener_is_added() -> None:
     assert "4443" not in FILES["nginx.conf"]
 
 
-def test_with_acme_challenges_are_answered_on_a_port_of_their_own_and_nothing_else() -> None:
+# With gateway processes before the replicas.
+WITH_GATEWAYS = {
+    str(file.path).removeprefix("nginx/"): file.text for file in render_nginx(ROOT, Limits(), 3, "1.2.3", gateways=2)
+}
+GATEWAYS_GOLDEN = GOLDEN.parent / "nginx-gateways"
+
+
+def test_gateway_processes_change_two_files() -> None:
+    """The directory keeps only the files that differ from those without gateway processes."""
+    changed = {name: text for name, text in WITH_GATEWAYS.items() if FILES.get(name) != text}
+    assert changed.keys() == {"nginx.conf", "gateways"}
+    if os.environ.get("UPDATE_GOLDEN"):
+        GATEWAYS_GOLDEN.mkdir(exist_ok=True)
+        for name, text in changed.items():
+            (GATEWAYS_GOLDEN / name).write_text(text)
+    assert {path.name: path.read_text() for path in GATEWAYS_GOLDEN.iterdir()} == changed
+
+
+@pytest.mark.parametrize(
+    ("gateways", "direct", "route"), [(0, True, "litellm"), (2, True, "direct"), (2, False, "litellm")]
+)
+def test_health_names_the_route_that_is_on(gateways: int, direct: bool, route: str) -> None:
+    files = render_nginx(ROOT, Limits(), 3, "1.2.3", gateways=gateways, direct=direct)
+    [text] = [file.text for file in files if file.path.name == "nginx.conf"]
+    answers = [line for line in text.splitlines() if "proxy_backend" in line]
+    assert len(answers) == 2
+    assert all(line.endswith(f'"version":"1.2.3","route":"{route}"}}\';') for line in answers)
+
+
+def test_with_acme_a_port_of_its_own_answers_only_challenges() -> None:
     files = {str(file.path): file.text for file in render_nginx(ROOT, Limits(), 3, "1.2.3", tls=True, acme=True)}
     assert {name for name, text in files.items() if ENCRYPTED[name] != text} == {"nginx/nginx.conf"}
     text = files["nginx/nginx.conf"]
@@ -63,7 +93,7 @@ def test_with_acme_challenges_are_answered_on_a_port_of_their_own_and_nothing_el
 
 
 def test_both_public_listeners_have_the_same_routes() -> None:
-    """Whatever is closed on one must be closed on the other."""
+    """A path that is closed on one listener must be closed on the other."""
     servers = ENCRYPTED["nginx/nginx.conf"].split("\n    server {\n")
     plain, encrypted = (next(text for text in servers if f"listen {port}" in text) for port in (4000, 4443))
     plain, encrypted = (
@@ -96,13 +126,13 @@ def accepts(reference: str, directory: Path) -> subprocess.CompletedProcess[str]
     for path in (directory, *directory.rglob("*")):
         path.chmod(0o755)
     hardening = [
-        "--user=101:101",
+        "--user=65520:65520",
         "--read-only",
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
         "--network=none",
     ]
-    writable = ["--tmpfs=/run/nginx:uid=101,mode=0755", "--tmpfs=/tmp:uid=101,mode=0700"]
+    writable = ["--tmpfs=/run/nginx:uid=65520,mode=0755", "--tmpfs=/tmp:uid=65520,mode=0700"]
     mount = f"--volume={directory / 'nginx'}:/etc/nginx/tollgate:ro"
     command = ["/etc/nginx/tollgate/entrypoint.sh", "test"]
     return subprocess.run(
@@ -125,18 +155,21 @@ def accepts(reference: str, directory: Path) -> subprocess.CompletedProcess[str]
 
 @pytest.mark.docker
 @pytest.mark.parametrize(
-    ("limits", "replicas"),
+    ("limits", "replicas", "gateways"),
     [
-        (Limits(), 1),
-        (Limits(), 3),
-        (Limits(), 12),
-        (Limits(requests_per_second=1, burst=0, max_body_mb=1, read_timeout_s=0.5, connect_timeout_s=0.1), 2),
-        (Limits(requests_per_second=10_000, burst=100_000, max_body_mb=2000, read_timeout_s=86_400), 2),
+        (Limits(), 1, 0),
+        (Limits(), 3, 0),
+        (Limits(), 12, 0),
+        (Limits(), 3, 2),
+        (Limits(requests_per_second=1, burst=0, max_body_mb=1, read_timeout_s=0.5, connect_timeout_s=0.1), 2, 0),
+        (Limits(requests_per_second=10_000, burst=100_000, max_body_mb=2000, read_timeout_s=86_400), 2, 0),
     ],
-    ids=["one replica", "three", "twelve", "smallest", "largest"],
+    ids=["one replica", "three", "twelve", "gateway processes", "smallest", "largest"],
 )
-def test_nginx_accepts_what_is_rendered(nginx_image: str, tmp_path: Path, limits: Limits, replicas: int) -> None:
-    write(tmp_path, render_nginx(ROOT, limits, replicas, "1.2.3"))
+def test_nginx_accepts_what_is_rendered(
+    nginx_image: str, tmp_path: Path, limits: Limits, replicas: int, gateways: int
+) -> None:
+    write(tmp_path, render_nginx(ROOT, limits, replicas, "1.2.3", gateways=gateways))
     done = accepts(nginx_image, tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

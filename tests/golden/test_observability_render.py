@@ -12,6 +12,7 @@ import pytest
 
 from tollgate.render.dashboards import dashboards
 from tollgate.render.observability import render_observability
+from tollgate.render.watchers import WATCHERS
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parent / "observability"
@@ -21,7 +22,8 @@ VARIANTS: dict[str, dict[str, str]] = {
     name: {str(file.path): file.text for file in files}
     for name, files in {
         "three-replicas": render_observability(ROOT, 3, "tollgate"),
-        "one-replica-grafana-webhook": render_observability(ROOT, 1, "acme", grafana=True, webhook=True),
+        "two-gateways": render_observability(ROOT, 3, "tollgate", gateways=2),
+        "one-replica-grafana-webhook": render_observability(ROOT, 1, "acme", watchers=WATCHERS, webhook=True),
     }.items()
 }
 
@@ -39,7 +41,7 @@ def compare(directory: Path, files: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_rendered_files(variant: str) -> None:
-    """The second variant keeps only the files that differ from the first."""
+    """The other variants keep only the files that differ from the first."""
     files, first = VARIANTS[variant], VARIANTS["three-replicas"]
     compare(GOLDEN / variant, {p: text for p, text in files.items() if files is first or text != first[p]})
 

@@ -1,4 +1,4 @@
-"""A plan as text and as JSON against reviewed copies in tests/golden/plan; `UPDATE_GOLDEN=1` writes them anew."""
+"""Compares a plan as text and as JSON with reviewed copies in tests/golden/plan; `UPDATE_GOLDEN=1` rewrites them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.reconcile import wanted
-from tollgate.litellm.state import EXPIRED, Key, State
+from tollgate.litellm.state import EXPIRED, NO_LIMITS, Key, State
 from tollgate.reconcile.diff import diff
 from tollgate.reconcile.output import text
 from tollgate.reconcile.plan import Plan
@@ -35,10 +35,13 @@ keys:
 
 
 def plan() -> Plan:
-    """Something of everything: new, changed, suspended, removed, rotated out, changed by hand, not ours."""
+    """Something of everything: new, changed, suspended, removed, rotated out, moved, changed by hand, not ours."""
     before, after, new = wanted(*BEFORE), wanted(AFTER[1]), wanted(AFTER[0], made=False)
     rotated = Key("0" * 64, "research", "research/default/00000000", "default", expires=EXPIRED, retiring=True)
-    drifted = replace(before.teams["research"], stray=(("model_rpm_limit", '{"claude": 1}'),))
+    # Its limits are where earlier versions wrote them.
+    columns = (("budget_limits", '[{"budget_duration": "1d", "max_budget": 5.0}]'), ("rpm_limit", "60"))
+    stray = (columns[0], ("model_rpm_limit", '{"claude": 1}'), columns[1])
+    drifted = replace(before.teams["research"], limits=NO_LIMITS, stray=stray)
     observed = State(
         {**before.teams, "research": drifted},
         {**before.keys, rotated.id: rotated},

@@ -1,4 +1,4 @@
-"""tenants/schema.json and docs/tenants.md say what the model says; `make docs` writes them anew."""
+"""tenants/schema.json and docs/tenants.md agree with the model in the source; `make docs` rewrites them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tollgate.config import gateway, source, tenant_schema, tenants
-from tollgate.config.tenant_model import Defaults, Tenant
-from tollgate.config.text import read
+from tollgate.config.gateway import load as gateway
+from tollgate.config.tenant import load as tenants
+from tollgate.config.tenant import schema as tenant_schema
+from tollgate.config.tenant.model import Defaults, Tenant
 from tollgate.config.validate import validate
+from tollgate.config.yaml import document as source
+from tollgate.config.yaml.text import read
 from tollgate.errors import InputError
 from tollgate.render import tenant_reference
 
@@ -75,7 +78,7 @@ def test_what_can_be_loaded_satisfies_the_schema() -> None:
         SCHEMA.validate(source.parse(read(file), file).data)
 
 
-# What an editor can see in one value; the others are rules over several values, or about what a schema cannot say.
+# Mistakes that an editor can see in one value. The others concern several values, or a schema cannot describe them.
 SEEN_BY_AN_EDITOR = [
     "budget-beyond-belief",
     "budget-with-a-currency",

@@ -9,7 +9,14 @@ import httpx
 import pytest
 
 from tests.support import logs
+from tests.support.routes import ROUTES, take
 from tests.support.stack import Stack
+
+
+@pytest.fixture(scope="session", autouse=True)
+def default_route(stack: Stack) -> None:
+    """In one process tests/clients comes before, and leaves the stack on LiteLLM's route."""
+    take(stack, ROUTES[0])
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The drill on the whole stack: back up, write more, restore, destroy the volume, restore again; rows in, rows out."""
+"""Backup and restore on the whole stack: back up, write more, restore, destroy the volume, restore again."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.support.stack import Stack
 from tollgate.stack.backup import archive
 from tollgate.stack.backup.age import decrypt
 from tollgate.stack.backup.archive import FILES, SECRETS
-from tollgate.stack.backup.files import unpack
 from tollgate.stack.backup.make import LIVE, running_postgres
+from tollgate.stack.backup.unpack import unpack
 
 CALLS = 5
-# Nobody else spends as this tenant, so that its rows are those of `send`; other tests' come in for seconds after them.
+# Only `send` spends as this tenant. Rows of other tests still arrive for some seconds after those tests.
 TENANT = "bookkeeper"
-# The database is taken away under replicas, exporters and whoever else is connected: that is what is tried.
+# A restore closes the database connections of replicas and exporters, which log this.
 CUT_OFF = r"FATAL|Traceback"
 
 
@@ -54,12 +54,12 @@ def ledger(stack: Stack) -> set[str]:
 
 
 def sent(rows: set[str]) -> set[str]:
-    """Those that `send` made."""
+    """The rows that `send` made."""
     return {row for row in rows if TENANT in row}
 
 
 def written(stack: Stack, before: set[str]) -> set[str]:
-    """The ledger once all that was sent since `before` stands in it."""
+    """Wait until the ledger has every request since `before`; return its rows."""
     return eventually(
         lambda: rows if len(sent((rows := ledger(stack)) - before)) >= CALLS else None, within=90, every=1
     )
@@ -85,11 +85,13 @@ def drill(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Drill:
     return Drill(Path(made["archive"]), identity, first, written(stack, first))
 
 
-def test_no_secret_stands_in_an_archive(stack: Stack, drill: Drill) -> None:
+def test_no_archive_contains_a_readable_secret(stack: Stack, drill: Drill) -> None:
     assert drill.archive.stat().st_mode & 0o077 == 0
     opened = archive.read(drill.archive)
     kept = unpack(decrypt(opened.content(SECRETS), drill.identity))
-    assert kept["secrets/litellm_salt_key"].decode().strip() == stack.secret("litellm_salt_key"), "twin: they are in it"
+    assert kept["secrets/litellm_salt_key"].decode().strip() == stack.secret("litellm_salt_key"), (
+        "twin: the archive has them"
+    )
     with tarfile.open(drill.archive) as tar:
         raw = b"".join(stream.read() for member in tar if (stream := tar.extractfile(member)))
     dump = subprocess.run(
@@ -104,7 +106,7 @@ def test_no_secret_stands_in_an_archive(stack: Stack, drill: Drill) -> None:
 
 
 def test_a_restore_that_fails_leaves_what_was_there(stack: Stack, drill: Drill, tmp_path: Path) -> None:
-    """An archive whose manifest promises a row that its dump has not: seen only once all of it was loaded."""
+    """The manifest promises a row that the dump does not have. Only a complete load can detect this."""
     opened = archive.read(drill.archive)
     parts = {part.name: tmp_path / part.name for part in opened.manifest.parts}
     for name, file in parts.items():
@@ -124,11 +126,11 @@ def test_a_restore_that_fails_leaves_what_was_there(stack: Stack, drill: Drill, 
     assert tenant.read_text() == was + "# changed since\n"
     names = running_postgres(stack.compose).sql("SELECT datname FROM pg_database").split()
     assert not [name for name in names if name.startswith(("restore_", "before_"))]
-    assert stack.compose.running() == running, "nobody was stopped for it"
+    assert stack.compose.running() == running, "no container was stopped"
     tenant.write_text(was)
 
 
-def test_a_running_stack_gets_the_rows_of_the_backup_and_keeps_what_was_there(
+def test_a_running_stack_gets_the_backup_and_keeps_what_was_there(
     stack: Stack, drill: Drill, allow_in_logs: list[str]
 ) -> None:
     allow_in_logs.append(CUT_OFF)
@@ -137,14 +139,14 @@ def test_a_running_stack_gets_the_rows_of_the_backup_and_keeps_what_was_there(
     tenant.write_text(was + "# changed since\n")
 
     done = restore(stack, drill.archive, "--identity", str(drill.identity))
-    found = ledger(stack)
-    assert drill.first <= found
+    restored = ledger(stack)
+    assert drill.first <= restored
     late = sent(drill.later - drill.first)
     assert len(late) >= CALLS
-    assert not late & found, "twin: what was written after the backup is gone"
+    assert not late & restored, "twin: rows written after the backup are gone"
     assert tenant.read_text() == was
 
-    # And back: on a machine that lost the volume.
+    # Restore the old database again, on a machine that lost the volume.
     postgres = running_postgres(stack.compose).container
     subprocess.run(["docker", "rm", "-f", "-v", postgres], check=True, capture_output=True, timeout=60)
     stack.docker("volume", "rm", f"{stack.project}_postgres-data")

@@ -1,6 +1,6 @@
-"""What the official SDKs find at the provider, unchanged, pointed at the gateway: it must hold through it.
+"""The provider's tests with the official SDKs, unchanged, against the gateway. They must pass through it.
 
-Faults of an upstream are not among it: the router retries them and takes the upstream out for a while.
+They leave out an upstream's faults: the router retries them and takes the upstream out for a while.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What may not be seen or reached: ports, secrets, privileges."""
+"""Ports, secrets and privileges that nobody may see or use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import logs
 from tests.support.stack import Stack
-from tollgate.stack.compose import PROJECT_LABEL
+from tollgate.stack.containers.compose import PROJECT_LABEL
 
 # Root on purpose, with no capability: the engine's socket belongs to root, and nothing else is on its network.
 ROOT_BY_DESIGN = {"docker-socket-proxy"}
@@ -54,13 +54,13 @@ def test_no_log_since_the_start_shows_a_secret_or_a_crash(stack: Stack) -> None:
     assert not logs.trouble(lines, [logs.UPSTREAM_FAULTS, logs.CLIENTS_FAULTS])
 
 
-def test_the_leak_check_sees_a_leak(stack: Stack) -> None:
-    """The twin: a line with a real key in it is found."""
+def test_twin_the_leak_check_finds_a_line_with_a_real_key(stack: Stack) -> None:
+    """Without this, the test above could pass because it checks nothing."""
     assert logs.leaks(f"Authorization: Bearer {stack.key('example')}", stack.secret_values()) == ["key of example"]
 
 
-def test_rendered_files_hold_no_secret_unless_nobody_else_can_read_them(stack: Stack) -> None:
-    """A file that only its owner can read is closed, whatever it holds; most belong to the containers' users."""
+def test_a_rendered_file_with_a_secret_is_readable_only_by_its_owner(stack: Stack) -> None:
+    """A file that only its owner can read may hold a secret. Most of these belong to the containers' users."""
     closed, shown = 0, []
     for path in stack.site.rendered_dir.rglob("*"):
         if not path.is_file():
@@ -73,7 +73,7 @@ def test_rendered_files_hold_no_secret_unless_nobody_else_can_read_them(stack: S
     assert closed >= 10, "expected the containers' secret files among the rendered ones"
 
 
-def test_secrets_are_readable_by_their_owner_only(stack: Stack) -> None:
+def test_secrets_are_readable_only_by_their_owner(stack: Stack) -> None:
     for path in [stack.site.secrets_dir, *stack.site.secrets_dir.rglob("*")]:
         assert path.stat().st_mode & 0o077 == 0, path
 
@@ -104,12 +104,13 @@ WAYS_OUT = {
     "prometheus": "the same",
     "grafana": "the same",
     "litellm": "replicas reach providers",
+    "gateway": "gateway processes too",
     "alertmanager": "notifications go outside",
 }
 
 
-def test_only_what_must_reach_the_outside_can(stack: Stack) -> None:
-    """Docker drops what leaves an internal network; a service on such networks alone has no way out."""
+def test_only_services_that_need_the_internet_reach_it(stack: Stack) -> None:
+    """Docker drops packets that leave an internal network, so a service with only such networks has no way out."""
     # Its own: those of others may come and go.
     ids = stack.docker("network", "ls", "-q", "--filter", f"label={PROJECT_LABEL}={stack.project}").split()
     internal = {row["Name"]: row["Internal"] for row in json.loads(stack.docker("network", "inspect", *ids))}

@@ -1,4 +1,4 @@
-"""A backend with `run: true` as a tenant meets it: a real llama.cpp behind nginx and the replicas."""
+"""A tenant uses a backend with `run: true`: a real llama.cpp behind nginx, on both routes."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def test_a_tool_is_called(claude: anthropic.Anthropic) -> None:
     assert [block.input for block in answer.content if block.type == "tool_use"][:1] == [{"path": "docs"}]
 
 
-def test_another_tenant_may_not(stack: Stack) -> None:
-    """The twin: `example` is allowed the test model alone."""
+def test_twin_a_tenant_without_the_model_is_refused(stack: Stack) -> None:
+    """`example` may use only the test model."""
     with (
         anthropic.Anthropic(base_url=stack.url, auth_token=stack.key("example"), max_retries=0) as client,
         pytest.raises(anthropic.PermissionDeniedError),
@@ -71,8 +71,9 @@ def test_another_tenant_may_not(stack: Stack) -> None:
         client.messages.create(model=MODEL, max_tokens=8, messages=HELLO)
 
 
-def test_the_replicas_reach_it_and_nothing_else_does(stack: Stack) -> None:
+def test_only_gateway_processes_and_replicas_reach_the_backend(stack: Stack) -> None:
     code = "import urllib.request as r; print(r.urlopen('http://backend-tiny:8080/health', timeout=10).status)"
-    assert stack.python("litellm-1", code).strip() == "200"
+    for client in ("litellm-1", "gateway-1"):
+        assert stack.python(client, code).strip() == "200"
     with pytest.raises(AssertionError, match=r"Name or service not known|name resolution|No address"):
         stack.python("provider", code)

@@ -1,4 +1,4 @@
-"""`tollgate models` on the running stack: what is served and healthy, and what a real request to a target says."""
+"""`tollgate models` on the running stack: the served models, their health, and a real request to a target."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _listed(stack: Stack) -> dict[str, Any]:
     return {row["name"]: row for row in listed["models"]}
 
 
-def test_what_answers_is_listed_as_healthy(stack: Stack, gateway: httpx.Client) -> None:
+def test_a_target_that_answers_is_listed_as_healthy(stack: Stack, gateway: httpx.Client) -> None:
     body = {"model": "test-model", "max_tokens": 20, "messages": [{"role": "user", "content": "hello"}]}
     assert gateway.post("/v1/messages", json=body).status_code == 200
 
@@ -28,7 +28,7 @@ def test_what_answers_is_listed_as_healthy(stack: Stack, gateway: httpx.Client) 
     eventually(healthy, within=60, every=2)
 
 
-def test_what_is_left_out_says_why(stack: Stack) -> None:
+def test_a_left_out_model_has_a_reason(stack: Stack) -> None:
     listed = _listed(stack)
     # Claude's models are served here, by the embedded provider in Anthropic's place.
     assert "OPENAI_API_KEY" in listed["gpt-4o-mini"]["left_out"]
@@ -36,7 +36,7 @@ def test_what_is_left_out_says_why(stack: Stack) -> None:
     assert listed["test-model"]["left_out"] == ""
 
 
-def test_a_target_is_asked_for_real(stack: Stack) -> None:
+def test_a_test_sends_a_real_request_to_each_target(stack: Stack) -> None:
     def asked() -> set[object]:
         """Among the newest hundred; tests/docs asks as well."""
         rows = stack.provider_requests()

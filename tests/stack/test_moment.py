@@ -1,4 +1,4 @@
-"""The drill on a whole stack, `make test-restore`: backups by themselves, a moment restored, also of a lost volume."""
+"""`make test-restore` on a whole stack: scheduled backups, and a moment restored, also after a lost volume."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.eventually import eventually
 from tests.support.stack import Stack
 from tollgate.stack.backup import archive
 from tollgate.stack.backup.make import running_postgres
-from tollgate.stack.backup.restore_at import archived_up_to_now
+from tollgate.stack.restore.moment import archived_up_to_now
 
 pytestmark = pytest.mark.skipif(os.environ.get("TOLLGATE_LONG_TESTS") != "1", reason="minutes; `make test-restore`")
 
@@ -42,13 +42,11 @@ def test_without_archiving_no_moment_can_be_restored(stack: Stack) -> None:
     assert "make backup-schedule" in done.stderr
 
 
-def test_a_moment_comes_back_on_a_running_stack_and_after_the_volume_was_destroyed(
-    stack: Stack, allow_in_logs: list[str]
-) -> None:
+def test_a_moment_comes_back_on_a_running_and_on_an_empty_stack(stack: Stack, allow_in_logs: list[str]) -> None:
     allow_in_logs.append(CUT_OFF)
     said = stack.cli("backup-schedule", "--keep", "5").stdout
     assert 'Backups are taken at "17 2 * * *" (UTC), next on ' in said
-    # The first of each is taken at once.
+    # The scheduler takes the first archive and the first base backup at once.
     metrics = stack.site.rendered_dir / "metrics"
     eventually(lambda: all((metrics / f"{name}.prom").is_file() for name in ("backup", "base-backup")), within=180)
     first_archive = next((stack.home / "var" / "backups").glob("tollgate-*.tar"))
@@ -72,14 +70,14 @@ def test_a_moment_comes_back_on_a_running_stack_and_after_the_volume_was_destroy
 
     after = now_of(stack)
     done = restore(stack, moment)
-    assert Path(done["kept"]).is_file(), "what was there can be restored like any archive"
-    found = ledger(stack)
-    assert first <= found
+    assert Path(done["kept"]).is_file(), "the old database is an archive"
+    restored = ledger(stack)
+    assert first <= restored
     late = sent(later - first)
     assert len(late) >= CALLS
-    assert not late & found, "twin: what was written after the moment is gone"
+    assert not late & restored, "twin: rows written after the moment are gone"
 
-    # Every other moment is still there, also one from before that restore, and without the volume it was made on.
+    # Other moments can still be restored, also one before that restore and after the volume is lost.
     assert archived_up_to_now(running_postgres(stack.compose))
     stack.docker("rm", "-f", "-v", stack.compose.running()["postgres"][0])
     stack.docker("volume", "rm", f"{stack.project}_postgres-data")
@@ -88,7 +86,7 @@ def test_a_moment_comes_back_on_a_running_stack_and_after_the_volume_was_destroy
     send(stack)
 
 
-def test_what_is_turned_off_is_gone_and_what_was_kept_stays(stack: Stack) -> None:
+def test_off_removes_the_scheduler_and_keeps_the_archives(stack: Stack) -> None:
     kept = set((stack.home / "var" / "backups").iterdir())
     assert "backup" in stack.compose.running()
     stack.cli("backup-schedule", "--off")

@@ -1,4 +1,4 @@
-"""What is refused, and in which shape. Shapes and codes: docs/facts.md 4, measured again here."""
+"""The refusals and their shapes. docs/facts.md 4 describes shapes and codes; these tests measure them again."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def test_a_model_the_tenant_may_not_use_is_refused(gateway: httpx.Client, path: 
     assert 'Tenant "example" has no model "gpt-nine" here' in answer.json()["error"]["message"]
 
 
-def test_over_budget_is_refused_on_every_replica(stack: Stack, admin: httpx.Client) -> None:
+def test_over_budget_is_refused_on_every_replica(stack: Stack) -> None:
     """The day's budget is worth less than one answer; which replica is asked makes no difference."""
-    until_the_day_has_left(90, admin, "pauper")
+    until_the_day_has_left(90)
     with as_tenant(stack, "pauper") as pauper:
         spending = message("[[tokens=100]] Spend.", max_tokens=200)
 
@@ -127,7 +127,7 @@ def test_the_admin_listener_wants_the_master_key(stack: Stack) -> None:
 def test_health_needs_no_key_and_tells_nothing_more(stack: Stack) -> None:
     answer = httpx.get(f"{stack.url}/gateway/health", timeout=60, trust_env=False)
     assert answer.status_code == 200
-    assert set(answer.json()) == {"status", "proxy_backend", "version"}
+    assert set(answer.json()) == {"status", "proxy_backend", "version", "route"}
 
 
 def test_litellms_own_health_answers_the_operator_from_background_checks(stack: Stack) -> None:

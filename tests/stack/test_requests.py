@@ -1,4 +1,4 @@
-"""What a tenant gets: answers on both routes, through every replica, streamed as they are made."""
+"""A tenant gets answers on both routes and from every replica, and streams arrive as they are made."""
 
 from __future__ import annotations
 
@@ -34,12 +34,39 @@ print(r.urlopen(request, timeout=60).read().decode())
     assert answer["usage"]["output_tokens"] > 0
 
 
-def test_requests_spread_over_the_replicas(stack: Stack, gateway: httpx.Client) -> None:
+def test_requests_spread_over_what_serves_them(stack: Stack, gateway: httpx.Client) -> None:
+    """Over the gateway processes; without any, over the replicas."""
     for _ in range(12):
         assert gateway.post("/v1/messages", json=message()).status_code == 200
     access = [json.loads(line) for line in stack.compose.tail("nginx", 60) if line.startswith("{")]
     used = {row["upstream_addr"] for row in access if row["uri"] == "/v1/messages" and row["status"] == "200"}
-    assert len(used) == 3, f"expected three upstreams in nginx's log, found {used}"
+    serving = [name for name in stack.compose.running() if name.startswith("gateway-")] or REPLICAS
+    assert len(used) == len(serving), f"expected {serving} in nginx's log, found {used}"
+
+
+def test_what_is_handed_over_spreads_over_the_replicas(stack: Stack) -> None:
+    before = {replica: answered(stack, replica) for replica in REPLICAS}
+    headers = {"Authorization": f"Bearer {stack.key('contractor')}"}
+    with httpx.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False) as client:
+        for _ in range(12):
+            assert client.post("/v1/messages", json=message() | {"model": "by-litellm"}).status_code == 200
+    for replica in REPLICAS:
+        eventually(lambda replica=replica: answered(stack, replica) > before[replica], within=20)  # type: ignore[misc]
+
+
+def answered(stack: Stack, replica: str) -> float:
+    """The requests that a replica says it has served."""
+    code = """
+import pathlib, urllib.request as r
+key = pathlib.Path("/run/secrets/metrics_key").read_text().strip()
+asked = r.Request("http://127.0.0.1:4000/metrics/", headers={"Authorization": "Bearer " + key})
+print(r.urlopen(asked).read().decode())
+"""
+    lines = stack.python(replica, code).splitlines()
+    name = "litellm_proxy_total_requests_metric_total{"
+    return sum(
+        float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name) and 'model="by-litellm"' in line
+    )
 
 
 def pieces(client: httpx.Client, path: str, body: dict[str, object]) -> Iterator[str]:
@@ -122,7 +149,7 @@ def test_tokens_are_counted_without_a_model_call(stack: Stack, gateway: httpx.Cl
     once = f"one two three {uuid.uuid4()}"
 
     def seen() -> list[object]:
-        """What reached the provider with these words; health checks and others' requests have none of them."""
+        """The provider's requests that contain these words. Health checks and other tests' requests do not."""
         completions = ("/v1/messages", "/v1/chat/completions")
         return [row for row in stack.provider_requests() if row["path"] in completions and once in json.dumps(row)]
 

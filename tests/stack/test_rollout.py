@@ -1,4 +1,4 @@
-"""Change under steady traffic: nobody notices. `make test-rollout` is the same with more clients and longer streams."""
+"""Changes under traffic: clients notice nothing. `make test-rollout` repeats this with more clients, longer streams."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import pytest
 
 from tests.stack.replicas import replicas_up
 from tests.support.eventually import eventually
+from tests.support.routes import DIRECT, LITELLM, ROUTES, route_of
 from tests.support.stack import Stack
-from tests.support.traffic import Traffic
-from tollgate.stack.progress import PlainProgress
-from tollgate.stack.rotation import Rotation
+from tests.support.traffic import DIRECT_ROUTE, LITELLMS_ROUTE, Traffic
+from tollgate.stack.containers.drain import Drain
+from tollgate.stack.host.progress import PlainProgress
 
 LONG = os.environ.get("TOLLGATE_LONG_TESTS") == "1"
 GROWN = 5 if LONG else 4
@@ -32,22 +33,25 @@ def traffic(stack: Stack) -> Traffic:
     return Traffic(stack.url, stack.key("contractor"))
 
 
+def gateway_processes(stack: Stack) -> list[str]:
+    return sorted(name for name in stack.compose.running() if name.startswith("gateway-"))
+
+
 def test_a_rollout_replaces_every_replica_and_nobody_notices(stack: Stack, traffic: Traffic) -> None:
+    """And every gateway process."""
     before = stack.compose.running()
     with traffic.running():
         eventually(lambda: traffic.answers > 3, within=60)
         done = json.loads(stack.cli("rollout", "--json").stdout)
-    assert [change for change in done["changes"] if "litellm" in change] == [
-        f"started litellm-{number}" for number in (1, 2, 3)
-    ]
+    replaced = [change for change in done["changes"] if change.startswith(("started litellm", "started gateway"))]
+    replicas = [f"litellm-{number}" for number in (1, 2, 3)]
+    assert replaced == [f"started {name}" for name in (*gateway_processes(stack), *replicas)]
     assert stack.compose.running()["nginx"] == before["nginx"]
     assert traffic.failures == []
     assert traffic.streams > 0 < traffic.answers
 
 
-def test_scaling_up_and_down_is_not_noticed_and_everything_that_counts_replicas_follows(
-    stack: Stack, traffic: Traffic
-) -> None:
+def test_clients_do_not_notice_scaling_and_replica_counts_follow(stack: Stack, traffic: Traffic) -> None:
     before = stack.compose.running()
     with traffic.running():
         stack.cli("scale", str(GROWN))
@@ -63,8 +67,33 @@ def test_scaling_up_and_down_is_not_noticed_and_everything_that_counts_replicas_
     assert traffic.failures == []
 
 
+@pytest.mark.skipif(len(ROUTES) == 1, reason="this stack has no gateway processes")
+def test_clients_do_not_notice_more_fewer_and_no_gateway_processes(stack: Stack, traffic: Traffic) -> None:
+    """GATEWAYS=0 is the way back to LiteLLM's route, and the number is the way out again."""
+    before, seen = stack.compose.running(), []
+    with traffic.running():
+        eventually(lambda: traffic.answers > 3, within=60)
+        for number in (3, 0, 2):
+            done = json.loads(stack.cli("scale", "--gateways", str(number), "--json").stdout)
+            seen.append([change for change in done["changes"] if change.startswith(("started g", "removed g"))])
+            assert len(gateway_processes(stack)) == number
+            assert route_of(stack) == (DIRECT if number else LITELLM)
+            assert f"GATEWAYS={number}" in stack.site.env_file.read_text()
+            enough = traffic.answers + 2
+            eventually(lambda enough=enough: traffic.answers > enough, within=60)  # type: ignore[misc]
+    assert seen == [
+        ["started gateway-3"],
+        ["removed gateway-1", "removed gateway-2", "removed gateway-3"],
+        ["started gateway-1", "started gateway-2"],
+    ]
+    kept = {"nginx", "postgres", "redis", "litellm-1", "litellm-2", "litellm-3"}
+    assert {name: stack.compose.running()[name] for name in kept} == {name: before[name] for name in kept}
+    assert traffic.failures == []
+    assert traffic.streams > 0 < traffic.answers
+
+
 def test_a_changed_setting_reaches_each_replica_and_nobody_notices(stack: Stack, traffic: Traffic) -> None:
-    """One at a time, by a plain deploy. The change stays; nothing here minds it."""
+    """A deploy replaces one replica at a time. The change stays, and no test here depends on the setting."""
     before = stack.compose.running()
     change(stack, r"cooldown_s: \d+", "cooldown_s: 6")
     with traffic.running():
@@ -76,7 +105,7 @@ def test_a_changed_setting_reaches_each_replica_and_nobody_notices(stack: Stack,
 
 
 def test_a_reload_of_nginx_and_an_apply_are_not_noticed(stack: Stack, traffic: Traffic) -> None:
-    """Twin of a deploy that changes nothing: a change is seen, without a new container and under open streams."""
+    """Twin of a deploy that changes nothing: a reload applies the change without a new container, with open streams."""
     before = stack.compose.running()
     file = stack.home / "tenants" / "latecomer.yaml"
     original = change(stack, "requests_per_second: 50", "requests_per_second: 51")
@@ -109,9 +138,10 @@ def change(stack: Stack, pattern: str, value: str) -> str:
 
 
 def test_twin_a_replica_that_is_just_stopped_cuts_streams(stack: Stack, traffic: Traffic) -> None:
-    """Without draining and without waiting: the traffic above would have seen it."""
+    """Without a drain and without a wait. The traffic of the tests above would notice it."""
+    traffic.models = LITELLMS_ROUTE
     container = next(row for row in stack.compose.containers() if row.service == "litellm-2")
-    rotation, others = Rotation(stack.compose, PlainProgress()), ("litellm-1", "litellm-3")
+    rotation, others = Drain(stack.compose, PlainProgress()), ("litellm-1", "litellm-3")
     try:
         # Then every stream is on litellm-2. With all three it is chance which are, and now and then none is.
         for name in others:
@@ -126,8 +156,19 @@ def test_twin_a_replica_that_is_just_stopped_cuts_streams(stack: Stack, traffic:
     eventually(lambda: stack.cli("status", check=False).returncode == 0, within=240, every=2)
 
 
-def test_a_replica_that_does_not_come_up_stops_the_roll_and_the_others_serve(stack: Stack) -> None:
-    """A configuration that LiteLLM dies of: litellm-1 is out, the others run what they ran, and say so."""
+@pytest.mark.skipif(len(ROUTES) == 1, reason="this stack has no gateway processes")
+def test_twin_a_gateway_process_that_is_just_stopped_cuts_streams(stack: Stack, traffic: Traffic) -> None:
+    traffic.models = DIRECT_ROUTE
+    container = next(row for row in stack.compose.containers() if row.service == "gateway-1")
+    with traffic.running():
+        eventually(lambda: traffic.flowing > traffic.clients // 4, within=60, every=0.05)
+        stack.docker("restart", "--time", "0", container.name)
+    assert [told for told in traffic.failures if "incomplete chunked read" in told], traffic.failures
+    eventually(lambda: stack.cli("status", check=False).returncode == 0, within=240, every=2)
+
+
+def test_a_replica_that_does_not_start_stops_the_rollout(stack: Stack) -> None:
+    """LiteLLM exits with this configuration: litellm-1 is out, and the others still serve with the old one."""
     gateway = stack.home / "config" / "gateway.yaml"
     original = gateway.read_text()
     before = stack.compose.running()
@@ -136,7 +177,7 @@ def test_a_replica_that_does_not_come_up_stops_the_roll_and_the_others_serve(sta
     mode = code.stat().st_mode
     try:
         change(stack, r"cooldown_s: \d+", "cooldown_s: 7")
-        stack.cli("deploy", "--until", "rendering")
+        stack.cli("deploy", "--until", "volumes")
         code.chmod(0o644)
         code.write_text('raise SystemExit("broken on purpose")\n')
         failed = stack.cli("start", check=False)
@@ -148,7 +189,7 @@ def test_a_replica_that_does_not_come_up_stops_the_roll_and_the_others_serve(sta
             name: before[name] for name in ("litellm-2", "litellm-3")
         }
         headers = {"Authorization": f"Bearer {stack.key('contractor')}"}
-        body = {"model": "test-model", "max_tokens": 8, "messages": [{"role": "user", "content": "hello"}]}
+        body = {"model": "by-litellm", "max_tokens": 8, "messages": [{"role": "user", "content": "hello"}]}
         for _ in range(6):
             url = f"{stack.url}/v1/messages"
             assert httpx.post(url, json=body, headers=headers, timeout=60, trust_env=False).status_code == 200

@@ -1,6 +1,6 @@
-"""New keys and new passwords while requests go on: none of them fails, and the old ones end.
+"""Rotation of keys and passwords under traffic: no request fails, and the old secrets stop working.
 
-`make test-rotation` rotates the database's password too, for which every replica is recreated twice.
+`make test-rotation` rotates the database's password too, which recreates every replica twice.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from tests.support.eventually import eventually
 from tests.support.stack import Stack
 from tests.support.traffic import Traffic
 from tollgate.errors import StepError
-from tollgate.stack.database_login import Database
-from tollgate.stack.inside import inside
-from tollgate.stack.live_secrets import ROTATION_USER
-from tollgate.stack.secrets import generate
+from tollgate.stack.containers.exec import run_in
+from tollgate.stack.passwords.database import Database
+from tollgate.stack.secrets.changing import ROTATION_USER
+from tollgate.stack.secrets.store import generate
 
 REFUSED = 'FATAL:  password authentication failed for user "(litellm|litellm_rotation|tollgate_monitor)"'
 LONG = os.environ.get("TOLLGATE_LONG_TESTS") == "1"
@@ -44,11 +44,11 @@ def test_a_rotated_key_works_everywhere_and_the_old_one_ends_by_itself(stack: St
     assert "the old one of a rotation" in stack.cli("tenant", "show", "contractor").stdout
     eventually(lambda: everywhere(stack, old) == {401}, within=120, every=1)
     assert everywhere(stack, new) == {200}
-    stack.cli("apply", "--yes")  # takes the dead one away
+    stack.cli("apply", "--yes")  # deletes the expired key
     assert stack.cli("plan", check=False).returncode == 0
 
 
-def test_the_second_login_is_the_first_in_all_but_name_and_goes_again(stack: Stack, allow_in_logs: list[str]) -> None:
+def test_the_second_login_acts_as_the_first_and_can_be_dropped(stack: Stack, allow_in_logs: list[str]) -> None:
     allow_in_logs.append(REFUSED)
     database, password = Database(stack.compose), generate()
     database.second_login(password)
@@ -82,33 +82,33 @@ def test_the_stacks_own_passwords_change_and_no_request_fails(stack: Stack, allo
 
     after = {name: stack.secret(name) for name in names}
     assert not {*before.values()} & {*after.values()}
-    assert {name: stack.compose.running()[name] for name in kept} == kept, "these were told, not restarted"
+    assert {name: stack.compose.running()[name] for name in kept} == kept, "they got the new secrets without a restart"
     assert [path.name for path in stack.site.secrets_dir.glob("*~*")] == []
 
-    # LiteLLM remembers whom it has let in, in Redis and in each replica's memory.
+    # LiteLLM caches accepted keys in Redis and in each replica's memory.
     assert administrates(stack, before["litellm_master_key"]) == {401}
     assert administrates(stack, after["litellm_master_key"]) == {200}
     assert redis(stack, before["redis_password"]) != "PONG" and redis(stack, after["redis_password"]) == "PONG"
     for role, name in (("tollgate_monitor", "postgres_monitor_password"), ("litellm", "postgres_password")):
         if name in names:
             assert (postgres(stack, role, before[name]), postgres(stack, role, after[name])) == (False, True)
-    stack.cli("tenant", "show", "contractor")  # the new master key is the one our commands use
+    stack.cli("tenant", "show", "contractor")  # our commands use the new master key
     assert json.loads(stack.cli("deploy", "--json").stdout)["changes"] == []
 
 
 def administrates(stack: Stack, key: str) -> set[int]:
-    """On each replica: nginx takes them in turn."""
+    """The status codes of all replicas: nginx sends the requests to them in turn."""
     headers = {"Authorization": f"Bearer {key}"}
     url = f"{stack.admin_url}/key/list"
     return {httpx.get(url, headers=headers, timeout=30, trust_env=False).status_code for _ in range(6)}
 
 
 def redis(stack: Stack, password: str) -> str:
-    return inside(
+    return run_in(
         stack.compose, "redis", "read -r REDISCLI_AUTH; export REDISCLI_AUTH; redis-cli ping", f"{password}\n"
     ).strip()
 
 
 def postgres(stack: Stack, role: str, password: str) -> bool:
     script = f"read -r PGPASSWORD; export PGPASSWORD; psql -XAtq -h postgres -U {role} -d litellm -c 'SELECT 1' || true"
-    return inside(stack.compose, "postgres", script, f"{password}\n").strip() == "1"
+    return run_in(stack.compose, "postgres", script, f"{password}\n").strip() == "1"

@@ -28,7 +28,7 @@ def file(stack: Stack) -> Iterator[Path]:
 
 
 def everywhere(stack: Stack, name: str) -> set[int]:
-    """What the replicas answer this key, each asked once."""
+    """The answer of each replica to this key. Each is asked once."""
     return {ask(stack, replica, stack.key(name), body=message())[0].status for replica in REPLICAS}
 
 
@@ -42,7 +42,7 @@ def test_what_its_file_says_holds_on_every_replica_at_once(stack: Stack, file: P
     file.write_text(FILE)
     assert stack.cli("plan", check=False).returncode == 2
     stack.cli("apply", "--yes")
-    # What other tests made by hand is counted behind it.
+    # After this sentence the line counts objects that other tests created by hand.
     assert stack.cli("plan").stdout.splitlines()[-1].startswith("Nothing to change.")
     # Each replica has team and keys in its memory from here on.
     assert (everywhere(stack, "mover"), everywhere(stack, "mover.ci")) == ({200}, {200})

@@ -31,7 +31,7 @@ NAME = "localhost"
 
 @pytest.fixture(scope="module")
 def url(stack: Stack) -> str:
-    """The stack changed to TLS by a deploy, as an operator does it; its encrypted address."""
+    """Turn on TLS with a deploy, as an operator does. Returns the encrypted address."""
     settings = stack.home / ".env"
     settings.write_text(settings.read_text() + "TLS=self-signed\nTLS_BIND=127.0.0.1\nTLS_PORT=0\n")
     stack.cli("deploy")
@@ -43,7 +43,7 @@ def address(stack: Stack) -> str:
 
 
 def trusted(stack: Stack, directory: Path) -> Path:
-    """What an operator hands to clients: the certificate, which holds no key."""
+    """The certificate that an operator gives to clients. It contains no key."""
     file = directory / "gateway.crt"
     file.write_text(stack.cli("certificate", "show", "--pem").stdout)
     assert "PRIVATE KEY" not in file.read_text()
@@ -57,7 +57,7 @@ def client(stack: Stack, file: Path) -> httpx.Client:
 BODY = {"model": "test-model", "max_tokens": 50, "messages": [{"role": "user", "content": "Say hello."}]}
 
 
-def test_curl_speaks_http_2_and_is_told_to_stay_encrypted(stack: Stack, url: str, tmp_path: Path) -> None:
+def test_curl_uses_http_2_and_gets_hsts(stack: Stack, url: str, tmp_path: Path) -> None:
     command = ["curl", "-sS", "-D", "-", "--cacert", str(trusted(stack, tmp_path)), "-w", "\n%{http_version}"]
     command += ["-H", f"Authorization: Bearer {stack.key('contractor')}", "-H", "Content-Type: application/json"]
     done = subprocess.run(
@@ -113,7 +113,7 @@ def test_claude_code(stack: Stack, url: str, tmp_path: Path) -> None:
     assert ports == {"4443"}
 
 
-def test_a_new_certificate_under_traffic_is_noticed_by_nobody(stack: Stack, url: str) -> None:
+def test_clients_do_not_notice_a_new_certificate(stack: Stack, url: str) -> None:
     before = json.loads(stack.cli("certificate", "show", "--json").stdout)
     anybody = ssl.create_default_context()
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE  # two certificates in one run
@@ -130,7 +130,7 @@ def test_a_new_certificate_under_traffic_is_noticed_by_nobody(stack: Stack, url:
     assert traffic.streams > 0 < traffic.answers
 
 
-def test_prometheus_knows_its_end(stack: Stack, url: str) -> None:
+def test_prometheus_has_the_end_of_the_certificate(stack: Stack, url: str) -> None:
     shown = json.loads(stack.cli("certificate", "show", "--json").stdout)
     end = datetime.fromisoformat(shown["not_after"]).timestamp()
 
@@ -142,7 +142,7 @@ def test_prometheus_knows_its_end(stack: Stack, url: str) -> None:
     eventually(told, within=120, every=1)
 
 
-def test_the_doctor_is_content(stack: Stack, url: str) -> None:
+def test_the_doctor_reports_no_problem(stack: Stack, url: str) -> None:
     done = stack.cli("doctor", "--json", check=False)
     found = json.loads(done.stdout)
     assert [line for line in found if line["level"] == "FAIL"] == []
@@ -150,7 +150,7 @@ def test_the_doctor_is_content(stack: Stack, url: str) -> None:
     assert next(line["level"] for line in found if line["check"] == "certificate") == "PASS"
 
 
-def test_4443_is_published_where_asked_and_nothing_else_is(stack: Stack, url: str) -> None:
+def test_with_tls_nginx_publishes_only_one_more_port(stack: Stack, url: str) -> None:
     ports = json.loads(stack.docker("inspect", next(c.id for c in stack.compose.containers() if c.service == "nginx")))
     published = {port for port, to in ports[0]["NetworkSettings"]["Ports"].items() if to}
     assert published == {"4000/tcp", "4001/tcp", "4443/tcp"}

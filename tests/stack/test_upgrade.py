@@ -1,4 +1,4 @@
-"""Part one of an upgrade on the session's stack; `make test-upgrade` carries upgrades out, on a stack of their own."""
+"""The checks of an upgrade on the session's stack. `make test-upgrade` runs real upgrades on its own stack."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.support.stack import ROOT, Stack
-from tollgate.stack.litellm_versions import known
+from tollgate.stack.images.litellm import known
 
 OLDER, NEWEST = known(ROOT)[0], known(ROOT)[-1]
 
@@ -32,7 +32,7 @@ def test_on_the_newest_known_release_there_is_nothing_to_do(stack: Stack) -> Non
         (("rollback", "--yes"), "no upgrade to it is recorded here"),
     ],
 )
-def test_what_cannot_be_done_is_refused(stack: Stack, words: tuple[str, ...], error: str) -> None:
+def test_an_impossible_upgrade_is_refused(stack: Stack, words: tuple[str, ...], error: str) -> None:
     done = stack.cli(*words, check=False)
     assert done.returncode == 1
     assert error in done.stderr
@@ -40,7 +40,7 @@ def test_what_cannot_be_done_is_refused(stack: Stack, words: tuple[str, ...], er
 
 
 def test_part_one_reads_the_real_database_replicas_and_disks(stack: Stack) -> None:
-    """The stack says of itself that it runs the older release; nothing else differs, and nothing changes."""
+    """compose.env claims the older release; everything else is real, and the check changes nothing."""
     before, rendered = stack.compose.running(), stack.compose.env_file.read_text()
     assert f"LITELLM_VERSION='{NEWEST}'" in rendered
     try:

@@ -46,6 +46,21 @@ def spend(stack: Stack) -> Decimal:
     return cost
 
 
+def check_usage_page(stack: Stack, found: dict[str, Any]) -> None:
+    """With gateway processes the tenant reads the same figures through nginx. Otherwise nginx names the setting."""
+    headers = {"Authorization": f"Bearer {stack.key(TENANT)}"}
+    answer = httpx.get(f"{stack.url}/gateway/usage", headers=headers, timeout=60, trust_env=False)
+    page = httpx.get(f"{stack.url}/usage", timeout=60, trust_env=False)
+    if not stack.deployment.settings.gateways:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "gateways_off")
+        assert page.status_code == 404
+        return
+    told = answer.raise_for_status().json()
+    spent = [Decimal(entry["spent"]) for entry in told["money"] if entry["scope"] == "tenant"]
+    assert spent == [one["spend_usd"] for one in found["windows"]]
+    assert "script-src 'self'" in page.raise_for_status().headers["content-security-policy"]
+
+
 def test_what_was_sent_is_what_the_ledger_shows(stack: Stack, tmp_path: Path) -> None:
     until_the_hour_has_left(150)  # what is spent today is still today's when it is shown
     assert window(usage(stack), "this month")["requests"] == 0, "nobody else spends as this tenant"
@@ -62,6 +77,7 @@ def test_what_was_sent_is_what_the_ledger_shows(stack: Stack, tmp_path: Path) ->
     assert (window(found, "today")["limit_usd"], window(found, "this month")["limit_usd"]) == (1, 20)
     assert [(model["model"], model["spend_usd"]) for model in found["models"]] == [("test-model", cost)]
     assert [(key["key"], key["spend_usd"]) for key in found["keys"]] == [("default", cost)]
+    check_usage_page(stack, found)
 
     rows = list(csv.DictReader(io.StringIO(stack.cli("tenant", "usage", TENANT, "--csv").stdout)))
     assert sum(Decimal(row["spend_usd"]) for row in rows) == cost and {row["key"] for row in rows} == {"default"}

@@ -1,1 +1,1 @@
-"""What tests share: waiting, the stack under test, and log scanning."""
+"""Code that tests share: waiting, the stack under test, and log scanning."""

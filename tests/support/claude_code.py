@@ -1,4 +1,7 @@
-"""The real Claude Code, run as a user runs it: an empty home, nothing inherited, nobody at the keyboard."""
+"""The real Claude Code, run as a user runs it: an empty home, nothing inherited, nobody at the keyboard.
+
+`python -m tests.support.claude_code` installs it, with the other clients.
+"""
 
 from __future__ import annotations
 
@@ -120,3 +123,7 @@ class ClaudeCode:
 
     def ask(self, prompt: str, *arguments: str, **more: str | None) -> Finished:
         return self.run("-p", prompt, *arguments, **more)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{packages()}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -28,30 +29,32 @@ KEYS = {
 FORGOTTEN = "a key of which nothing is left"
 
 
-def team(**more: Any) -> dict[str, Any]:
+def team(limits: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """A team as `tollgate apply` writes it. `limits` replaces some of its limits."""
     return {
         "id": TENANT,
         "name": f"Engineering {HARMFUL}",
         "state": "active",
-        "max_budget": 1200.0,
+        "max_budget": None,
         "budget_duration": "1mo",
-        "budget_reset_at": "2026-12-01T00:00:00",
-        "spend": Decimal("871.20"),
-        "budget_limits": [
-            {"budget_duration": "1d", "max_budget": 60.0, "reset_at": "2026-11-22T00:00:00+00:00"},
-            {"budget_duration": "7d", "max_budget": 400.0, "reset_at": "2026-11-23T00:00:00+00:00"},
-        ],
-        "rpm_limit": 120,
-        "tpm_limit": 2_000_000,
+        "budget_limits": [],
+        "rpm_limit": None,
+        "tpm_limit": None,
         "max_parallel_requests": None,
         "metadata": {
             "managed_by": "tollgate",
             "owner": "lead@example.com",
             "limits": {
+                "daily_limit": 60.0,
+                "weekly_limit": 400.0,
+                "monthly_limit": 1200.0,
+                "requests_per_minute": 120,
+                "tokens_per_minute": 2_000_000,
                 "requests_per_hour": 2000,
                 "max_parallel_requests": 20,
                 "soft_limit": 900,
                 "per_model": {"claude-opus-5-5": {"1d": 30, "1mo": 500}},
+                **(limits or {}),
             },
         },
         **more,
@@ -74,10 +77,6 @@ def answer() -> dict[str, Any]:
             for name, (shown, state, made) in KEYS.items()
         ],
         "entries": list(entries()),
-        "counted": [
-            {"team": TENANT, "duration": "1d", "since": "2026-11-21T00:00:00", "spend": Decimal("31.92")},
-            {"team": TENANT, "duration": "7d", "since": "2026-11-09T00:00:00", "spend": Decimal("150")},
-        ],
     }
 
 
@@ -139,16 +138,15 @@ def everybody() -> dict[str, Any]:
             for window, amount in windows
         ]
 
-    gone = {"state": "deleted", "max_budget": None, "budget_duration": None, "budget_limits": None}
+    gone = {"state": "deleted", "budget_duration": None, "budget_limits": None}
     return {
         "teams": [
-            team(id="idle", name="Idle", max_budget=None),
+            team(id="idle", name="Idle", limits={"monthly_limit": None}),
             team(),
-            team(id="over", name="Over", state="suspended", max_budget=10.0, spend=Decimal("10.2")),
+            team(id="over", name="Over", state="suspended", limits={"monthly_limit": 10.0}),
             team(id="left", name="Left", **gone),
             team(id="long-gone", name="Long gone", **gone),
         ],
-        "counted": answer()["counted"],
         "sums": [
             *sums(TENANT, "31.92", "211.5", "871.2"),
             *sums("over", "1.2", "10.2", "10.2"),

@@ -6,7 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Mapping
 
-from tollgate.stack.compose import Compose, plain
+from tollgate.stack.containers.compose import Compose, plain
 
 # `[emerg]` and `[alert]` are nginx's, FATAL and PANIC Postgres', the rest Python's, Node's and Go's.
 TROUBLE = re.compile(
@@ -20,8 +20,8 @@ REFUSALS = re.compile(
     r"|Key is blocked|LiteLLM Virtual Key expected|Only proxy admin can be used|is not allowed to call this route"
 )
 
-# What Postgres tells a client that asks while it starts (its own health check may) or that was killed while it was told
-# something. Of itself it would say PANIC, or "in recovery mode".
+# Postgres's lines about a client that connects while it starts (perhaps its own health check), or that was killed
+# during an answer. About its own crash it would log PANIC, or "in recovery mode".
 NOT_YET = re.compile(
     r"FATAL: +(the database system is (starting up|not yet accepting connections)|connection to client lost)"
 )
@@ -35,7 +35,7 @@ UPSTREAM_FAULTS = (
     r"(litellm\.\w+: (\w+: )?(Hosted_vllm|Anthropic)Exception - |Response payload is not completed: )"
 )
 
-# What the clients' tests ask for: OpenAI's kind too, and once a stream has begun.
+# Faults that the clients' tests ask for, also in OpenAI's shape, and after a stream has begun.
 CLIENTS_FAULTS = (
     r"(Exception occured - |Anthropic Adapter - mid-stream error|failed after its SSE keepalive had opened)"
     r".*litellm\.\w+: .*(Hosted_vllm|Anthropic|OpenAI)(Exception|Error) - "

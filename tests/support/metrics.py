@@ -8,9 +8,10 @@ from pathlib import Path
 
 INVENTORY = Path(__file__).resolve().parents[1] / "fixtures" / "metrics"
 LINE = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>[\w,]*)\})?")
-# Prometheus puts these on every series; `replica` comes from our scrape configuration of the replicas.
+# Prometheus puts these on every series; `replica` and `gateway` come from our scrape configuration.
 FROM_THE_SCRAPE = {"job", "instance"}
 FROM_THE_REPLICA_JOB = {"replica"}
+FROM_THE_GATEWAY_JOB = {"gateway"}
 KEYWORDS = {"by", "without", "on", "ignoring", "and", "or", "unless", "bool", "offset", "group_left", "group_right"}
 
 
@@ -24,13 +25,15 @@ def inventory() -> dict[str, set[str]]:
             match = LINE.fullmatch(line)
             assert match, f"{file.name}: {line!r}"
             labels = set((match["labels"] or "").split(",")) - {""} | FROM_THE_SCRAPE
-            known[match["name"]] = labels | (FROM_THE_REPLICA_JOB if file.stem in ("litellm", "prometheus") else set())
+            labels |= FROM_THE_REPLICA_JOB if file.stem in ("litellm", "prometheus") else set()
+            labels |= FROM_THE_GATEWAY_JOB if file.stem in ("gateway", "prometheus") else set()
+            known[match["name"]] = labels
     return known
 
 
 @dataclass(frozen=True)
 class Use:
-    """What one PromQL expression mentions: metrics, the labels each is selected by, labels it groups by."""
+    """The names in one PromQL expression: metrics, the labels that select each, and the labels that it groups by."""
 
     metrics: set[str]
     selected: dict[str, set[str]]
@@ -52,7 +55,7 @@ def used(expression: str) -> Use:
 
 
 def mistakes(expression: str, known: dict[str, set[str]]) -> list[str]:
-    """What an expression mentions that no exporter has; empty when all is well."""
+    """The names in an expression that no exporter has."""
     use = used(expression)
     found = [f"no metric {name}" for name in sorted(use.metrics - known.keys())]
     for name, labels in use.selected.items():

@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tollgate.config.model_names import ModelNames
+from tollgate.config.gateway.model_names import ModelNames
 from tollgate.config.secret import Secret
-from tollgate.config.tenants import parse
+from tollgate.config.tenant.load import parse
 from tollgate.errors import TollgateError
 from tollgate.litellm.state import Key, State, Team
 from tollgate.reconcile.desired import desired, key_hash
@@ -24,7 +24,7 @@ def secret_of(tenant: str, name: str = "default") -> Secret:
 
 
 def wanted(*files: str, now: datetime = NOW, made: bool = True) -> State:
-    """What these tenant files mean; `made` is whether their keys exist."""
+    """The desired state of these tenant files. `made`: whether their keys exist."""
     tenants = [parse(text, Path("tenants/x.yaml"), names=NAMES) for text in files]
     names = [(tenant.id, key.name) for tenant in tenants for key in tenant.all_keys]
     return desired(tenants, {name: secret_of(*name) for name in names} if made else {}, now)
@@ -47,7 +47,7 @@ class Memory:
     def confirm(self, keys: Sequence[Key]) -> Iterator[tuple[Key, TollgateError]]:
         for key in keys:
             if self.state.keys.get(key.id) != key:
-                yield key, TollgateError("LiteLLM accepted the change and did not make it")
+                yield key, TollgateError("LiteLLM accepted the change but did not make it")
 
     def _apply(self, before: Team | Key | None, after: Team | Key | None) -> None:
         teams, keys = dict(self.state.teams), dict(self.state.keys)

@@ -8,6 +8,12 @@ from pathlib import Path
 from tollgate.site import Site
 
 
+def dials_on(home: Path) -> None:
+    """The embedded provider of this home obeys dials and shows what it was asked, from its next deploy on."""
+    (home / "var").mkdir(parents=True, exist_ok=True)
+    (home / "var" / "embedded-provider-under-test").touch()
+
+
 def new_home(home: Path, *lines: str, project: str = "tollgate-test") -> Site:
     """`lines` are added to .env, which names no port that could be taken."""
     site = Site.here(home)

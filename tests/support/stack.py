@@ -19,10 +19,13 @@ from pathlib import Path
 
 from testcontainers.compose import DockerCompose
 
+from tests.support.site import dials_on
 from tests.support.tiny_gguf import write as write_model
 from tollgate.site import Site
-from tollgate.stack.compose import Compose
-from tollgate.stack.secrets import GENERATED
+from tollgate.stack.configuration import settings
+from tollgate.stack.containers.compose import MIGRATE, Compose
+from tollgate.stack.deployment import PROMETHEUS, Deployment
+from tollgate.stack.secrets.store import GENERATED
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures"
@@ -41,11 +44,20 @@ backends:
 # Every Compose project that this checkout's tests start: the stack, the parts of contract/stack_parts, the watchers of
 # contract/observability, contract/backends, the bench, chaos, contract/acme and tests/upgrade.
 # tests/support/sweep.py removes what is left of them.
+# Further lanes of pytest-xdist, each with a stack of its own if it runs tests that need one.
+LANES = tuple(f"-gw{number}" for number in range(1, 8))
 STACK, PARTS, WATCHERS, BENCH, BACKENDS, CHAOS, UPGRADE, ACME, *_ENDINGS = SUFFIXES = (
     *("", "-parts", "-watchers", "-bench", "-backends", "-chaos", "-upgrade", "-acme"),
-    # What the two commands that contract/backends runs make of its project's name.
+    # The projects of the two commands that contract/backends runs.
     *("-backends-basic", "-backends-local-basic", "-backends-two-local-basic"),
+    *LANES,
 )
+
+
+def lane() -> str:
+    """The suffix of this lane's stack: empty in the first lane, and without lanes."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    return STACK if worker == "gw0" else f"-{worker}"
 
 
 def project_name(suffix: str = STACK) -> str:
@@ -78,16 +90,20 @@ class Stack:
         return done
 
     @property
+    def deployment(self) -> Deployment:
+        return Deployment(self.site, settings(self.site), self.compose)
+
+    @property
     def url(self) -> str:
-        return "http://{}:{}".format(*self.compose.address("nginx", 4000))
+        return self.deployment.public_url
 
     @property
     def admin_url(self) -> str:
-        return "http://{}:{}".format(*self.compose.address("nginx", 4001))
+        return self.deployment.admin_url
 
     @property
     def prometheus_url(self) -> str:
-        return "http://{}:{}".format(*self.compose.address("prometheus", 9090))
+        return self.deployment.url(PROMETHEUS)
 
     def key(self, tenant: str) -> str:
         return (self.home / "secrets" / "tenants" / tenant).read_text().strip()
@@ -110,7 +126,7 @@ class Stack:
         return done.stdout
 
     def provider_requests(self) -> list[dict[str, object]]:
-        """What the embedded provider recorded, oldest first."""
+        """The embedded provider's record, oldest request first."""
         code = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8080/_recorded').read().decode())"
         recorded = json.loads(self.python("provider", code))
         return list(recorded["requests"] if isinstance(recorded, dict) else recorded)
@@ -127,8 +143,12 @@ def catalogue() -> str:
     return moved.replace("\nmodels:\n", f"\nmodels:\n{more}", 1)
 
 
-def prepare(home: Path, project: str) -> Stack:
-    """A fresh home with the shipped configuration, the test tenants, and ports of Docker's choosing."""
+def prepare(home: Path, project: str, gateways: int = 2) -> Stack:
+    """A fresh home with the shipped configuration, the test tenants, and ports of Docker's choosing.
+
+    The same number of gateway processes on every machine. `TOLLGATE_TEST_GATEWAYS=0 make test T=tests/stack` tests
+    LiteLLM's route alone.
+    """
     (home / "config").mkdir(parents=True)
     (home / "config" / "gateway.yaml").write_text(catalogue() + BACKEND)
     (home / "models").mkdir(mode=0o755)
@@ -137,19 +157,26 @@ def prepare(home: Path, project: str) -> Stack:
     shutil.copyfile(ROOT / "tenants" / "example.yaml", home / "tenants" / "example.yaml")
     ports = "".join(f"{name}_PORT=0\n" for name in ("GATEWAY", "ADMIN", "GRAFANA", "PROMETHEUS"))
     settings = f"COMPOSE_PROJECT_NAME={project}\nGATEWAY_BIND=127.0.0.1\nRECORDED_API_KEY=sk-recorded\n{ports}"
+    settings += f"GATEWAYS={os.environ.get('TOLLGATE_TEST_GATEWAYS', gateways)}\n"
     (home / ".env").write_text(settings)
     (home / ".env").chmod(0o600)
+    dials_on(home)
     return Stack(home, project)
 
 
 def bring_up(stack: Stack, between: Callable[[], None] = lambda: None) -> None:
-    """Images and rendering by our command, containers by Testcontainers: the Compose files stand by themselves."""
-    stack.cli("deploy", "--until", "rendering")
+    """Databases and schema by our command, every other container by Testcontainers.
+
+    The files alone are enough for it, and the deploy at the end finds nothing to recreate.
+    """
+    stack.cli("deploy", "--until", "volumes")
     between()
+    stack.cli("deploy", "--until", "schema")
     stack.containers = DockerCompose(
         context=ROOT / "compose",
         compose_file_name=[str(file) for file in stack.compose.present],
         env_file=str(stack.compose.env_file),
+        services=[name for name in stack.compose.services() if name != MIGRATE],
     )
     stack.containers.start()
     stack.cli("deploy")

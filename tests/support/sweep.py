@@ -13,8 +13,8 @@ from typing import IO
 
 from tests.support.stack import ROOT, SUFFIXES, project_name
 
-# Testcontainers gives each Python process an id and labels with it whatever it starts. Whoever runs tests holds the
-# file's lock, shared, until the process ends however it ends; so a lock that nobody holds means leftovers only.
+# Testcontainers gives each Python process an id, and labels with it everything that it starts. A process that runs
+# tests holds the file's shared lock until it ends. So if no process holds the lock, only leftovers exist.
 SESSIONS = ROOT / "var" / "test-sessions"
 _held: list[IO[str]] = []
 
@@ -36,7 +36,7 @@ def docker(*arguments: str) -> list[str]:
 
 
 def labels(sessions: list[str]) -> list[str]:
-    """What marks something as this checkout's tests' own. Whole values: no other project's name can begin like one."""
+    """The labels of things that this checkout's tests made. They match whole values: names can begin alike."""
     projects = [f"com.docker.compose.project={project_name(suffix)}" for suffix in SUFFIXES]
     return projects + [f"org.testcontainers.session-id={session}" for session in sessions]
 

@@ -15,11 +15,17 @@ from dataclasses import dataclass, field
 import httpx
 
 TOKENS_PER_SECOND = 4
+# One on each route, if the direct route is on.
+DIRECT_ROUTE, LITELLMS_ROUTE = ("test-model",), ("by-litellm",)
+BOTH_ROUTES = DIRECT_ROUTE + LITELLMS_ROUTE
 
 
 @dataclass
 class Traffic:
-    """`clients` at once; streams take between `shortest` and `longest` seconds, each client another length."""
+    """`clients` at once; streams take between `shortest` and `longest` seconds, each client another length.
+
+    Two clients at a time take the next of `models`, one with streams and one without.
+    """
 
     url: str
     key: str
@@ -28,6 +34,7 @@ class Traffic:
     longest: float = 9
     # Whom the clients trust.
     verify: ssl.SSLContext | bool = True
+    models: tuple[str, ...] = BOTH_ROUTES
     failures: list[str] = field(default_factory=list)
     answers: int = 0
     streams: int = 0
@@ -64,7 +71,8 @@ class Traffic:
     def _turn(self, http: httpx.Client, number: int, turn: int) -> None:
         streams = number % 2 == 0
         try:
-            problem = self._stream(http, number + turn) if streams else self._whole(http)
+            model = self.models[number // 2 % len(self.models)]
+            problem = self._stream(http, model, number + turn) if streams else self._whole(http, model)
         except httpx.HTTPError as error:
             problem = f"{type(error).__name__}: {error}"
         with self._guard:
@@ -75,14 +83,14 @@ class Traffic:
             else:
                 self.answers += 1
 
-    def _whole(self, http: httpx.Client) -> str:
-        answer = http.post("/v1/messages", json=_body("[[tokens=4]] Say hello.", stream=False))
+    def _whole(self, http: httpx.Client, model: str) -> str:
+        answer = http.post("/v1/messages", json=_body(model, "[[tokens=4]] Say hello.", stream=False))
         return "" if answer.status_code == 200 else f"HTTP {answer.status_code}: {answer.text[:200]}"
 
-    def _stream(self, http: httpx.Client, seed: int) -> str:
+    def _stream(self, http: httpx.Client, model: str, seed: int) -> str:
         seconds = self.shortest + (self.longest - self.shortest) * (seed % 8) / 7
         tokens = round(seconds * TOKENS_PER_SECOND)
-        body = _body(f"[[tokens={tokens} tps={TOKENS_PER_SECOND}]] Tell a story.", stream=True)
+        body = _body(model, f"[[tokens={tokens} tps={TOKENS_PER_SECOND}]] Tell a story.", stream=True)
         with http.stream("POST", "/v1/messages", json=body) as answer:
             if answer.status_code != 200:
                 return f"HTTP {answer.status_code}: {answer.read().decode()[:200]}"
@@ -107,9 +115,9 @@ class Traffic:
             self.flowing += change
 
 
-def _body(text: str, *, stream: bool) -> dict[str, object]:
+def _body(model: str, text: str, *, stream: bool) -> dict[str, object]:
     return {
-        "model": "test-model",
+        "model": model,
         "max_tokens": 1000,
         "stream": stream,
         "messages": [{"role": "user", "content": text}],

@@ -1,4 +1,4 @@
-"""scripts/bootstrap.sh makes .venv once, and anew when what is there cannot be used. Python and pip are a script."""
+"""scripts/bootstrap.sh makes .venv once, and again if it cannot be used. A script plays Python and pip."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def bootstrap(root: Path, *arguments: str) -> tuple[list[str], int]:
-    """What Python was asked to do, and the exit code."""
+    """The calls of Python, and the exit code."""
     asked = root / "asked"
     asked.unlink(missing_ok=True)
     path = f"{root.parent / 'bin'}:{os.environ['PATH']}"
@@ -65,7 +65,7 @@ def test_a_development_environment_serves_for_both(checkout: Path) -> None:
     assert bootstrap(checkout) == ([], 0)
 
 
-def test_after_an_interrupted_run_it_begins_anew(checkout: Path) -> None:
+def test_after_an_interrupted_run_it_begins_again(checkout: Path) -> None:
     (checkout / "pip-fails").touch()
     assert bootstrap(checkout)[1] == 1
     (checkout / "pip-fails").unlink()

@@ -1,4 +1,4 @@
-"""docs/coverage.md names tests, measured faults and lines of docs/limits.md: all are there, and no row lacks one."""
+"""tests/coverage.md names tests, measured faults and lines of docs/limits/: all exist, and every row names one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "coverage.md"
+PAGE = ROOT / "tests" / "coverage.md"
+LIMITS = ROOT / "docs" / "limits"
 TEST = re.compile(r"\[((?:\w+\.)?test_\w+)\]\(([^)]+)\)")
-LIMIT = re.compile(r"\[limits: “([^”]+)”\]\(limits\.md\)")
-FAULT = re.compile(r"\[fault: “([^”]+)”\]\(reliability\.md#faults\)")
-MEND = "renamed or gone: say in docs/coverage.md which test, or which line of docs/limits.md, shows it now"
+LIMIT = re.compile(r"\[limits: “([^”]+)”\]\(\.\./docs/limits/([a-z-]+\.md)\)")
+FAULT = re.compile(r"\[fault: “([^”]+)”\]\(\.\./docs/reliability\.md#faults\)")
+MEND = "renamed or gone: write into tests/coverage.md which test, or which line of docs/limits/, shows it now"
 
 
 @cache
@@ -37,11 +38,11 @@ def one_line(text: str) -> str:
 
 
 def missing(page: str) -> Iterator[str]:
-    limits = one_line((ROOT / "docs" / "limits.md").read_text())
+    limits = {page.name: one_line(page.read_text()) for page in LIMITS.glob("*.md")}
     for name, path in TEST.findall(page):
         if name not in functions_of((PAGE.parent / path).resolve()):
             yield f"{path}::{name}"
-    yield from (f"limits.md: {words}" for words in LIMIT.findall(page) if words not in limits)
+    yield from (f"{file}: {words}" for words, file in LIMIT.findall(page) if words not in limits.get(file, ""))
     measured = (ROOT / "docs" / "reliability.md").read_text()
     yield from (f"reliability.md: {fault}" for fault in FAULT.findall(page) if f"\n| {fault} | " not in measured)
 
@@ -63,11 +64,12 @@ def test_every_row_is_proved_or_limited() -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        "| x | [test_that_nobody_wrote](../tests/unit/test_coverage_page.py) |",
-        "| x | [test_every_row_is_proved_or_limited](../tests/unit/test_of_nothing.py) |",
-        "| x | [TestNobody.test_every_row_is_proved_or_limited](../tests/unit/test_coverage_page.py) |",
-        "| x | [limits: “a line that nobody wrote”](limits.md) |",
-        "| x | [fault: “a fault that nobody provoked”](reliability.md#faults) |",
+        "| x | [test_that_nobody_wrote](unit/test_coverage_page.py) |",
+        "| x | [test_every_row_is_proved_or_limited](unit/test_of_nothing.py) |",
+        "| x | [TestNobody.test_every_row_is_proved_or_limited](unit/test_coverage_page.py) |",
+        "| x | [limits: “a line that nobody wrote”](../docs/limits/promises.md) |",
+        "| x | [limits: “No limit counts all tenants together”](../docs/limits/litellm.md) |",
+        "| x | [fault: “a fault that nobody provoked”](../docs/reliability.md#faults) |",
     ],
 )
 def test_twin_a_made_up_name_is_seen(row: str) -> None:

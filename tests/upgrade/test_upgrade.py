@@ -20,8 +20,8 @@ from tests.support.eventually import eventually
 from tests.support.stack import ROOT, UPGRADE, Stack, prepare, project_name, take_down
 from tests.support.traffic import Traffic
 from tollgate.stack.backup.make import running_postgres
-from tollgate.stack.docker import docker
-from tollgate.stack.litellm_versions import known
+from tollgate.stack.host.docker import docker
+from tollgate.stack.images.litellm import known
 
 LONG = os.environ.get("TOLLGATE_LONG_TESTS") == "1"
 pytestmark = [
@@ -54,7 +54,7 @@ class Upgraded:
         return running_postgres(self.stack.compose).sql(query, "litellm").strip()
 
     def releases(self) -> list[str]:
-        """What each replica really runs, by its own word."""
+        """The LiteLLM version that each replica reports."""
         code = "import importlib.metadata as m; print(m.version('litellm'))"
         return [self.stack.python(name, code).strip() for name in REPLICAS]
 
@@ -62,7 +62,7 @@ class Upgraded:
         return Traffic(self.stack.url, self.stack.key(TENANT), clients=64, shortest=10, longest=60)
 
     def booked(self, traffic: Traffic) -> None:
-        """Every answer stands in the ledger, once, and the tenant's spend is its sum."""
+        """The ledger has every answer once, and the tenant's spend is their sum."""
         self.calls += traffic.answers + traffic.streams
         eventually(lambda: int(self.sql(f"SELECT count(*) {ROWS}")) == self.calls, within=120)
         eventually(lambda: self.sql(SPENT) == self.sql(f"SELECT round(sum(spend)::numeric, 6) {ROWS}"), within=120)
@@ -72,11 +72,12 @@ class Upgraded:
 def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
     folder = tmp_path_factory.mktemp("upgrade")
     kit = Path(shutil.copytree(ROOT, folder / "kit", ignore=NOT_THE_KIT))
-    migrations = kit / "src" / "tollgate" / "litellm" / "migrate" / "releases" / f"{OLDER}.txt"
+    migrations = kit / "src" / "tollgate" / "migrate" / "releases" / f"{OLDER}.txt"
     lines = migrations.read_text().splitlines()
     assert LATE in lines
     migrations.write_text("\n".join(line for line in lines if line != LATE))
-    stack = prepare(folder / "home", project_name(UPGRADE))
+    # So that all traffic is on the replicas, which are what an upgrade replaces.
+    stack = prepare(folder / "home", project_name(UPGRADE), gateways=0)
     with stack.site.env_file.open("a") as env:
         env.write(f"LITELLM_VERSION={OLDER}\n")
     made = Upgraded(stack, kit)
@@ -87,7 +88,7 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
         take_down(stack, ROOT / "var" / "logs" / "upgrade-test")
 
 
-def test_an_upgrade_under_traffic_is_not_noticed(upgraded: Upgraded) -> None:
+def test_an_upgrade_under_traffic_fails_no_request(upgraded: Upgraded) -> None:
     assert upgraded.releases() == [OLDER] * 3
     with upgraded.traffic().running() as traffic:
         eventually(lambda: traffic.answers > 50 and traffic.streams > 5, within=120)
@@ -102,7 +103,7 @@ def test_an_upgrade_under_traffic_is_not_noticed(upgraded: Upgraded) -> None:
     upgraded.booked(traffic)
 
 
-def test_a_rollback_under_traffic_is_not_noticed_and_keeps_every_row(upgraded: Upgraded) -> None:
+def test_a_rollback_under_traffic_fails_no_request_and_keeps_rows(upgraded: Upgraded) -> None:
     schema = upgraded.sql("SELECT count(*) FROM _prisma_migrations")
     with upgraded.traffic().running() as traffic:
         eventually(lambda: traffic.answers > 50, within=120)
@@ -114,8 +115,8 @@ def test_a_rollback_under_traffic_is_not_noticed_and_keeps_every_row(upgraded: U
     upgraded.booked(traffic)
 
 
-def test_a_release_that_does_not_come_up_leaves_the_others_serving(upgraded: Upgraded) -> None:
-    """Its image lacks a package: one replica is out, two serve as before, and the message says what to type."""
+def test_a_release_that_does_not_start_leaves_the_others_serving(upgraded: Upgraded) -> None:
+    """Its image lacks a package: one replica is down, two serve as before, and the message says what to do."""
     lock = upgraded.kit / "images" / "litellm" / "versions" / NEWER / "requirements.lock"
     whole = lock.read_text()
     broken = ""
@@ -127,7 +128,7 @@ def test_a_release_that_does_not_come_up_leaves_the_others_serving(upgraded: Upg
             assert code == 1
             assert "litellm-2, litellm-3 still serve as before; litellm-1 gets no requests" in said
             assert "fastapi" in said
-            assert f"`make rollback` returns to {OLDER}; `make deploy` goes on with {NEWER}" in said
+            assert f"`make rollback` returns to {OLDER}; `make deploy` continues with {NEWER}" in said
             broken = image(upgraded.stack, "litellm-1")
             assert [image(upgraded.stack, name) for name in REPLICAS[1:]] != [broken] * 2
             assert upgraded.stack.python("litellm-2", "import importlib.metadata as m; print(m.version('litellm'))")
@@ -177,6 +178,6 @@ def without(package: str, lock: str) -> str:
 
 
 def tell(what: str, traffic: Traffic, done: dict[str, object]) -> None:
-    """The figures of docs/reliability.md; shown with `pytest -s`, and where the test fails."""
+    """Print the figures of docs/reliability.md, for `pytest -s`."""
     figures = {"answers": traffic.answers, "streams": traffic.streams, "failures": traffic.failures}
     print(json.dumps({"what": what, **figures, "seconds": done["seconds"]}, indent=2))

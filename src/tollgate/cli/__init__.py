@@ -1,1 +1,1 @@
-"""Talks to people: one module a command group; the only package that prints."""
+"""The command line: one module per command group. Only this package prints."""

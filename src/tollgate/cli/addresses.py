@@ -1,29 +1,23 @@
-"""Where the running services are, as a person or a script wants to read it."""
+"""The addresses of the running services, for people and scripts."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from tollgate.stack.certificates import TLS_PORT
-from tollgate.stack.compose import TLS, Compose
+from tollgate.stack.containers.compose import TLS
+from tollgate.stack.deployment import ADMIN, ENCRYPTED, GRAFANA, PROMETHEUS, PUBLIC, Deployment
 
 PUBLISHED = {
-    "gateway": ("nginx", 4000),
-    "admin": ("nginx", 4001),
-    "prometheus": ("prometheus", 9090),
-    "grafana": ("grafana", 3000),
+    "gateway": PUBLIC,
+    "admin": ADMIN,
+    "prometheus": PROMETHEUS,
+    "grafana": GRAFANA,
 }
 
 
-def addresses(compose: Compose) -> dict[str, str]:
-    """http addresses of the published services that run, by what people call them."""
-    running = compose.running()
-    if "nginx" in running and any(file.is_file() for file in compose.extra if file.name == Path(TLS).name):
-        encrypted = {"https": "https://{}:{}".format(*compose.address("nginx", TLS_PORT))}
+def addresses(deployment: Deployment) -> dict[str, str]:
+    """Name to URL of the published services that run."""
+    running = deployment.compose.running()
+    if "nginx" in running and deployment.site.rendered(TLS).is_file():
+        encrypted = {"https": deployment.url(ENCRYPTED, "https")}
     else:
         encrypted = {}
-    return encrypted | {
-        name: "http://{}:{}".format(*compose.address(service, port))
-        for name, (service, port) in PUBLISHED.items()
-        if service in running
-    }
+    return encrypted | {name: deployment.url(port) for name, port in PUBLISHED.items() if port.service in running}

@@ -1,4 +1,4 @@
-"""The `tollgate` command: parses flags and calls one function; what it prints comes from the modules beside it."""
+"""The `tollgate` command: registers the commands, which the other modules define."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from tollgate.cli import (
     rotate_keys,
     scan,
     serve_local,
-    tenant,
     upgrade,
 )
+from tollgate.cli.tenant import group as tenant
 from tollgate.site import Site
 
 app = typer.Typer(
@@ -52,7 +52,7 @@ def main(
     home: Annotated[
         Path | None,
         typer.Option(
-            help="where .env, config/, tenants/, secrets/ and var/ are; the checkout unless given",
+            help="the folder with .env, config/, tenants/, secrets/ and var/ (default: the checkout)",
             envvar="TOLLGATE_HOME",
         ),
     ] = None,

@@ -1,4 +1,4 @@
-"""`tollgate apply`: shows what would change, asks, and changes LiteLLM to what tenants/*.yaml say."""
+"""`tollgate apply`: shows the plan, asks, and changes LiteLLM to match tenants/*.yaml."""
 
 from __future__ import annotations
 
@@ -10,34 +10,36 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tollgate.cli import configured
+from tollgate.cli.options import AsJson
 from tollgate.cli.plan import AllowDelete
 from tollgate.cli.plan_text import show
+from tollgate.cli.terminal import Terminal
 from tollgate.errors import TollgateError
 from tollgate.reconcile.apply import Outcome, Report
 from tollgate.reconcile.change import Action, Change
 from tollgate.reconcile.plan import Plan, Reviewed
 from tollgate.site import Site
-from tollgate.stack.lock import locked
-from tollgate.stack.tenants import read, words
+from tollgate.stack.host.lock import locked
+from tollgate.stack.tenants.tenancy import read, words
 
 
 def apply(
     context: typer.Context,
     reviewed: Annotated[
-        Path | None, typer.Argument(metavar="[PLAN]", help="a file of `tollgate plan --out`: exactly this, or nothing")
+        Path | None,
+        typer.Argument(metavar="[PLAN]", help="a file of `tollgate plan --out`: apply exactly this plan, or nothing"),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
     allow_delete: AllowDelete = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="name everything that is not Tollgate's")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print what was done as JSON; needs --yes")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="name all objects that are not Tollgate's")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Make LiteLLM's teams and keys what tenants/*.yaml say. Prints the plan and asks. Run again, it goes on."""
+    """Make LiteLLM's teams and keys match tenants/*.yaml. Prints the plan and asks. After a failure, run it again."""
     if as_json and not yes:
-        raise typer.BadParameter("nothing can be asked there: add --yes", param_hint="--json")
+        raise typer.BadParameter("it cannot ask a question: add --yes", param_hint="--json")
     site: Site = context.obj
     expected = _read(reviewed) if reviewed else None
     with locked(site, "apply"), read(site, lambda: configured.load(site)) as tenancy:
@@ -50,11 +52,11 @@ def apply(
         plan.raise_if_unsafe()
         if not plan.empty and not yes:
             typer.confirm("Apply this?", default=False, abort=True)
-        with _told(len(plan.changes)) as report:
+        with _progress(len(plan.changes)) as report:
             outcome = tenancy.apply(plan, report)
     if as_json:
         typer.echo(json.dumps(_as_json(outcome), indent=2))
-    _tell(outcome, quiet=as_json)
+    _print_outcome(outcome, quiet=as_json)
 
 
 def _read(file: Path) -> Reviewed:
@@ -65,18 +67,19 @@ def _read(file: Path) -> Reviewed:
 
 
 def _refuse_deletions(plan: Plan, *, allowed: bool) -> None:
-    """A plan file that deletes is not leave enough: whoever applies it says so too."""
-    doomed = [change for change in plan.changes if change.action is Action.DELETE and change.takes_access]
-    if doomed and not allowed:
+    """TollgateError if the plan file deletes objects and the command has no --allow-delete of its own."""
+    deletions = [change for change in plan.changes if change.action is Action.DELETE and change.takes_access]
+    if deletions and not allowed:
         raise TollgateError(
-            f"this plan deletes {len(doomed)} object(s), {words(doomed[0])} first", "add --allow-delete if it should"
+            f"this plan deletes {len(deletions)} object(s), first: {words(deletions[0])}",
+            "to delete them, add --allow-delete",
         )
 
 
 @contextmanager
-def _told(total: int) -> Iterator[Report]:
-    """A bar on a terminal; anywhere else a line now and then, on standard error."""
-    console = Console(stderr=True)
+def _progress(total: int) -> Iterator[Report]:
+    """A progress bar on a terminal. Otherwise at most about 20 lines on standard error."""
+    console = Terminal(stderr=True)
     if not console.is_terminal or not total:
         step = max(1, total // 20)
         yield lambda change, number, of: _line(console, change, number, of) if number % step == 0 else None
@@ -93,7 +96,7 @@ def _told(total: int) -> Iterator[Report]:
         yield lambda change, number, _: bar.update(task, completed=number, now=words(change))
 
 
-def _line(console: Console, change: Change, number: int, total: int) -> None:
+def _line(console: Terminal, change: Change, number: int, total: int) -> None:
     console.print(f"[{number}/{total}] {words(change)}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -105,8 +108,8 @@ def _as_json(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _tell(outcome: Outcome, *, quiet: bool) -> None:
-    """Raises where something failed; the rest of what failed beside the first is told before."""
+def _print_outcome(outcome: Outcome, *, quiet: bool) -> None:
+    """Print the result. After a failure, print all errors but the first, then raise with the first."""
     for change, error in outcome.failed[1:]:
         typer.echo(f"error: {words(change)}: {error.message}", file=sys.stderr)
     for change in outcome.not_tried[:_FEW]:

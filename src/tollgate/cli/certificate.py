@@ -1,4 +1,4 @@
-"""`tollgate certificate`: what clients are shown, and a renewed one without a cut connection."""
+"""`tollgate certificate`: shows the certificate, and installs a renewed one without closing connections."""
 
 from __future__ import annotations
 
@@ -6,58 +6,59 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from tollgate.cli.options import AsJson
 from tollgate.cli.progress import StepDisplay
-from tollgate.stack import certificates
-from tollgate.stack.lock import locked
+from tollgate.stack.certificates import serve as certificates
+from tollgate.stack.deployment import Deployment
+from tollgate.stack.host.lock import locked
 
-group = typer.Typer(name="certificate", no_args_is_help=True, help="The certificate clients are shown over HTTPS.")
+group = typer.Typer(name="certificate", no_args_is_help=True, help="The certificate that nginx serves over HTTPS.")
 
 
 @group.command()
 def show(
     context: typer.Context,
     pem: Annotated[
-        bool, typer.Option("--pem", help="the certificate itself, to hand to clients; never the key")
+        bool, typer.Option("--pem", help="print the certificate itself, for clients; never the key")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Names, end and fingerprint of the certificate that .env asks for."""
-    found = certificates.current(context.obj)
+    """Print names, expiry and fingerprint of the certificate that .env configures."""
+    served = certificates.current(Deployment.of(context.obj))
     if pem:
-        typer.echo(found.chain, nl=False)
+        typer.echo(served.chain, nl=False)
     elif as_json:
         typer.echo(
             json.dumps(
                 {
-                    "names": list(found.names),
-                    "not_before": found.not_before.isoformat(),
-                    "not_after": found.not_after.isoformat(),
-                    "sha256": found.fingerprint,
+                    "names": list(served.names),
+                    "not_before": served.not_before.isoformat(),
+                    "not_after": served.not_after.isoformat(),
+                    "sha256": served.fingerprint,
                 }
             )
         )
     else:
-        typer.echo(f"names    {', '.join(found.names)}")
-        typer.echo(f"ends     {found.not_after:%Y-%m-%d %H:%M} UTC")
-        typer.echo(f"sha256   {found.fingerprint}")
+        typer.echo(f"names    {', '.join(served.names)}")
+        typer.echo(f"ends     {served.not_after:%Y-%m-%d %H:%M} UTC")
+        typer.echo(f"sha256   {served.fingerprint}")
 
 
 @group.command()
 def reload(context: typer.Context) -> None:
-    """Have nginx serve the certificate that lies on disk now, after a renewal. Running requests go on."""
+    """Reload nginx with the certificate on disk, after a renewal. Running requests continue."""
     with locked(context.obj, "certificate reload"):
-        found = certificates.reload(context.obj, StepDisplay(Console(stderr=True)))
-    typer.echo(f"nginx serves the certificate that ends on {found.not_after:%Y-%m-%d %H:%M} UTC")
+        served = certificates.reload(context.obj, StepDisplay())
+    typer.echo(f"nginx serves the certificate that ends on {served.not_after:%Y-%m-%d %H:%M} UTC")
 
 
 @group.command()
 def renew(
     context: typer.Context,
-    force: Annotated[bool, typer.Option("--force", help="also where it has long to live")] = False,
+    force: Annotated[bool, typer.Option("--force", help="renew it even if it is valid for a long time")] = False,
 ) -> None:
-    """TLS=acme: fetch the certificate now, rather than when it is due. Running requests go on."""
+    """TLS=acme: fetch a new certificate now, before it is due. Running requests continue."""
     with locked(context.obj, "certificate renew"):
-        found = certificates.renew(context.obj, force=force)
-    typer.echo(f"nginx serves the certificate that ends on {found.not_after:%Y-%m-%d %H:%M} UTC")
+        served = certificates.renew(context.obj, force=force)
+    typer.echo(f"nginx serves the certificate that ends on {served.not_after:%Y-%m-%d %H:%M} UTC")

@@ -1,4 +1,4 @@
-"""The operator's configuration for a command, with what is worth a warning said on standard error."""
+"""Loads the operator's configuration for a command, and prints its warnings on standard error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tollgate.stack.configuration import Configuration
 
 
 def load(site: Site) -> Configuration:
-    found = configuration.load(site)
-    for warning in found.tenants.warnings:
+    loaded = configuration.load(site)
+    for warning in loaded.tenants.warnings:
         typer.echo(str(warning), err=True)
-    return found
+    return loaded

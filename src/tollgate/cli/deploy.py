@@ -1,32 +1,35 @@
-"""`tollgate deploy`, `rollout`, `scale`: the steps with their progress, then where the gateway is and how to use it."""
+"""`tollgate deploy`, `rollout`, `scale`: runs the steps, then prints the addresses and how to use the gateway."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from tollgate.cli.addresses import addresses
+from tollgate.cli.options import AsJson
 from tollgate.cli.progress import StepDisplay
-from tollgate.config.tenants import Tenant
+from tollgate.config.tenant.model import Tenant
+from tollgate.errors import TollgateError
 from tollgate.site import Site
-from tollgate.stack.configuration import change_env, engine_install_allowed
-from tollgate.stack.deploy import STEPS, Deploy
-from tollgate.stack.first_request import example_tenant
-from tollgate.stack.lock import locked
+from tollgate.stack.configuration import change_env_lines, engine_install_allowed, overrides
+from tollgate.stack.deploy.first_request import example_tenant
+from tollgate.stack.deploy.steps import STEPS, Deploy
+from tollgate.stack.host.lock import locked
 
 
 def deploy(
     context: typer.Context,
     until: Annotated[str, typer.Option(help=f"stop after this step: {', '.join(STEPS)}")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="print what was done as JSON on standard output")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Bring the whole stack up, or bring it up to date. Run again, it changes only what differs.
+    """Deploy the whole stack, or update it. A second run changes only the differences.
 
-    SKIP_ENGINE_INSTALL=1 in the environment: never install Docker; say what is missing instead.
+    With SKIP_ENGINE_INSTALL=1 in the environment it never installs Docker; it says what is missing instead.
     """
     if until and until not in STEPS:
         raise typer.BadParameter(f"expected one of {', '.join(STEPS)}, found {until}", param_hint="--until")
@@ -36,11 +39,11 @@ def deploy(
 
 def rollout(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="print what was done as JSON on standard output")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Give every replica a new container, one after another: drained first, checked after; nobody notices.
+    """Replace every replica and gateway process, one after another: drain, replace, check. No request fails.
 
-    It is a deploy that also replaces replicas which differ in nothing; configuration that changed goes along.
+    This is a deploy that also replaces what did not change. It applies changed configuration too.
     """
     with locked(context.obj, "rollout"):
         _run(context.obj, as_json=as_json, replace_replicas=True)
@@ -48,17 +51,40 @@ def rollout(
 
 def scale(
     context: typer.Context,
-    replicas: Annotated[int, typer.Argument(help="how many LiteLLM replicas there should be")],
-    as_json: Annotated[bool, typer.Option("--json", help="print what was done as JSON on standard output")] = False,
+    replicas: Annotated[int | None, typer.Argument(help="the number of LiteLLM replicas")] = None,
+    gateways: Annotated[
+        int | None, typer.Option(help="the number of gateway processes; 0: LiteLLM serves every request")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Set REPLICAS in .env and deploy: new ones serve once they are checked, superfluous ones finish their streams."""
-    with locked(context.obj, f"scale to {replicas}"):
-        change_env(context.obj, "REPLICAS", str(replicas))
+    """Set REPLICAS or GATEWAYS in .env and deploy. New containers serve after their check; removed ones finish their
+    streams.
+    """
+    numbers = {"REPLICAS": replicas, "GATEWAYS": gateways}
+    wanted = {name: str(number) for name, number in numbers.items() if number is not None}
+    if not wanted:
+        raise TollgateError(
+            "expected the number of replicas or of gateway processes",
+            "for example `tollgate scale 5`, or `tollgate scale --gateways 3`",
+        )
+    _check_overrides(wanted)
+    with locked(context.obj, "scale to " + ", ".join(f"{name}={value}" for name, value in wanted.items())):
+        change_env_lines(context.obj, wanted)
         _run(context.obj, as_json=as_json)
 
 
+def _check_overrides(wanted: Mapping[str, str]) -> None:
+    """Raise TollgateError if the environment of this command has another number: that one would win over .env."""
+    other = [f"{name}={value}" for name, value in overrides().items() if value != wanted.get(name, value)]
+    if other:
+        raise TollgateError(
+            f"the environment of this command has {' and '.join(other)}, which wins over .env",
+            f"run `unset {' '.join(line.partition('=')[0] for line in other)}`, then run the command again",
+        )
+
+
 def _run(site: Site, until: str = "", *, as_json: bool, replace_replicas: bool = False) -> None:
-    display = StepDisplay(Console(stderr=True))
+    display = StepDisplay()
     run = Deploy(
         site,
         display,
@@ -68,8 +94,10 @@ def _run(site: Site, until: str = "", *, as_json: bool, replace_replicas: bool =
     )
     run.run(until)
     if as_json:
-        where = {} if until else addresses(run.compose)
-        typer.echo(json.dumps({"changes": run.changes, "seconds": run.timings, "addresses": where}, indent=2))
+        urls = {} if until else addresses(run.deployment)
+        result: dict[str, object] = {"changes": run.changes, "seconds": run.timings, "addresses": urls}
+        result["optional_not_up"] = [asdict(part) for part in run.not_up]
+        typer.echo(json.dumps(result, indent=2))
     elif not until:
         _report(run)
 
@@ -77,23 +105,25 @@ def _run(site: Site, until: str = "", *, as_json: bool, replace_replicas: bool =
 def _report(run: Deploy) -> None:
     typer.echo("")
     typer.echo("Nothing had to be changed." if not run.changes else f"Done, {len(run.changes)} change(s).")
-    where = addresses(run.compose)
-    for name, address in where.items():
+    for part in run.not_up:
+        typer.echo(f"Not up: {part.service}: {part.why}. The gateway works without it; `make doctor` says what to do.")
+    urls = addresses(run.deployment)
+    for name, address in urls.items():
         typer.echo(f"  {name:<11} {address.replace('127.0.0.1', 'localhost')}")
     tenant = example_tenant(run.configuration)
     if tenant is None:
         typer.echo("\nNo tenant yet: add a file to tenants/ and run `make deploy` again.")
         return
     typer.echo(f"\nClaude Code, as tenant {tenant.id} (from this directory):")
-    typer.echo(f"  export ANTHROPIC_BASE_URL={where['gateway'].replace('127.0.0.1', 'localhost')}")
-    typer.echo(f"  export ANTHROPIC_AUTH_TOKEN={_where_its_key_is(run.site, tenant)}")
+    typer.echo(f"  export ANTHROPIC_BASE_URL={urls['gateway'].replace('127.0.0.1', 'localhost')}")
+    typer.echo(f"  export ANTHROPIC_AUTH_TOKEN={_key_for_shell(run.site, tenant)}")
     typer.echo("  claude --model test-model")
 
 
-def _where_its_key_is(site: Site, tenant: Tenant) -> str:
-    """For a shell, without the key itself: this output ends up in terminals' histories and in CI logs."""
+def _key_for_shell(site: Site, tenant: Tenant) -> str:
+    """A shell expression that reads the key. Not the key itself, because CI logs keep this output."""
     if tenant.tenant.api_key is not None:
         return f"...the key that {os.path.relpath(tenant.file)} names..."
-    key = site.secrets_dir / "tenants" / tenant.id
+    key = site.tenant_keys_dir / tenant.id
     shown = os.path.relpath(key)
     return f'"$(cat {key if shown.startswith("..") else shown})"'

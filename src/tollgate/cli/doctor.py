@@ -1,15 +1,15 @@
-"""`tollgate doctor`: one line a check, a hint where something is wrong."""
+"""`tollgate doctor`: one line per check, and a hint for each problem."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
+from tollgate.cli.options import AsJson
+from tollgate.cli.terminal import Terminal
 from tollgate.site import Site
 from tollgate.stack.doctor import Finding, examine
 
@@ -18,26 +18,26 @@ COLOURS = {"PASS": "green", "WARN": "yellow", "FAIL": "red", "SKIP": "dim"}
 
 def doctor(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Check everything a working gateway needs. PASS, WARN, FAIL or SKIP a line; exit 1 on any FAIL."""
+    """Check everything that the gateway needs. Each line is PASS, WARN, FAIL or SKIP. Exit 1 on any FAIL."""
     site: Site = context.obj
-    console = Console()
-    found: list[Finding] = []
+    console = Terminal()
+    findings: list[Finding] = []
     for finding in examine(site):
-        found.append(finding)
+        findings.append(finding)
         if not as_json:
             _show(console, finding)
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found], indent=2))
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
-        counts = {level: sum(finding.level == level for finding in found) for level in COLOURS}
+        counts = {level: sum(finding.level == level for finding in findings) for level in COLOURS}
         console.print("\n" + ", ".join(f"{count} {level}" for level, count in counts.items() if count))
-    if any(finding.level == "FAIL" for finding in found):
+    if any(finding.level == "FAIL" for finding in findings):
         raise typer.Exit(1)
 
 
-def _show(console: Console, finding: Finding) -> None:
+def _show(console: Terminal, finding: Finding) -> None:
     line = Text.assemble((finding.level, COLOURS[finding.level]), f"  {finding.check}: {finding.message}")
     console.print(line, soft_wrap=True)
     if finding.hint:

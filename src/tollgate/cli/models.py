@@ -1,4 +1,4 @@
-"""`tollgate models`: what is served, at what price, through which targets; `tollgate models test` asks each of them."""
+"""`tollgate models`: lists models, prices and targets. `tollgate models test` sends a request through each target."""
 
 from __future__ import annotations
 
@@ -8,49 +8,48 @@ from typing import Annotated
 
 import typer
 
+from tollgate.cli.options import AsJson
 from tollgate.site import Site
-from tollgate.stack import configuration, models
-from tollgate.stack.compose import Compose
-from tollgate.stack.models import Answer, ModelRow, TargetRow
-
-Json = Annotated[bool, typer.Option("--json", help="machine-readable")]
+from tollgate.stack import configuration, served
+from tollgate.stack.deployment import Deployment
+from tollgate.stack.served import Answer, ModelRow, TargetRow
 
 group = typer.Typer(
-    name="models", help="What is served: names, prices, targets, healthy or not.", rich_markup_mode=None
+    name="models", help="List the models: names, prices, targets and their health.", rich_markup_mode=None
 )
 
 
 @group.callback(invoke_without_command=True)
-def list_models(context: typer.Context, as_json: Json = False) -> None:
-    """List every model of config/gateway.yaml; what is not served says why. Without a running stack, what would be."""
+def list_models(context: typer.Context, as_json: AsJson = False) -> None:
+    """List every model of config/gateway.yaml, and why some are not served. Works without a running stack."""
     if context.invoked_subcommand is not None:
         return
     site: Site = context.obj
     loaded = configuration.load(site)
-    running = models.look(site, Compose.core(site, loaded.settings.compose_project_name))
-    rows = models.rows(loaded, running)
+    running = served.look(Deployment.of(site, loaded.settings))
+    rows = served.rows(loaded, running)
     if as_json:
         typer.echo(json.dumps({"running": running.there, "models": [asdict(row) for row in rows]}, indent=2))
         return
     for line in _lines(rows):
         typer.echo(line)
     if not running.there:
-        typer.echo("\nthe stack does not run: this is what `make deploy` would serve")
+        typer.echo("\nthe stack does not run: `make deploy` would serve these models")
 
 
 @group.command()
 def test(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="a model or an alias")],
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Send one real request, with a tool, through each target of a model; you pay for it. Exit 1 where one failed."""
+    """Send a real request with a tool through each target of a model. You pay for it. Exit 1 if one fails."""
     site: Site = context.obj
     loaded = configuration.load(site)
-    compose = Compose.core(site, loaded.settings.compose_project_name)
+    deployment = Deployment.of(site, loaded.settings)
     answers: list[Answer] = []
-    for identity, target, model in models.to_test(loaded, name):
-        answers.append(models.ask(site, compose, identity, target, model))
+    for identity, target, model in served.to_test(loaded, name):
+        answers.append(served.ask(deployment, identity, target, model))
         if not as_json:
             typer.echo(_answer(answers[-1]))
     if as_json:

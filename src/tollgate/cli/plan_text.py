@@ -1,9 +1,10 @@
-"""Shows a plan: in colour on a terminal, as plain text anywhere else."""
+"""Prints a plan, with colours on a terminal."""
 
 from __future__ import annotations
 
-import typer
+from rich.text import Text
 
+from tollgate.cli.terminal import Terminal
 from tollgate.reconcile.output import text
 from tollgate.reconcile.plan import Plan
 
@@ -11,6 +12,6 @@ _COLOURS = {"+": "green", "~": "yellow", "-": "red", "!": "red"}
 
 
 def show(plan: Plan, *, verbose: bool = False) -> None:
-    """Click takes the colours out again where standard output is not a terminal."""
+    console = Terminal(highlight=False)
     for line in text(plan, verbose=verbose).splitlines():
-        typer.secho(line, fg=_COLOURS.get(line[:1]))
+        console.print(Text(line, _COLOURS.get(line[:1], "")), soft_wrap=True)

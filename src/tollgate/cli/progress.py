@@ -1,4 +1,4 @@
-"""Shows long steps: a live line with the elapsed time on a terminal, one line an event anywhere else."""
+"""Shows long steps: on a terminal a live line with the elapsed time, otherwise one line per event."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from tollgate.cli.terminal import Terminal
+
 
 class StepDisplay:
-    """The Progress that `stack` reports to. Writes to standard error, so that results on standard output stay clean."""
+    """The Progress that `stack` reports to. Writes to standard error, so standard output has only results."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Terminal | None = None) -> None:
+        self._console = console or Terminal(stderr=True)
         self._live: Live | None = None
         self._guard = threading.Lock()
         self._title = ""
-        # Commands without steps count from here.
+        # Commands without steps count the seconds from here.
         self._began = self._last_plain = time.monotonic()
         self._detail = ""
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Show `title` until the block ends; the caller then says how it went with `done`."""
+        """Show `title` until the block ends. Then the caller reports the result with `done`."""
         self._title, self._detail, self._began = title, "", time.monotonic()
         if not self._console.is_terminal:
-            self._console.print(f"==> {title}", highlight=False)
+            self._console.print(f"==> {title}", highlight=False, markup=False)
             self._last_plain = self._began
             yield
             return
@@ -44,10 +45,11 @@ class StepDisplay:
                 self._live = None
 
     def done(self, title: str, seconds: float, result: str) -> None:
-        """The line that stays: what the step did and how long it took."""
+        """Print a permanent line: the step, its result and its duration."""
         if self._console.is_terminal:
             self._console.print(
-                f"[green]✓[/] {title:<14} [dim]{seconds:6.1f} s[/]  {result}", highlight=False, soft_wrap=True
+                Text.assemble(("✓", "green"), f" {title:<14} ", (f"{seconds:6.1f} s", "dim"), f"  {result}"),
+                soft_wrap=True,
             )
         else:
             self._console.print(
@@ -62,7 +64,7 @@ class StepDisplay:
         with self._guard:
             self._detail = text.strip()
             now = time.monotonic()
-            # Without a terminal: one line every ten seconds is enough to see that it lives, and keeps CI logs short.
+            # Without a terminal, a line every ten seconds shows that the step is running and keeps CI logs short.
             if self._live is None and now - self._last_plain >= 10:
                 self._last_plain = now
                 line = f"    [{now - self._began:5.0f} s] {self._detail[:160]}"

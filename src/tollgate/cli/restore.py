@@ -1,4 +1,4 @@
-"""`tollgate restore`: what an archive or a moment would change, the question, and how it went."""
+"""`tollgate restore`: shows the changes of an archive or a moment, asks, restores, and prints the result."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from tollgate.cli.options import AsJson
 from tollgate.cli.progress import StepDisplay
 from tollgate.errors import TollgateError
 from tollgate.site import Site
-from tollgate.stack.backup.restore import Restore
-from tollgate.stack.backup.restore_at import RestoreAt, moment_of
 from tollgate.stack.configuration import engine_install_allowed
-from tollgate.stack.lock import locked
+from tollgate.stack.host.lock import locked
+from tollgate.stack.restore.archive import Restore
+from tollgate.stack.restore.moment import RestoreAt, moment_of
 
 FEW = 20
 
@@ -25,23 +25,27 @@ def restore(
     context: typer.Context,
     file: Annotated[Path | None, typer.Argument(help="an archive of `tollgate backup`")] = None,
     at: Annotated[
-        str, typer.Option(metavar="MOMENT", help='instead of an archive: the database as of "2026-11-21 10:00" (UTC)')
+        str,
+        typer.Option(metavar="MOMENT", help='instead of an archive: restore the database of "2026-11-21 10:00" (UTC)'),
     ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
     identity: Annotated[
-        Path | None, typer.Option(metavar="AGE_KEY", help="the age identity that opens the archive's secrets")
+        Path | None, typer.Option(metavar="AGE_KEY", help="the age identity that decrypts the archive's secrets")
     ] = None,
-    database_only: Annotated[bool, typer.Option("--database-only", help="leave every file as it is")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print what was done as JSON on standard output")] = False,
+    database_only: Annotated[bool, typer.Option("--database-only", help="restore no files")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Bring back an archive, or the database as of a moment, onto a running or an empty stack. Shows what, and asks.
+    """Restore an archive, or the database as of a moment, on a running or an empty stack. Shows the changes and asks.
 
-    A restore that fails leaves the database and the files of before; one that works keeps that database as an archive.
+    A failed restore changes neither database nor files. A successful one saves the old database as an archive.
     """
     site: Site = context.obj
     if (file is None) == (not at):
-        raise TollgateError("expected an archive or --at MOMENT, and not both", "`ls var/backups` shows the archives")
-    display, install = StepDisplay(Console(stderr=True)), engine_install_allowed()
+        raise TollgateError(
+            f"expected an archive or --at MOMENT, found {'both' if file else 'neither'}",
+            "`ls var/backups` shows the archives",
+        )
+    display, install = StepDisplay(), engine_install_allowed()
     run: Restore | RestoreAt
     if file is None:
         run = RestoreAt(site, moment_of(at), display, allow_engine_install=install)
@@ -58,7 +62,7 @@ def restore(
         if len(lines) > FEW:
             typer.echo(f"  ... and {len(lines) - FEW} more files", err=True)
         if not yes:
-            typer.confirm("Go on?", default=False, abort=True, err=True)
+            typer.confirm("Continue?", default=False, abort=True, err=True)
         run.run()
     done = run.restore if isinstance(run, RestoreAt) else run
     rows = sum(done.archive.manifest.rows.values())
@@ -67,6 +71,6 @@ def restore(
         return
     typer.echo(f"Restored: {rows:,} rows, and a tenant's request was answered.")
     if done.kept:
-        typer.echo(f"What was there before is {os.path.relpath(done.kept)}; `tollgate restore` of it takes this back.")
+        typer.echo(f"The old database is {os.path.relpath(done.kept)}. To undo this restore, restore that archive.")
     if isinstance(run, RestoreAt):
-        typer.echo("Teams and keys are as they were then: `make plan` shows what no tenant file names any more.")
+        typer.echo("Teams and keys are those of that moment. `make plan` shows how they differ from the tenant files.")

@@ -1,4 +1,4 @@
-"""`tollgate serve-local`: one local model behind a gateway, for as long as the command runs."""
+"""`tollgate serve-local`: serves one local model behind a gateway while the command runs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from tollgate.cli.progress import StepDisplay
-from tollgate.config.backends import DEFAULT_ALIAS
-from tollgate.config.engines import EngineName
+from tollgate.config.gateway.backend import DEFAULT_ALIAS
+from tollgate.config.gateway.engines import EngineName
 from tollgate.site import Site
-from tollgate.stack import serve_local as serving
+from tollgate.stack.basic import serve_local as serving
 from tollgate.stack.configuration import engine_install_allowed
-from tollgate.stack.lock import locked
-from tollgate.stack.secrets import BASIC_KEY
+from tollgate.stack.host.lock import locked
+from tollgate.stack.secrets.store import BASIC_KEY
 
 INTERRUPTED = 130
 
@@ -24,17 +23,17 @@ INTERRUPTED = 130
 def serve_local(
     context: typer.Context,
     backend: Annotated[EngineName, typer.Option(help="the engine that serves the model")],
-    model: Annotated[str, typer.Option(help="a .gguf file, a model directory, or a name of Ollama's")],
-    port: Annotated[int, typer.Option(help="where the gateway answers on 127.0.0.1; 0: Docker chooses")] = 4000,
+    model: Annotated[str, typer.Option(help="a .gguf file, a model directory, or a model name of Ollama")],
+    port: Annotated[int, typer.Option(help="the gateway's port on 127.0.0.1; 0: Docker chooses one")] = 4000,
     alias: Annotated[str, typer.Option(help="the model's name for clients")] = DEFAULT_ALIAS,
     ctx: Annotated[int | None, typer.Option(help="tokens of context")] = None,
-    mmproj: Annotated[Path | None, typer.Option(help="llama.cpp: projector file of a model that sees")] = None,
-    tool_parser: Annotated[str | None, typer.Option(help="vLLM, SGLang, TensorRT-LLM: form of tool calls")] = None,
-    gpus: Annotated[str | None, typer.Option(help="how many GPUs, or all")] = None,
-    models: Annotated[Path | None, typer.Option(help="Ollama: the directory its models are stored in")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would run; start nothing")] = False,
+    mmproj: Annotated[Path | None, typer.Option(help="llama.cpp: projector file of a vision model")] = None,
+    tool_parser: Annotated[str | None, typer.Option(help="vLLM, SGLang, TensorRT-LLM: format of tool calls")] = None,
+    gpus: Annotated[str | None, typer.Option(help="number of GPUs, or all")] = None,
+    models: Annotated[Path | None, typer.Option(help="Ollama: the directory with its models")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the configuration; start nothing")] = False,
 ) -> None:
-    """Start one local model server and a gateway in front of it; Ctrl-C stops both."""
+    """Start one local model server and a gateway in front of it. Ctrl-C stops both."""
     site: Site = context.obj
     wanted = {
         "engine": backend,
@@ -49,9 +48,9 @@ def serve_local(
     plan = serving.plan(site, wanted, port)
     if dry_run:
         typer.echo(plan.written, nl=False)
-        typer.echo("# the same, to stay: add this to config/gateway.yaml and run `make deploy`")
+        typer.echo("# to serve this permanently, add it to config/gateway.yaml and run `make deploy`")
         return
-    display, answered = StepDisplay(Console(stderr=True)), False
+    display, answered = StepDisplay(), False
     try:
         with (
             locked(plan.site, "serve-local"),
@@ -59,10 +58,10 @@ def serve_local(
             serving.served(plan, display, allow_engine_install=engine_install_allowed()) as running,
         ):
             answered = True
-            _say(alias, running.url.replace("127.0.0.1", "localhost"), plan.site.secrets_dir / BASIC_KEY)
+            _say(alias, running.url.replace("127.0.0.1", "localhost"), plan.site.secret(BASIC_KEY))
             serving.watch(plan)
     except KeyboardInterrupt:
-        typer.echo("stopped both")
+        typer.echo("model server and gateway are stopped")
         if not answered:
             raise typer.Exit(INTERRUPTED) from None
 

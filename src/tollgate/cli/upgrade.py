@@ -1,4 +1,4 @@
-"""`tollgate upgrade` and `tollgate rollback`: what was found out, a question, the steps, what can be typed next."""
+"""`tollgate upgrade` and `tollgate rollback`: prints the checks, asks, runs the steps, says what to do next."""
 
 from __future__ import annotations
 
@@ -8,35 +8,34 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from tollgate.cli.options import AsJson
 from tollgate.cli.progress import StepDisplay
 from tollgate.errors import TollgateError
 from tollgate.site import Site
 from tollgate.stack.configuration import engine_install_allowed
-from tollgate.stack.lock import locked
+from tollgate.stack.host.lock import locked
 from tollgate.stack.upgrade import check
-from tollgate.stack.upgrade.change import Run
-from tollgate.stack.upgrade.check import Change
+from tollgate.stack.upgrade.change import ReleaseSwitch
+from tollgate.stack.upgrade.check import ReleaseChange
 
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
-Check = Annotated[bool, typer.Option("--check", help="only say what would be done, and what is in the way")]
-AsJson = Annotated[bool, typer.Option("--json", help="print what was found and done as JSON on standard output")]
+Check = Annotated[bool, typer.Option("--check", help="only check, and print what prevents it")]
 
 
 def upgrade(
     context: typer.Context,
-    to: Annotated[str, typer.Argument(help="the LiteLLM to run; the newest this kit knows unless given")] = "",
+    to: Annotated[str, typer.Argument(help="the LiteLLM release (default: the newest that this kit knows)")] = "",
     only_check: Check = False,
     yes: Yes = False,
     no_way_back: Annotated[
-        bool, typer.Option("--no-way-back", help="with --yes: also where only a restore could take it back")
+        bool, typer.Option("--no-way-back", help="with --yes: upgrade even if only a restore could revert it")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put another LiteLLM in place: checks, asks, backs up, migrates, replaces the replicas one after another.
+    """Deploy another LiteLLM release: check, ask, back up, migrate, replace the replicas one after another.
 
-    The first part changes nothing, and --check ends there: exit 1 where something is in the way.
+    The checks change nothing. --check ends after them: exit 1 if one fails.
     """
     site: Site = context.obj
     if only_check:
@@ -52,13 +51,13 @@ def upgrade(
         _tell(change)
         change.refuse()
         if yes and not change.can_return and not no_way_back and not change.unfinished:
-            hint = "add --no-way-back if that is meant; see `tollgate upgrade --check`"
+            hint = "to upgrade anyway, add --no-way-back; see `tollgate upgrade --check`"
             raise TollgateError(f"`make rollback` could not return to {change.current} afterwards", hint)
         _go(change, yes=yes, as_json=as_json)
 
 
 def rollback(context: typer.Context, only_check: Check = False, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Return to the LiteLLM before the last upgrade, one replica after another. The schema and every row stay."""
+    """Return to the LiteLLM release before the last upgrade, replica by replica. The schema and every row stay."""
     site: Site = context.obj
     if only_check:
         change = check.rollback(site)
@@ -72,38 +71,38 @@ def rollback(context: typer.Context, only_check: Check = False, yes: Yes = False
         _go(change, yes=yes, as_json=as_json)
 
 
-def _go(change: Change, *, yes: bool, as_json: bool) -> None:
+def _go(change: ReleaseChange, *, yes: bool, as_json: bool) -> None:
     if not yes:
         if not sys.stdin.isatty():
-            raise TollgateError("nobody is here to ask", "add --yes to do it without a question")
+            raise TollgateError("this is not a terminal, so the command cannot ask", "pass --yes")
         typer.confirm(_question(change), default=False, abort=True, err=True)
-    run = Run(change, StepDisplay(Console(stderr=True)), engine_install_allowed())
+    run = ReleaseSwitch(change, StepDisplay(), engine_install_allowed())
     run.run()
     if as_json:
-        done = {"changes": run.changes, "seconds": run.seconds, "backup": run.backup}
-        typer.echo(json.dumps(_facts(change) | done, indent=2))
+        result = {"changes": run.changes, "seconds": run.seconds, "backup": run.backup}
+        typer.echo(json.dumps(_facts(change) | result, indent=2))
         return
     typer.echo(f"Every replica runs LiteLLM {change.target}, and a tenant's request was answered.")
     if not change.back and change.can_return:
         typer.echo(f"`make rollback` returns to {change.current}.")
 
 
-def _question(change: Change) -> str:
+def _question(change: ReleaseChange) -> str:
     if change.back or change.unfinished or change.can_return:
-        return "Go on?"
-    return f"`make rollback` will NOT be able to return to {change.current}. Go on?"
+        return "Continue?"
+    return f"`make rollback` will NOT be able to return to {change.current}. Continue?"
 
 
-def _show(change: Change, *, as_json: bool) -> None:
+def _show(change: ReleaseChange, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(_facts(change), indent=2))
     else:
         _tell(change, err=False)
 
 
-def _tell(change: Change, *, err: bool = True) -> None:
+def _tell(change: ReleaseChange, *, err: bool = True) -> None:
     if change.target == change.current:
-        rest = "an upgrade to it did not end" if change.unfinished else "the newest this kit knows: nothing to do"
+        rest = "an upgrade to it did not finish" if change.unfinished else "the newest this kit knows: nothing to do"
         typer.echo(f"LiteLLM {change.current} is deployed, {rest}.", err=err)
         return
     typer.echo(f"LiteLLM {change.current} -> {change.target}", err=err)
@@ -111,7 +110,7 @@ def _tell(change: Change, *, err: bool = True) -> None:
         typer.echo(f"  {'ok  ' if finding.ok else 'FAIL'}  {finding.name:<11} {finding.text}", err=err)
 
 
-def _facts(change: Change) -> dict[str, object]:
+def _facts(change: ReleaseChange) -> dict[str, object]:
     schema = change.schema
     return {
         "current": change.current,

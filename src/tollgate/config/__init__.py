@@ -1,1 +1,1 @@
-"""What the operator wrote (.env, gateway.yaml, tenants/*.yaml) as typed, validated values; reads those, no more."""
+"""Reads the operator's files (.env, gateway.yaml, tenants/*.yaml) into typed, validated values. Nothing more."""

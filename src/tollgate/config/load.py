@@ -1,4 +1,4 @@
-"""All of an operator's configuration at once, with every problem of every file in one InputError."""
+"""Loads all of an operator's configuration, with every problem of every file in one InputError."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar
 
-from tollgate.config import certificate, env, gateway, tenants
-from tollgate.config.catalogue import Catalogue, resolve
-from tollgate.config.certificate import Certificate
-from tollgate.config.env import Settings
-from tollgate.config.gateway import Gateway
+from tollgate.config.env import certificate
+from tollgate.config.env import settings as env
+from tollgate.config.env.certificate import Certificate
+from tollgate.config.env.settings import Settings
+from tollgate.config.gateway import load as gateway
+from tollgate.config.gateway.catalogue import Catalogue, resolve
+from tollgate.config.gateway.file import Gateway
 from tollgate.config.secret import Secret
-from tollgate.config.tenants import Drafts, Tenants
+from tollgate.config.tenant import load as tenants
+from tollgate.config.tenant.load import Drafts, Tenants
 from tollgate.errors import InputError, Problem
 from tollgate.site import Site
 
@@ -22,7 +25,7 @@ Loaded = TypeVar("Loaded")
 
 @dataclass(frozen=True)
 class Configuration:
-    """`gateway` is the file as written, `catalogue` what of it can be served with the keys in `settings`."""
+    """`gateway` is the whole file, `catalogue` the part that can be served with the keys in `settings`."""
 
     settings: Settings
     gateway: Gateway
@@ -38,10 +41,11 @@ def load(
     overrides: Mapping[str, str] | None = None,
     drafts: Drafts = MappingProxyType({}),
     credentials: Mapping[str, Secret] = MappingProxyType({}),
+    cores: int = 2,
 ) -> Configuration:
     """Read .env, config/gateway.yaml and tenants/*.yaml of `site`; `overrides` win over .env, `drafts` over files.
 
-    `credentials` are provider credentials that stand elsewhere than in .env.
+    `credentials` are provider credentials that stand elsewhere than in .env. `cores` are those of this machine.
     """
     problems: list[Problem] = []
 
@@ -52,14 +56,14 @@ def load(
             problems.extend(error.problems)
             return None
 
-    settings = attempt(lambda: settings_of(site, overrides).with_credentials(credentials))
+    settings = attempt(lambda: settings_of(site, overrides, cores).with_credentials(credentials))
     shown = attempt(lambda: certificate.load(settings, site.secrets_dir)) if settings is not None else None
     trusted = attempt(lambda: certificate.authorities(settings.ca_bundle)) if settings is not None else None
     acme_trusted = (
         attempt(lambda: certificate.authorities(settings.acme_ca_bundle, "ACME_CA_BUNDLE")) if settings else None
     )
     models = attempt(lambda: gateway.load(site.gateway_file))
-    # With a broken gateway.yaml every model name would look unknown: the file itself is the one problem to mend.
+    # With a broken gateway.yaml every model name would be unknown, so only the file itself is reported.
     names = models.model_names if models is not None else None
     teams = attempt(lambda: tenants.load(site.tenants_dir, names, drafts=drafts))
     if problems or settings is None or models is None or teams is None:
@@ -68,8 +72,8 @@ def load(
     return Configuration(settings, models, catalogue, teams, shown, trusted or "", acme_trusted or "")
 
 
-def settings_of(site: Site, overrides: Mapping[str, str] | None) -> Settings:
-    """.env alone; before a first deploy has written it, what it will write: the defaults."""
+def settings_of(site: Site, overrides: Mapping[str, str] | None, cores: int = 2) -> Settings:
+    """Only .env. Before the first deploy has written it: the defaults that it will write."""
     if site.env_file.is_file():
-        return env.load(site.env_file, overrides)
-    return env.parse("", site.env_file, overrides)
+        return env.load(site.env_file, overrides, cores)
+    return env.parse("", site.env_file, overrides, cores)

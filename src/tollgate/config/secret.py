@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Secret:
-    """Wrap a credential. `reveal()` is the only way out, so every use can be found by searching for it."""
+    """Wraps a credential. Only `reveal()` returns it, so a search for `reveal` finds every use."""
 
     __slots__ = ("_value",)
 

@@ -1,10 +1,10 @@
-"""From a Document to a typed model: pydantic decides, this module says it in a person's words with file and line."""
+"""From a Document to a typed model. pydantic checks; this module reports in plain words, with file and line."""
 
 from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -13,14 +13,14 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from tollgate.config.secret import Secret
-from tollgate.config.source import Document, Loc, kind
-from tollgate.errors import InputError, Problem
+from tollgate.config.yaml.document import Document, Loc, kind
+from tollgate.errors import InputError, Mistake, Problem
 
 
 class Input(BaseModel):
     """Base of everything a person writes: no unknown keys, no guessing of types, nothing changed after loading.
 
-    A key starting with `x-` is the writer's own (a place for anchors) and is ignored.
+    A key that starts with `x-` is ignored; the writer can use it, for example for anchors.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
@@ -40,43 +40,49 @@ class Hint:
     text: str
 
 
-MOST = 200  # problems told of one file: nobody mends more at once
+MOST = 200  # problems reported for one file
 
 Model = TypeVar("Model", bound=Input)
+HintOf = Callable[[str], str]
 
 
-def validate(model: type[Model], document: Document) -> Model:
-    """Build `model` from `document`; InputError with one Problem for each thing wrong."""
-    made, problems = validate_partly(model, document)
+def validate(model: type[Model], document: Document, hint_of: HintOf | None = None) -> Model:
+    """Build `model` from `document`; InputError with one Problem for each thing wrong.
+
+    `hint_of` may have a better hint for the name of an unknown key.
+    """
+    made, problems = validate_partly(model, document, hint_of)
     if made is None or problems:
         raise InputError(problems)
     return made
 
 
-def validate_partly(model: type[Model], document: Document) -> tuple[Model | None, list[Problem]]:
-    """One Problem for each thing wrong, and the model without those things, so that the rest can be judged too.
+def validate_partly(
+    model: type[Model], document: Document, hint_of: HintOf | None = None
+) -> tuple[Model | None, list[Problem]]:
+    """One Problem for each mistake, and the model without those values, so that the rest can be checked too.
 
-    None where it cannot be without them. A list with one wrong item is left out as a whole: the others keep no place.
+    None if the model needs them. A list with one wrong item is left out whole, because the other items would move.
     """
     try:
         return model.model_validate(document.data), []
     except ValidationError as error:
-        # pydantic calls a list too short when its items are wrong; those have their own problems.
+        # pydantic calls a list too short if its items are wrong. The items have their own problems.
         details = [
             found for found in error.errors(include_url=False) if found["type"] != "too_short" or not found["input"]
         ][:MOST]
     data = document.data
     for detail in details:
         data = _without(data, _place(detail["loc"], document))
-    problems = [_problem(detail, model, document) for detail in details]
+    problems = [_problem(detail, model, document, hint_of) for detail in details]
     try:
         return model.model_validate(data), problems
-    except ValidationError:  # what is missing cannot be left out; told in `problems` already
+    except ValidationError:  # a required value is missing; `problems` has it already
         return None, problems
 
 
 def _without(data: dict[str, Any], loc: Loc) -> dict[str, Any]:
-    """A copy of `data` that lacks what stands at `loc`, or the list it stands in."""
+    """A copy of `data` without `loc`, or without the list that contains it."""
     if not loc or loc[0] not in data:
         return data
     name, rest = str(loc[0]), loc[1:]
@@ -86,26 +92,31 @@ def _without(data: dict[str, Any], loc: Loc) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key != name}
 
 
+def closest(word: str, known: Iterable[str]) -> str:
+    """The one of `known` that was probably meant; empty where none is close."""
+    return next(iter(difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)), "")
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint naming the closest of `known`, or all of them where none is close and they are few."""
+    """A hint with the closest of `known`. If none is close and they are few, it names all."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]}?"
-    return f"one of: {', '.join(names)}" if 0 < len(names) <= 30 else ""
+    if meant := closest(word, names):
+        return f"did you mean {meant}?"
+    return f"one of: {', '.join(names)}" if 0 < len(names) <= 40 else ""
 
 
-def _problem(detail: ErrorDetails, model: type[BaseModel], document: Document) -> Problem:
+def _problem(detail: ErrorDetails, model: type[BaseModel], document: Document, hint_of: HintOf | None) -> Problem:
     loc = _place(detail["loc"], document)
     code, context, found = detail["type"], detail.get("ctx", {}), detail.get("input")
     if code == "missing":
         return document.problem(loc, "required key is missing", _description(model, loc))
     if code == "extra_forbidden":
         known = _field_names(_owner(model, loc[:-1]))
-        return document.problem(loc, "unknown key", did_you_mean(str(loc[-1]), known))
+        name = str(loc[-1])
+        return document.problem(loc, "unknown key", (hint_of and hint_of(name)) or did_you_mean(name, known))
     if code == "value_error":
-        message, _, hint = str(context["error"]).partition("\n")
-        return document.problem(loc, message, hint)
+        error = context["error"]
+        return document.problem(loc, str(error), error.hint if isinstance(error, Mistake) else "")
     expected = _EXPECTED.get(code, detail["msg"])
     shown = "***" if _is_secret(model, loc) else _show(found)
     bounds = {name: f"{value:.12g}" if isinstance(value, float) else value for name, value in context.items()}
@@ -115,8 +126,7 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], document: Document) -
         return document.problem(loc, f"expected {hint}, found {shown}")
     if code == "literal_error" and isinstance(found, str):
         words = [word.strip(" '") for word in str(context["expected"]).replace(" or ", ",").split(",")]
-        closest = did_you_mean(found, words)
-        hint = closest if closest.startswith("did") else hint
+        hint = did_you_mean(found, words) if closest(found, words) else hint
     return document.problem(loc, message, hint)
 
 
@@ -148,7 +158,7 @@ _EXPECTED = {
 
 
 def _place(loc: tuple[int | str, ...], document: Document) -> Loc:
-    """Drop what pydantic adds to a place (union tags, `[key]`): only steps that lead somewhere in the document stay."""
+    """Remove what pydantic adds to a place (union tags, `[key]`): only steps that exist in the document stay."""
     place: Loc = ()
     value: Any = document.data
     for index, part in enumerate(loc):
@@ -170,7 +180,7 @@ def _show(value: object) -> str:
 
 
 def _owner(annotation: Any, loc: Loc) -> type[BaseModel] | None:
-    """The model class that stands at `loc` below `annotation`."""
+    """The model class at `loc` below `annotation`."""
     for candidate in _alternatives(annotation):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             if not loc:
@@ -207,7 +217,7 @@ def _field_names(model: type[BaseModel] | None) -> list[str]:
 
 
 def _description(model: type[BaseModel], loc: Loc) -> str:
-    """The hint for a wrong value: a Hint on the field or its type, else what the field is described as."""
+    """The hint for a wrong value: a Hint on the field or its type, otherwise the field's description."""
     field = _field(model, loc)
     if field is None:
         return ""

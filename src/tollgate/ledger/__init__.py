@@ -1,1 +1,1 @@
-"""What was spent, by whom and on what: LiteLLM's ledger as values. Pure; stack/ledger.py reads it."""
+"""Spend by tenant, key and model: LiteLLM's ledger as values. Pure; stack/ledger.py reads the database."""

@@ -1,4 +1,4 @@
-"""Where everything of a chart stands, in the units of its SVG; the template draws it."""
+"""The positions of a chart's parts, in the units of its SVG. The template draws them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tollgate.ledger.month import Month
 
 WIDTH, HEIGHT = 760, 230
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 16, 26
-# A limit much higher than what was spent would press every bar to the ground: it is named, not drawn.
+# A limit far above the spend would make every bar tiny, so it is named and not drawn.
 OUT_OF_SIGHT = 4
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A tick of an axis or a line across: where, and what it says."""
+    """A tick of an axis or a line across: position and label."""
 
     at: float
     text: str
@@ -35,7 +35,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """`limit` is drawn, `unseen` is a limit too far up to be; `points` and `ahead` are polylines."""
+    """`limit` is drawn; `unseen` is a limit too high to draw. `points` and `ahead` are polylines."""
 
     ticks: tuple[Mark, ...]
     days: tuple[Mark, ...]
@@ -67,7 +67,7 @@ class Scale:
 
 
 def daily(month: Month) -> Chart:
-    """A bar a day, against the daily limit."""
+    """One bar for each day, with the daily limit."""
     most = max((totals.spend for totals in month.days.values()), default=Decimal(0))
     seen, unseen = _limit(month.daily_limit, most)
     scale = Scale(_nice(max(most, seen or Decimal(0))))
@@ -88,14 +88,14 @@ def daily(month: Month) -> Chart:
 
 
 def cumulative(month: Month) -> Chart:
-    """What is spent by the end of each day, against the monthly limit, and on at the same pace to the month's end."""
+    """The spend up to the end of each day, the monthly limit, and a projection to the end of the month."""
     spent = month.cumulative
     last = spent[-1] if spent else Decimal(0)
     most = max(last, month.projected or Decimal(0))
     seen, unseen = _limit(month.monthly_limit, most)
     scale = Scale(_nice(max(most, seen or Decimal(0))))
     slot = _slot(month)
-    # Today's point stands where today has got to, not at its end.
+    # Today's point is at the current time, not at the end of the day.
     edges = [LEFT + slot * (number + 1) for number in range(len(spent))]
     if month.running and edges:
         edges[-1] = LEFT + slot * _elapsed_days(month)
@@ -131,7 +131,7 @@ def _line(scale: Scale, limit: Decimal | None) -> Mark | None:
 
 
 def _nice(most: Decimal) -> Decimal:
-    """The end of the axis: a round number a little above, so that quarters of it are round too."""
+    """The end of the axis: a round number a little above, whose quarters are round too."""
     if most <= 0:
         return Decimal(1)
     power = Decimal(10) ** most.adjusted()

@@ -1,4 +1,4 @@
-"""Figures as people read them; the same words on the screen and on the page."""
+"""Figures as text for people, the same on the screen and on the page."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
+from tollgate import limits
+
 CENT, FINE = Decimal("0.01"), Decimal("0.0001")
-RATES = {
-    "requests_per_minute": "requests a minute",
-    "requests_per_hour": "requests an hour",
-    "requests_per_day": "requests a day",
-    "tokens_per_minute": "tokens a minute",
-    "max_parallel_requests": "requests at once",
-}
+RATES = {limit.name: limit.words for limit in limits.RATES}
 
 
 def usd(amount: Decimal) -> str:
-    """To the cent; amounts below a dollar to the hundredth of one, where cents would hide them."""
+    """USD to the cent; small amounts get more digits."""
     if 0 < amount < FINE:
         return "<$0.0001"
     step = FINE if 0 < abs(amount) < 1 else CENT
@@ -25,7 +21,7 @@ def usd(amount: Decimal) -> str:
 
 
 def limit(amount: Decimal) -> str:
-    """A limit as somebody wrote it: $50, not $50.00."""
+    """A limit as in the tenant's file: $50, not $50.00."""
     shown = amount.normalize()
     return f"${shown:,f}" if shown == shown.to_integral() else usd(amount)
 
@@ -37,18 +33,11 @@ def percent(share: Decimal) -> str:
 
 
 def count(number: int) -> str:
-    """12,345 in full; from a million on 1.23M, because nobody compares the last digits of tokens."""
+    """12,345 in full; from a million on 1.23M."""
     for size, letter in ((10**9, "B"), (10**6, "M")):
         if number >= size:
             return f"{number / size:.2f}{letter}"
     return f"{number:,}"
-
-
-def room(size: int) -> str:
-    for unit, letters in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB")):
-        if size >= unit:
-            return f"{size / unit:.1f} {letters}"
-    return f"{size / 2**10:.0f} KiB"
 
 
 def moment(when: datetime) -> str:
@@ -65,7 +54,7 @@ def span(now: datetime, then: datetime) -> str:
 
 
 def bar(share: Decimal, width: int = 20) -> str:
-    """A bar of eighths of a cell; anything above nothing shows, and only a full one looks full."""
+    """A bar in eighths of a cell. Any amount above zero is visible, and only a full bar looks full."""
     eighths = int(min(share, Decimal(1)) * width * 8)
     if share > 0 and eighths == 0:
         eighths = 1

@@ -1,4 +1,4 @@
-"""One tenant's month for whoever pays for it: each day, where it is heading, and what it went to."""
+"""One tenant's month for the person who pays: each day, the projection, and the spend by model and key."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from decimal import Decimal
 from itertools import accumulate
 
 from tollgate.ledger import rows
-from tollgate.ledger.rows import DAY, MONTH, Team
+from tollgate.ledger.rows import DAY, MONTH, LedgerTeam
 from tollgate.ledger.sums import Entry, Totals, by, total
 from tollgate.ledger.usage import KeyTotals, by_key, names_of, team_in
 from tollgate.ledger.windows import Window, month_before
 
 TOP_DAYS = 5
-# With less of the month gone a single morning would be projected onto four weeks.
+# Earlier than this, a projection would stretch a single morning over four weeks.
 ENOUGH_TO_PROJECT = timedelta(days=2)
 
 
@@ -28,9 +28,9 @@ class Failure:
 
 @dataclass(frozen=True)
 class Month:
-    """Every figure but `before` is of `window`; `days` has each of its days up to `now`, empty ones too."""
+    """All figures except `before` belong to `window`. `days` has each day up to `now`, also empty days."""
 
-    team: Team
+    team: LedgerTeam
     window: Window
     now: datetime
     days: Mapping[date, Totals]
@@ -65,7 +65,7 @@ class Month:
 
     @property
     def projected(self) -> Decimal | None:
-        """Spend at the month's end at its pace so far; None for a month that is over, or too young to tell."""
+        """The projected spend at the month's end. None if the month is over, or too early."""
         gone = self.now - self.window.begins
         if not self.running or gone < ENOUGH_TO_PROJECT or not self.total.spend:
             return None
@@ -74,7 +74,7 @@ class Month:
 
     @property
     def runs_out(self) -> date | None:
-        """The day the monthly limit is reached at that pace, where the month's end comes later."""
+        """The day on which the projection reaches the monthly limit, if it is before the month's end."""
         if self.projected is None or self.monthly_limit is None or self.projected <= self.monthly_limit:
             return None
         pace = self.total.spend / Decimal((self.now - self.window.begins).total_seconds())

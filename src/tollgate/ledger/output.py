@@ -1,4 +1,4 @@
-"""Usage and months for programs: JSON values, and CSV that a spreadsheet opens without obeying any cell of it."""
+"""Usage and months for programs: JSON, and CSV that a spreadsheet opens without running formulas."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from decimal import Decimal
 from typing import Any
 
 from tollgate.ledger.month import Month
-from tollgate.ledger.rows import Team
+from tollgate.ledger.rows import LedgerTeam
 from tollgate.ledger.sums import Entry, Totals
 from tollgate.ledger.usage import KeyTotals, Line, Spent, Usage, past_soft_limit
 
 COLUMNS = ("spend_usd", "requests", "failed", "tokens_in", "tokens_out", "cache_read", "cache_written")
-# What begins a formula in a spreadsheet.
+# The characters that start a formula in a spreadsheet.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -63,8 +63,8 @@ def month_json(month: Month) -> dict[str, Any]:
     }
 
 
-def entries_csv(team: Team, entries: Iterable[Entry], key_names: Mapping[str, str]) -> str:
-    """One line a day, key and model: what a spreadsheet pivots."""
+def entries_csv(team: LedgerTeam, entries: Iterable[Entry], key_names: Mapping[str, str]) -> str:
+    """One line for each day, key and model, for pivot tables."""
     rows = ((entry.day.isoformat(), key_names[entry.key], entry.model, entry.totals) for entry in entries)
     table = sorted(rows, key=lambda row: row[:3])
     return _csv(
@@ -107,7 +107,7 @@ def _cells(totals: Totals) -> tuple[str, ...]:
     return (f"{totals.spend:f}", *(str(number) for number in (totals.requests, totals.failed, *tokens)))
 
 
-def _team(team: Team) -> dict[str, Any]:
+def _team(team: LedgerTeam) -> dict[str, Any]:
     return {"tenant": team.id, "name": team.name, "owner": team.owner, "state": team.state}
 
 
@@ -118,7 +118,6 @@ def _spent(one: Spent) -> dict[str, Any]:
         "resets": one.window.reopens.isoformat(),
         "limit_usd": _number(one.limit),
         "share": None if one.share is None else round(float(one.share), 4),
-        "counted_usd": _number(one.counted),
         **_totals(one.totals),
     }
 

@@ -1,4 +1,4 @@
-"""A month as one HTML file: no script, nothing loaded from anywhere, everything that people named escaped."""
+"""A month as one HTML file, without scripts and external files. Every text from people is escaped."""
 
 from __future__ import annotations
 

@@ -1,14 +1,17 @@
-"""The questions to LiteLLM's database, for psql: values come as its variables (:'tenant'), the answer is one JSON text.
+"""The queries to LiteLLM's database. Values are psql variables (:'tenant'), the answer is one JSON text.
 
-What is spent comes from LiteLLM_DailyTeamSpend: one row a team, UTC day, key and model, added to with every flush and
-kept for good, also when the team or the key is deleted; LiteLLM_SpendLogs goes after its retention and is read only
-for why requests failed. What a limit is and what the gateway counts against it come from the team's own row and
-LiteLLM_BudgetWindowSpend. docs/facts.md 13 says how each is known.
+psql runs them for the command line. The gateway processes run SUMMARY through a driver, which `for_driver` is for.
+
+Spend comes from LiteLLM_DailyTeamSpend: one row for each team, UTC day, key and model. Each flush adds to it, and it is
+kept forever, also after the team or the key is deleted. LiteLLM_SpendLogs is deleted after its retention; it only says
+why requests failed. Limits come from the team's own row. docs/facts.md 13 has the sources.
 """
 
 from __future__ import annotations
 
-# A read that hangs or writes is neither worth waiting for nor allowed; both figures of one answer are of one moment.
+import re
+
+# Read-only, with a timeout. All figures of one answer are of the same moment.
 _IN_ONE_MOMENT = """
 BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SET LOCAL statement_timeout = '60s';
@@ -16,14 +19,14 @@ SET LOCAL statement_timeout = '60s';
 COMMIT;
 """
 
-# A team that was deleted and made again is the living one; deleted twice, the last of them. The archive has no windows.
+# If a team was deleted and created again, the living one counts; otherwise the last deleted one. LiteLLM's own limits
+# are those of teams that were made by hand.
 _TEAMS = """
     SELECT team_id AS id, team_alias AS name, CASE WHEN blocked THEN 'suspended' ELSE 'active' END AS state,
-           max_budget, budget_duration, budget_reset_at, spend::numeric AS spend, budget_limits, rpm_limit, tpm_limit,
-           max_parallel_requests, metadata
+           max_budget, budget_duration, budget_limits, rpm_limit, tpm_limit, max_parallel_requests, metadata
       FROM "LiteLLM_TeamTable"
      UNION ALL
-    (SELECT DISTINCT ON (team_id) team_id, team_alias, 'deleted', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    (SELECT DISTINCT ON (team_id) team_id, team_alias, 'deleted', NULL, NULL, NULL, NULL, NULL, NULL,
             metadata
        FROM "LiteLLM_DeletedTeamTable" gone
       WHERE NOT EXISTS (SELECT FROM "LiteLLM_TeamTable" team WHERE team.team_id = gone.team_id)
@@ -45,9 +48,10 @@ _KEYS = """
       ORDER BY token, deleted_at DESC)
 """
 
-# Casting the float to numeric keeps its 15 certain digits and drops the noise behind them.
+# The cast from float to numeric keeps the 15 exact digits and drops the rest. Each row is cast before it is added, so
+# that every query finds the same sum however it groups the rows.
 _SUMS = """
-           coalesce(sum(spend), 0)::numeric AS spend,
+           coalesce(sum(spend::numeric), 0) AS spend,
            coalesce(sum(api_requests), 0) AS requests, coalesce(sum(failed_requests), 0) AS failed,
            coalesce(sum(prompt_tokens), 0) AS tokens_in, coalesce(sum(completion_tokens), 0) AS tokens_out,
            coalesce(sum(cache_read_input_tokens), 0) AS cache_read,
@@ -62,26 +66,59 @@ _ENTRIES = f"""
      GROUP BY 1, 2, 3
 """  # noqa: S608  no value in it
 
-_COUNTED = """
-    SELECT entity_id AS team, window_duration AS duration, window_start AS since, spend::numeric AS spend
-      FROM "LiteLLM_BudgetWindowSpend" WHERE entity_type = 'team'
-"""
 
-
-def _question(**parts: str) -> str:
+def _select(**parts: str) -> str:
     fields = ",\n".join(
         f"'{name}', (SELECT coalesce(json_agg(part), '[]') FROM ({query}) part)"  # noqa: S608  psql binds
         for name, query in parts.items()
     )
-    return _IN_ONE_MOMENT.format(query=f"SELECT json_build_object({fields})")
+    return f"SELECT json_build_object({fields})"
+
+
+def _question(**parts: str) -> str:
+    return _IN_ONE_MOMENT.format(query=_select(**parts))
+
+
+def for_driver(query: str) -> str:
+    """The query with psycopg's placeholders: `:'tenant'` becomes `%(tenant)s`, and the answer is text."""
+    text = re.sub(r":'([a-z_]+)'", r"%(\1)s", query.replace("%", "%%"))
+    return f"SELECT ({text})::text"
 
 
 def _one(teams: str, column: str) -> str:
     return f"SELECT * FROM ({teams}) every WHERE {column} = :'tenant'"  # noqa: S608  psql binds the variable
 
 
-TENANT = _question(teams=_one(_TEAMS, "id"), keys=_KEYS, entries=_ENTRIES, counted=_one(_COUNTED, "team"))
-"""tenant, since, until: the team, its keys, its entries of those days, and what is counted against its windows."""
+TENANT = _question(teams=_one(_TEAMS, "id"), keys=_KEYS, entries=_ENTRIES)
+"""tenant, since, until: the team, its keys, and its entries of those days."""
+
+# A tenant may have thousands of keys, and a gateway process must not spend its time on their rows.
+_BY_DAY = f"""
+    SELECT date AS day, coalesce(nullif(model_group, ''), nullif(model, ''), 'unknown') AS model,
+{_SUMS}
+      FROM "LiteLLM_DailyTeamSpend"
+     WHERE team_id = :'tenant' AND date >= :'since' AND date < :'until'
+     GROUP BY 1, 2
+"""  # noqa: S608  no value in it
+
+_OF_THE_KEYS = """
+      FROM "LiteLLM_DailyTeamSpend"
+     WHERE team_id = :'tenant' AND date >= least(:'week', :'month') AND date < :'until'
+"""
+_BY_KEY = f"""
+    SELECT api_key AS key, coalesce(sum(spend::numeric) FILTER (WHERE date >= :'today'), 0) AS today,
+           coalesce(sum(spend::numeric) FILTER (WHERE date >= :'week'), 0) AS week,
+           coalesce(sum(spend::numeric) FILTER (WHERE date >= :'month'), 0) AS month,
+           coalesce(sum(api_requests) FILTER (WHERE date >= :'month'), 0) AS requests
+{_OF_THE_KEYS}
+     GROUP BY 1
+"""
+_KEYS_IN_USE = f"""
+    SELECT * FROM ({_KEYS}) key WHERE state <> 'deleted' OR token IN (SELECT api_key {_OF_THE_KEYS})
+"""  # noqa: S608  no value in it
+
+SUMMARY = _select(days=_BY_DAY, spent=_BY_KEY, keys=_KEYS_IN_USE)
+"""tenant, since, until, today, week, month: sums by day and model from `since` on, and what each key spent."""
 
 
 def _each(window: str, since: str, until: str) -> str:
@@ -93,7 +130,6 @@ def _each(window: str, since: str, until: str) -> str:
 
 EVERYBODY = _question(
     teams=_TEAMS,
-    counted=_COUNTED,
     sums=" UNION ALL ".join(
         _each(window, since, until)
         for window, since, until in (
@@ -105,7 +141,7 @@ EVERYBODY = _question(
 )
 """today, tomorrow, week, week_end, month, month_end: every team, and its sums of the three windows."""
 
-# By key, because that is the index the log has; a tenant's requests are logged under the keys its entries name.
+# By key, because the log has an index on it. A tenant's requests are logged under the keys of its entries.
 FAILURES = _question(
     failures="""
     SELECT coalesce(metadata->'error_information'->>'error_code', '') AS status,
@@ -118,7 +154,7 @@ FAILURES = _question(
      GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 20
     """
 )
-"""tenant, since, until: why requests failed, as far back as the log of single requests goes."""
+"""tenant, since, until: why requests failed, as far back as the log of single requests has them."""
 
 SIZE = _question(
     size="""
@@ -129,4 +165,4 @@ SIZE = _question(
            (SELECT min("startTime") FROM "LiteLLM_SpendLogs") AS oldest
     """
 )
-"""How much room the ledger takes; the rows as the server estimates them: counting reads them all."""
+"""The size of the ledger. The row count is the server's estimate, because counting would read all rows."""

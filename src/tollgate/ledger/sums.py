@@ -1,4 +1,4 @@
-"""What the ledger adds up: one entry a day, key and model, and totals over any of them."""
+"""Entries of the ledger, one for each day, key and model, and totals over them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NOTHING = Totals()
 
 @dataclass(frozen=True)
 class Entry:
-    """What one key (by its hash) did on one day with one model."""
+    """The use of one model by one key (by its hash) on one day."""
 
     day: date
     key: str
@@ -55,7 +55,7 @@ def total(entries: Iterable[Entry]) -> Totals:
 
 
 def by(entries: Iterable[Entry], name: Callable[[Entry], Name]) -> dict[Name, Totals]:
-    """Totals under each name, the most expensive first; they add up to the total."""
+    """Totals for each name, the most expensive first. Together they are the whole total."""
     groups: dict[Name, Totals] = {}
     for entry in entries:
         groups[name(entry)] = groups.get(name(entry), NOTHING) + entry.totals

@@ -1,4 +1,4 @@
-"""What one tenant used today, this week and this month, against its limits; and one line for each of all tenants."""
+"""One tenant's use today, this week and this month, with its limits; and one line for each tenant."""
 
 from __future__ import annotations
 
@@ -9,43 +9,31 @@ from decimal import Decimal
 from typing import Any
 
 from tollgate.ledger import rows
-from tollgate.ledger.rows import DAY, MONTH, WEEK, Key, Team
+from tollgate.ledger.rows import DAY, MONTH, WEEK, LedgerKey, LedgerTeam
 from tollgate.ledger.sums import NOTHING, Entry, Totals, by, total
 from tollgate.ledger.windows import Window, day_of, month_of, week_of
 
-# The gateway's own count runs a few seconds ahead or behind; what differs by more than this has another cause.
-WORTH_A_NOTE = Decimal("0.01")
-# The team under which LiteLLM books what its background checks of the models cost.
+# The team under which LiteLLM books the cost of its background checks.
 HEALTH_CHECKS = "litellm-internal-health-check"
 
 
 @dataclass(frozen=True)
 class Spent:
-    """One window: what was used, its limit if it has one, and what the gateway counts against that limit."""
+    """One window: the use, and the limit if there is one."""
 
     window: Window
     totals: Totals
     limit: Decimal | None = None
-    counted: Decimal | None = None
     model: str = ""
 
     @property
     def share(self) -> Decimal | None:
         return None if self.limit is None or not self.limit else self.totals.spend / self.limit
 
-    @property
-    def disagrees(self) -> bool:
-        """Whether the gateway will refuse sooner or later than the ledger says."""
-        return (
-            self.limit is not None
-            and self.counted is not None
-            and abs(self.counted - self.totals.spend) > max(WORTH_A_NOTE, self.limit / 100)
-        )
-
 
 @dataclass(frozen=True)
 class KeyTotals:
-    """A key by the name people know it by: a rotated key and its successor are one line."""
+    """A key by its name. A rotated key and its successor are one line."""
 
     name: str
     state: str
@@ -56,9 +44,9 @@ class KeyTotals:
 
 @dataclass(frozen=True)
 class Usage:
-    """One tenant at `now`. `models` and `keys` are of the running month and add up to its total."""
+    """One tenant at `now`. `models` and `keys` are of the current month and add up to its total."""
 
-    team: Team
+    team: LedgerTeam
     now: datetime
     windows: tuple[Spent, ...]
     caps: tuple[Spent, ...]
@@ -72,9 +60,9 @@ class Usage:
         return self.windows[-1]
 
 
-def past_soft_limit(team: Team, windows: tuple[Spent, ...]) -> bool | None:
-    """Whether a tenant has spent its soft limit; None where it has none. It is the month's, or the day's where the
-    tenant has no other limit than the day's."""
+def past_soft_limit(team: LedgerTeam, windows: tuple[Spent, ...]) -> bool | None:
+    """Whether a tenant has reached its soft limit, or None without one. It counts the month, or the day if the tenant
+    has only a daily limit."""
     soft = team.limits.soft
     if soft is None:
         return None
@@ -87,9 +75,9 @@ def windows_of(now: datetime) -> tuple[tuple[str, Window], ...]:
 
 
 def usage(answer: rows.Json, tenant: str, now: datetime, aliases: Mapping[str, str] | None = None) -> Usage | None:
-    """From the answer to queries.TENANT; None where the ledger knows no such tenant.
+    """From the answer to queries.TENANT; None if the ledger does not know the tenant.
 
-    The ledger has the name that was asked for: what came in under an alias of a model counts against the model's cap.
+    The ledger has the name that the client asked for. Requests under an alias count against the model's cap.
     """
     entries, keys = rows.entries(answer["entries"]), rows.keys(answer["keys"])
     team = team_in(answer, tenant, entries)
@@ -110,25 +98,25 @@ def usage(answer: rows.Json, tenant: str, now: datetime, aliases: Mapping[str, s
     )
 
 
-def team_in(answer: rows.Json, tenant: str, entries: Iterable[Entry]) -> Team | None:
-    """The team itself; or, where even its archived row is gone, its name and the entries it left."""
-    found = rows.teams(answer["teams"], answer["counted"]).get(tenant)
-    return found or (Team(tenant, tenant, "deleted") if any(True for _ in entries) else None)
+def team_in(answer: rows.Json, tenant: str, entries: Iterable[Entry]) -> LedgerTeam | None:
+    """The team. If even its archived row is gone: its name, from the entries that it left."""
+    found = rows.teams(answer["teams"]).get(tenant)
+    return found or (LedgerTeam(tenant, tenant, "deleted") if any(True for _ in entries) else None)
 
 
-def names_of(keys: Mapping[str, Key], entries: Iterable[Entry]) -> dict[str, str]:
-    """What to call each key that the entries name, also one of which nothing but its hash is left."""
+def names_of(keys: Mapping[str, LedgerKey], entries: Iterable[Entry]) -> dict[str, str]:
+    """The name of each key in the entries, also of a key that is left only as a hash."""
     unknown = {entry.key: f"unnamed {entry.key[:8]}" if entry.key else "no key" for entry in entries}
     return {**unknown, **{one: key.name for one, key in keys.items()}}
 
 
-def by_key(entries: Iterable[Entry], keys: Mapping[str, Key]) -> tuple[KeyTotals, ...]:
-    """Every key that was used, and every living one that was not; the state is that of the newest of a name."""
+def by_key(entries: Iterable[Entry], keys: Mapping[str, LedgerKey]) -> tuple[KeyTotals, ...]:
+    """Every key that was used, and every living key. The state is that of the newest key of a name."""
     entries = list(entries)
     names = names_of(keys, entries)
     totals = by(entries, lambda entry: names[entry.key])
     used = {entry.key for entry in entries}
-    found: dict[str, list[Key]] = {}
+    found: dict[str, list[LedgerKey]] = {}
     for key in sorted(keys.values(), key=lambda key: (key.state == "deleted", key.state == "retiring", key.made)):
         if key.hash in used or key.state in ("active", "retiring", "suspended"):
             found.setdefault(key.name, []).append(key)
@@ -145,13 +133,13 @@ def by_key(entries: Iterable[Entry], keys: Mapping[str, Key]) -> tuple[KeyTotals
     )
 
 
-def _spent(team: Team, entries: Iterable[Entry], duration: str, window: Window) -> Spent:
+def _spent(team: LedgerTeam, entries: Iterable[Entry], duration: str, window: Window) -> Spent:
     within = total(entry for entry in entries if entry.day in window)
-    return Spent(window, within, team.limits.budgets.get(duration), team.counted(duration, window))
+    return Spent(window, within, team.limits.budgets.get(duration))
 
 
 def _caps(
-    team: Team, entries: tuple[Entry, ...], windows: Iterable[tuple[str, Window]], aliases: Mapping[str, str]
+    team: LedgerTeam, entries: tuple[Entry, ...], windows: Iterable[tuple[str, Window]], aliases: Mapping[str, str]
 ) -> Iterable[Spent]:
     for duration, window in windows:
         for model, caps in sorted(team.limits.per_model.items()):
@@ -165,7 +153,7 @@ def _caps(
 class Line:
     """One tenant among all."""
 
-    team: Team
+    team: LedgerTeam
     windows: tuple[Spent, ...]
 
     @property
@@ -173,15 +161,19 @@ class Line:
         return self.windows[-1]
 
 
-def _gone(team: str) -> Team:
-    """Whom the ledger knows and no team is called like: a deleted tenant, or LiteLLM's own checks of its models."""
-    return Team(team, "LiteLLM's health checks", "internal") if team == HEALTH_CHECKS else Team(team, team, "deleted")
+def _gone(team: str) -> LedgerTeam:
+    """The team of an id without a team row: a deleted tenant, or LiteLLM's own health checks."""
+    return (
+        LedgerTeam(team, "LiteLLM's health checks", "internal")
+        if team == HEALTH_CHECKS
+        else LedgerTeam(team, team, "deleted")
+    )
 
 
 def overview(answer: rows.Json, now: datetime) -> tuple[Line, ...]:
-    """From the answer to queries.EVERYBODY, who spent most first; a deleted tenant as long as it has entries here."""
+    """From the answer to queries.EVERYBODY, highest spend first. A deleted tenant is listed while it has entries."""
     sums: dict[tuple[Any, str], Totals] = {(row["team"], row["window"]): rows.totals(row) for row in answer["sums"]}
-    found = rows.teams(answer["teams"], answer["counted"])
+    found = rows.teams(answer["teams"])
     # Entries without a team are not a tenant's.
     found |= {team: _gone(team) for team, _ in sums if team and team not in found}
     lines = [
@@ -192,7 +184,6 @@ def overview(answer: rows.Json, now: datetime) -> tuple[Line, ...]:
                     window,
                     sums.get((team.id, window.name), NOTHING),
                     team.limits.budgets.get(duration),
-                    team.counted(duration, window),
                 )
                 for duration, window in windows_of(now)
             ),

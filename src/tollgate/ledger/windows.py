@@ -1,4 +1,4 @@
-"""The calendar that budgets keep: days, weeks from Monday and months, all in UTC."""
+"""The calendar of budgets: days, weeks from Monday, and months, all in UTC."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def month_before(month: Window) -> Window:
 
 
 def parse_month(text: str | None, now: datetime) -> Window:
-    """`2026-11` as a window, the running month where nothing is given; TollgateError for anything else."""
+    """`2026-11` as a window; the current month if nothing is given. TollgateError for anything else."""
     if text is None:
         return month_of(now.date())
     if not MONTH_FORM.fullmatch(text) or not 1 <= int(text[5:]) <= 12 or int(text[:4]) < 2000:

@@ -1,1 +1,1 @@
-"""Everything that knows LiteLLM: its management API and its database schema."""
+"""The code that calls LiteLLM's management API, and the values that it reads and writes there."""

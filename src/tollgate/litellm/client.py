@@ -1,7 +1,7 @@
-"""A small client of LiteLLM's management API (docs/facts.md 1): what Tollgate calls, and nothing else.
+"""A small client for LiteLLM's management API (docs/facts.md 1). It has only the calls that Tollgate makes.
 
-Keys go in headers and bodies, never in a URL: URLs are logged. An object that is not there is None, every other
-refusal is a LiteLLMError.
+Keys go in headers and bodies, never in a URL, because URLs are logged. A missing object is None. Every other refusal
+raises a LiteLLMError.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ import httpx
 from tollgate.config.secret import Secret
 from tollgate.litellm.errors import LiteLLMError, refused, unreachable
 
-# Connecting is local. An answer takes long only while Postgres fails over or a replica starts; LiteLLM itself gives
-# up on its database after about 10 s.
+# The connection is local. An answer takes long only while Postgres fails over or a replica starts. LiteLLM stops
+# waiting for its database after about 10 s.
 TIMEOUT = httpx.Timeout(30.0, connect=3.0)
-# 0.2 + 0.4 + 0.8 + 1.6 s: nginx needs less than that to take a replica that is restarting out of its rotation.
+# The pauses are 0.2 + 0.4 + 0.8 + 1.6 s. In less time nginx stops sending requests to a replica that restarts.
 ATTEMPTS = 5
 FIRST_PAUSE_S = 0.2
-# From nginx while a replica is away, from LiteLLM while the database is or has dropped its transaction (500).
+# nginx answers so while a replica is down. LiteLLM answers so while the database is down, and with 500 after the
+# database has dropped a transaction.
 BUSY = frozenset({500, 502, 503, 504})
-PAGE = 100  # the most /v2/team/list and /key/list give at once
-# A page is some 60 ms of one replica's work: this many keep three replicas busy, and leave room for tenants' requests.
+PAGE = 100  # the largest page of /v2/team/list and /key/list
+# One replica works about 60 ms on a page. Eight readers keep three replicas busy and leave room for tenants' requests.
 READERS = 8
 
 Row = dict[str, Any]
@@ -35,7 +36,7 @@ Query = Mapping[str, str | int]
 
 
 class Client:
-    """`with Client("http://127.0.0.1:4001", master_key) as client: client.team("acme")`. Safe to share by threads."""
+    """`with Client("http://127.0.0.1:4001", master_key) as client: client.team("acme")`. Threads can share it."""
 
     def __init__(self, base_url: str, master_key: Secret, transport: httpx.BaseTransport | None = None) -> None:
         self._http = httpx.Client(
@@ -55,7 +56,7 @@ class Client:
         self._http.close()
 
     def alive(self) -> bool:
-        """Whether a replica answers at all; needs no key and asks no database."""
+        """Whether a replica answers. The call needs no key and no database."""
         return self._answers("/health/liveliness")
 
     def ready(self) -> bool:
@@ -63,58 +64,58 @@ class Client:
         return self._answers("/health/readiness")
 
     def list_teams(self, team_id: str | None = None) -> Iterator[Row]:
-        """Every team, or the one of this id, page by page."""
+        """Every team, or only the team with this id, page by page."""
         query: Query = {"page_size": PAGE, "sort_by": "team_id", **({"team_id": team_id} if team_id else {})}
         yield from self._pages("/v2/team/list", "teams", query)
 
     def find_team(self, team_id: str) -> Row | None:
-        found = self._find("/team/info", {"team_id": team_id})
-        return found and found["team_info"]
+        answer = self._find("/team/info", {"team_id": team_id})
+        return answer and answer["team_info"]
 
     def create_team(self, fields: Row) -> Row:
-        """Make a team and return its row. Not an upsert: 400 where the id is taken.
+        """Create a team and return its row. LiteLLM answers 400 if the id exists (no upsert).
 
-        So it is not sent again once it may have arrived.
+        So the call is not repeated when the first one could have arrived.
         """
-        made: Row = self._send("POST", "/team/new", fields)
-        return made
+        row: Row = self._send("POST", "/team/new", fields)
+        return row
 
     def update_team(self, team_id: str, fields: Row) -> None:
-        """Change the fields given, leave the others."""
+        """Change the given fields only."""
         self._send("POST", "/team/update", {"team_id": team_id, **fields}, again=True)
 
     def delete_team(self, team_id: str) -> None:
-        """Delete a team; LiteLLM deletes its keys with it, and keeps the spend log."""
+        """Delete a team. LiteLLM also deletes its keys, and keeps the spend log."""
         self._send("POST", "/team/delete", {"team_ids": [team_id]})
 
     def list_keys(self, team_id: str | None = None) -> Iterator[Row]:
-        """Every virtual key, or a team's, page by page; `token` is its sha256, its plain text is stored nowhere."""
+        """Every virtual key, or only a team's keys, page by page. `token` is the sha256; no plain text is stored."""
         query: Query = {"size": PAGE, "return_full_object": "true", "sort_by": "token", "sort_order": "asc"}
         yield from self._pages("/key/list", "keys", {**query, **({"team_id": team_id} if team_id else {})})
 
     def find_key(self, key_hash: str) -> Row | None:
-        """A key that works or is blocked. LiteLLM keeps deleted ones in an archive and still answers 200 for them."""
-        found = self._find("/key/info", {"key": key_hash})
-        if found is None or found["info"].get("status") == "deleted":
+        """A key that works or is blocked. Deleted keys are None here, although LiteLLM answers 200 for them."""
+        answer = self._find("/key/info", {"key": key_hash})
+        if answer is None or answer["info"].get("status") == "deleted":
             return None
-        info: Row = found["info"]
+        info: Row = answer["info"]
         return info
 
     def find_keys(self, key_hashes: Sequence[str]) -> Sequence[Row]:
-        """Those of at most `PAGE` keys that are there, in any order, and without their hashes."""
-        found: Sequence[Row] = self._send("POST", "/v2/key/info", {"keys": list(key_hashes)}, again=True)["info"]
-        return found
+        """The rows of the keys that exist, in any order, without their hashes. At most `PAGE` keys in one call."""
+        rows: Sequence[Row] = self._send("POST", "/v2/key/info", {"keys": list(key_hashes)}, again=True)["info"]
+        return rows
 
     def create_key(self, key: Secret, fields: Row) -> None:
-        """Make a key with the given plain text. For a key that exists LiteLLM answers 200 and changes nothing."""
+        """Create a key with this plain text. If the key exists, LiteLLM answers 200 and changes nothing."""
         self._send("POST", "/key/generate", {"key": key.reveal(), **fields}, again=True)
 
     def update_key(self, key_hash: str, fields: Row) -> None:
-        """Change the fields given, leave the others. `key_hash` is the sha256, which LiteLLM takes for the key."""
+        """Change the given fields only. `key_hash` is the sha256; LiteLLM accepts it in place of the key."""
         self._send("POST", "/key/update", {"key": key_hash, **fields}, again=True)
 
     def block_key(self, key_hash: str) -> None:
-        """Refuse the key from now on; every replica knows at once (unlike a blocked team)."""
+        """Block the key. Every replica refuses it immediately (a blocked team takes longer)."""
         self._send("POST", "/key/block", {"key": key_hash}, again=True)
 
     def delete_key(self, key_hash: str) -> None:
@@ -128,19 +129,19 @@ class Client:
 
     def _find(self, path: str, query: Query) -> Row | None:
         try:
-            found: Row = self._send("GET", path, query=query, again=True)
+            answer: Row = self._send("GET", path, query=query, again=True)
         except LiteLLMError as error:
             if error.status == httpx.codes.NOT_FOUND:
                 return None
             raise
-        return found
+        return answer
 
     def _pages(self, path: str, name: str, query: Query) -> Iterator[Row]:
-        """The first page says how many there are; the others are read a few at a time, and given in order."""
+        """Read the first page, which has the number of pages, then the others: a few at a time, yielded in order."""
 
         def page(number: int) -> Row:
-            found: Row = self._send("GET", path, query={**query, "page": number}, again=True)
-            return found
+            answer: Row = self._send("GET", path, query={**query, "page": number}, again=True)
+            return answer
 
         first = page(1)
         yield from first[name]
@@ -162,7 +163,7 @@ class Client:
         query: Query | None = None,
         again: bool = False,
     ) -> Any:
-        """One call. Repeated where it cannot have arrived; with `again` also after `BUSY` or a lost connection."""
+        """Make one call. Retry it if it cannot have arrived; with `again` also after `BUSY` or a lost connection."""
         for attempt in range(ATTEMPTS):
             last = attempt == ATTEMPTS - 1
             try:

@@ -1,4 +1,4 @@
-"""Turning LiteLLM's answers into errors a person can act on, without any credential in them."""
+"""Errors from LiteLLM's answers: each has a hint, and keys are masked."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _KEY = re.compile(r"sk-[A-Za-z0-9_\-]{4,}")
 _LONGEST_MESSAGE = 500  # LiteLLM can answer with a whole traceback
 
 _HINTS = {
-    401: "LiteLLM does not know this master key; it is the one in secrets/litellm_master_key the replicas started with",
-    403: "only the master key may do this; check which key is used",
-    404: "the object is gone, or this is not LiteLLM's management API (it listens on the admin port only)",
-    422: "LiteLLM did not understand a field; is it the pinned version?",
+    401: "LiteLLM refused the master key; the replicas accept the secrets/litellm_master_key they were started with",
+    403: "this call needs the master key; check which key you use",
+    404: "the object does not exist, or this address is not LiteLLM's management API (only the admin port is)",
+    422: "LiteLLM refused a field; check that the pinned version of LiteLLM is running",
 }
 _HINT_BUSY = "LiteLLM or its database is not ready; see `make status`, then run this again"
 
 
 class LiteLLMError(TollgateError):
-    """LiteLLM refused a management call, or could not be reached (`status` is 0 then)."""
+    """LiteLLM refused a management call, or did not answer (then `status` is 0)."""
 
     def __init__(self, message: str, hint: str, status: int = 0) -> None:
         super().__init__(message, hint)
@@ -29,15 +29,15 @@ class LiteLLMError(TollgateError):
 
     @property
     def may_pass(self) -> bool:
-        """Whether LiteLLM failed rather than refused: it may have done it all the same, or may do it the next time."""
+        """Whether the call failed for a reason that can pass. LiteLLM may have carried it out; a retry may work."""
         return self.status == 0 or self.status >= 500
 
 
 def refused(method: str, path: str, response: httpx.Response) -> LiteLLMError:
-    """The error for an answer that is not 2xx: method, path, status and LiteLLM's own words, keys masked."""
+    """The error for an answer that is not 2xx: method, path, status and LiteLLM's message with masked keys."""
     status = response.status_code
     hint = _HINTS.get(status, _HINT_BUSY if status >= 500 else "see the replica's log: make logs")
-    return LiteLLMError(f"LiteLLM: {method} {path}: {status}: {mask(_words(response))}", hint, status)
+    return LiteLLMError(f"LiteLLM: {method} {path}: {status}: {mask(_message(response))}", hint, status)
 
 
 def unreachable(method: str, path: str, error: httpx.HTTPError) -> LiteLLMError:
@@ -46,11 +46,11 @@ def unreachable(method: str, path: str, error: httpx.HTTPError) -> LiteLLMError:
 
 
 def mask(text: str) -> str:
-    """Hide whatever looks like a key: LiteLLM echoes what it was sent in some of its messages."""
+    """Replace everything that looks like a key. Some of LiteLLM's messages repeat the request."""
     return _KEY.sub("sk-***", text)
 
 
-def _words(response: httpx.Response) -> str:
+def _message(response: httpx.Response) -> str:
     try:
         body = response.json()
     except ValueError:

@@ -1,6 +1,6 @@
-"""When a key ends: LiteLLM takes a length of time and keeps a moment; files say the moment.
+"""Expiry of keys. Tenant files give a time; LiteLLM accepts a duration and stores a time.
 
-Compared by the minute, because the length is counted from when LiteLLM gets the request. A moment that has passed is
+LiteLLM counts the duration from the arrival of the request, so times are compared by the minute. A time in the past is
 `EXPIRED` on both sides.
 """
 
@@ -11,17 +11,17 @@ from datetime import UTC, datetime, timedelta
 from tollgate.litellm.state import EXPIRED
 
 _FORM = "%Y-%m-%dT%H:%MZ"
-NEVER = "-1"  # what /key/update takes to clear an expiry; null means the same
+NEVER = "-1"  # /key/update clears the expiry for this value, and for null
 
 
 def wanted(at: datetime, now: datetime) -> str:
-    """What a file says, down to the minute so that a key never outlives it."""
+    """The time in a file, rounded down to the minute, so that the key never lives longer than the file says."""
     minute = at.astimezone(UTC).replace(second=0, microsecond=0)
     return EXPIRED if minute <= now else minute.strftime(_FORM)
 
 
 def observed(at: str | datetime | None, now: datetime) -> str | None:
-    """What LiteLLM has, to the nearest minute. Its times without a zone are UTC."""
+    """LiteLLM's time, rounded to the nearest minute. Its times without a zone are UTC."""
     if at is None or at == "":
         return None
     moment = datetime.fromisoformat(at) if isinstance(at, str) else at
@@ -30,7 +30,7 @@ def observed(at: str | datetime | None, now: datetime) -> str | None:
 
 
 def duration(expires: str | None, now: datetime) -> str:
-    """The `duration` to send for `expires`; `0s` ends the key at once."""
+    """The `duration` to send for `expires`; `0s` ends the key immediately."""
     if expires is None:
         return NEVER
     if expires == EXPIRED:

@@ -1,4 +1,4 @@
-"""From our values to the fields of LiteLLM's requests: one function an object, and what differs between two of them."""
+"""Our values as fields of LiteLLM's requests: all fields of an object, or only those that differ between two."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ from datetime import datetime
 from typing import Any
 
 from tollgate.litellm import expiry, metadata
-from tollgate.litellm.state import Budget, Key, Limits, Team
+from tollgate.litellm.state import Key, Team
 
-# Limits of LiteLLM's own that no tenant file sets, and what clears each. Set by hand they would hold beside ours, so
-# they count as drift.
-STRAY_TEAM_FIELDS: dict[str, Any] = {"tpd_limit": None}
-STRAY_KEY_FIELDS: dict[str, Any] = {"tpd_limit": None, "max_parallel_requests": None}
+# LiteLLM's own limits, with the value that clears each. LiteLLM would count them apart from ours, so they are drift.
+# Earlier versions wrote budgets, requests and tokens a minute there.
+STRAY_TEAM_FIELDS: dict[str, Any] = {
+    "max_budget": None,
+    "budget_limits": [],
+    "rpm_limit": None,
+    "tpm_limit": None,
+    "tpd_limit": None,
+}
+STRAY_KEY_FIELDS: dict[str, Any] = {**STRAY_TEAM_FIELDS, "max_parallel_requests": None}
 
 
 def team_fields(team: Team) -> dict[str, Any]:
@@ -20,12 +26,11 @@ def team_fields(team: Team) -> dict[str, Any]:
         "models": list(team.models),
         "blocked": team.blocked,
         "metadata": metadata.of_team(team),
-        **_limits(team.limits),
     }
 
 
 def key_fields(key: Key) -> dict[str, Any]:
-    """All but `expires`, which LiteLLM wants as a length of time: see `expiry_field`."""
+    """All fields except `expires`, which LiteLLM accepts only as a duration: see `expiry_field`."""
     return {
         "key_alias": key.alias,
         "team_id": key.team,
@@ -33,7 +38,6 @@ def key_fields(key: Key) -> dict[str, Any]:
         "allowed_routes": list(key.routes),
         "blocked": key.blocked,
         "metadata": metadata.of_key(key),
-        **_limits(key.limits),
     }
 
 
@@ -51,30 +55,17 @@ def expiry_field(key: Key, now: datetime) -> dict[str, Any]:
 
 
 def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """The fields to send. An amount that changes goes alone: its duration, sent again, would move the next reset."""
     return {name: value for name, value in after.items() if before[name] != value}
 
 
 def _cleared(before: Team | Key, after: Team | Key, strays: dict[str, Any]) -> dict[str, Any]:
-    """What takes back `before.stray`: its columns one by one, metadata (which LiteLLM replaces whole) as ours."""
+    """The fields that remove `before.stray`: columns by their own fields, metadata as a whole (LiteLLM replaces it)."""
     if before.stray == after.stray:
         return {}
-    found = {name for name, _ in before.stray}
-    fields = {name: empty for name, empty in strays.items() if name in found}
-    if found - strays.keys():
+    names = {name for name, _ in before.stray}
+    fields = {name: empty for name, empty in strays.items() if name in names}
+    if "max_budget" in fields:
+        fields["budget_duration"] = None
+    if names - strays.keys():
         fields["metadata"] = metadata.of_team(after) if isinstance(after, Team) else metadata.of_key(after)
     return fields
-
-
-def _limits(limits: Limits) -> dict[str, Any]:
-    return {
-        "max_budget": limits.budget.usd if limits.budget else None,
-        "budget_duration": limits.budget.duration if limits.budget else None,
-        "budget_limits": [_window(window) for window in limits.windows],
-        "rpm_limit": limits.requests_per_minute,
-        "tpm_limit": limits.tokens_per_minute,
-    }
-
-
-def _window(window: Budget) -> dict[str, Any]:
-    return {"budget_duration": window.duration, "max_budget": window.usd}

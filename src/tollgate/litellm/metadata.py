@@ -1,9 +1,9 @@
-"""The metadata of our teams and keys, written and read: our mark, and what LiteLLM has no field for.
+"""Reads and writes the metadata of our teams and keys: our mark, every limit, and the names for people.
 
-    team  {managed_by, limits, labels, owner}        key  {managed_by, name, owner, limits, retiring}
+    team  {managed_by, limits, labels, owner, show_keys}    key  {managed_by, name, owner, limits, retiring}
 
-The replicas' hook reads `limits` (services/hooks/); a field that is absent means none. What stands here beside these
-names, or not in the form we write it in, is somebody else's and comes out as `stray`.
+services/limits reads `limits`; an absent field means no limit. Other names, and values in another
+form than ours, were not written by Tollgate: the reader returns them as `stray`.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tollgate.limits import BUDGETS, RATES, SOFT
 from tollgate.litellm.state import Budget, Key, Limits, Pairs, Team
 
 OWNER = "tollgate"
 REDACTED = "(redacted)"
-_COUNTS = ("requests_per_hour", "requests_per_day", "max_parallel_requests")
-# LiteLLM writes these itself and lets nobody change them.
+_COUNTS = tuple(limit.name for limit in RATES)
+_MONEY = tuple(limit.name for limit in (*BUDGETS, SOFT))
+# LiteLLM writes these itself and refuses changes.
 _ITS_OWN = frozenset({"team_member_budget_id", "service_account_id"})
 
 
 def of_team(team: Team) -> dict[str, Any]:
     labels = {name: json.loads(value) for name, value in team.labels}
-    return _without_empty({"managed_by": OWNER, "limits": _limits(team.limits), "labels": labels, "owner": team.owner})
+    written = {"managed_by": OWNER, "limits": _limits(team.limits), "labels": labels, "owner": team.owner}
+    return _without_empty({**written, "show_keys": team.show_keys})
 
 
 def of_key(key: Key) -> dict[str, Any]:
@@ -32,7 +35,7 @@ def of_key(key: Key) -> dict[str, Any]:
 
 
 class Reader:
-    """Takes what is ours out of one object's metadata; `stray()` is what is left."""
+    """Takes our entries out of one object's metadata. `stray()` returns the rest."""
 
     def __init__(self, metadata: Mapping[str, Any]) -> None:
         self._left = {name: value for name, value in metadata.items() if name not in _ITS_OWN and name != "managed_by"}
@@ -48,15 +51,15 @@ class Reader:
 
     def limits(self) -> dict[str, Any]:
         """The limits as arguments of `Limits`."""
-        found = self._left.get("limits")
-        if not isinstance(found, Mapping):
+        limits = self._left.get("limits")
+        if not isinstance(limits, Mapping):
             return {}
         del self._left["limits"]
         taken: dict[str, Any] = {}
-        for name, value in found.items():
+        for name, value in limits.items():
             if name in _COUNTS and type(value) is int:
                 taken[name] = value
-            elif name == "soft_limit" and type(value) in (int, float):
+            elif name in _MONEY and type(value) in (int, float):
                 taken[name] = float(value)
             elif name == "per_model" and (models := _read_per_model(value)) is not None:
                 taken[name] = models
@@ -65,17 +68,17 @@ class Reader:
         return taken
 
     def stray(self) -> Pairs:
-        """Numbers as they are; all else without its value, which could be a credential (a callback's, say)."""
+        """The rest: numbers with their value, all else redacted, because it could be a credential (of a callback)."""
         return pairs({name: value if _only_numbers(value) else REDACTED for name, value in self._left.items()})
 
 
 def pairs(values: Mapping[str, Any]) -> Pairs:
-    """Any mapping as something that can be compared, hashed and printed."""
+    """A mapping as sorted pairs, which can be compared, hashed and printed."""
     return tuple(sorted((str(name), json.dumps(value, sort_keys=True, default=str)) for name, value in values.items()))
 
 
 def _limits(limits: Limits) -> dict[str, Any]:
-    written = {name: getattr(limits, name) for name in (*_COUNTS, "soft_limit")}
+    written = {name: getattr(limits, name) for name in (*_MONEY, *_COUNTS)}
     per_model = {model: {budget.duration: budget.usd for budget in budgets} for model, budgets in limits.per_model}
     return _without_empty({**written, "per_model": per_model})
 

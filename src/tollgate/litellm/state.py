@@ -1,7 +1,7 @@
-"""What Tollgate manages in LiteLLM, as values: a tenant's team, its keys, and how much each may use.
+"""The objects that Tollgate manages in LiteLLM, as values: a tenant's team, its keys, and their limits.
 
-Desired state (from tenants/*.yaml) and observed state (from the management API) are both made of these, so that
-comparing them is `==`. A field that LiteLLM writes by itself (spend, reset times) has no place here.
+Desired state (from tenants/*.yaml) and observed state (from the management API) both consist of these values and are
+compared with `==`. Fields that LiteLLM writes by itself (spend, reset times) are not here.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from sys import intern
 
-# What a tenant's key may call: the routes nginx lets through (render/nginx.py; a test compares the two), and
-# nothing that shows other tenants' data or the deployment's insides (docs/facts.md 8). The rest is a 403.
+from tollgate.limits import DURATIONS
+
+# The routes that a tenant's key may call. nginx lets the same routes through (render/nginx.py; a test compares the
+# two). No route here shows other tenants' data or internals of the deployment (docs/facts.md 8). Others get a 403.
 TENANT_ROUTES = (
     "/v1/messages",
     "/v1/messages/count_tokens",
@@ -26,9 +28,9 @@ TENANT_ROUTES = (
     "/models",
     "/health",
 )
-TEAMS_MODELS = "all-team-models"  # LiteLLM's word for a key that may use whatever its team may
-DAY, WEEK, MONTH = "1d", "7d", "1mo"
-EXPIRED = "expired"  # in place of a time that has passed: two keys that no longer work differ in nothing that matters
+TEAMS_MODELS = "all-team-models"  # LiteLLM's word for a key that may use every model of its team
+DAY, WEEK, MONTH = (DURATIONS[window] for window in ("day", "week", "month"))
+EXPIRED = "expired"  # replaces each time in the past, so that two expired keys compare equal
 
 Names = tuple[str, ...]
 Pairs = tuple[tuple[str, str], ...]  # sorted names with their values as JSON
@@ -36,23 +38,23 @@ Pairs = tuple[tuple[str, str], ...]  # sorted names with their values as JSON
 
 @dataclass(frozen=True, order=True, slots=True)
 class Budget:
-    """At most `usd` in each window: a day (`1d`) or week (`7d`, from Monday) in UTC, or a calendar month (`1mo`)."""
+    """At most `usd` for one model in each window: a day (`1d`) or a calendar month (`1mo`), in UTC."""
 
     usd: float
-    duration: str | None
+    duration: str
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a team or a key may use; None and an empty tuple mean no limit.
+    """The limits of a team or a key, by their names in the tenant's file. None and an empty tuple mean no limit.
 
-    `budget` is LiteLLM's main budget: the only one that shows in its metrics and the only one for which `1mo` is
-    safe. `windows` are further budgets beside it, sorted (docs/facts.md 2 and 3). From `requests_per_hour` on LiteLLM
-    knows nothing: they travel in metadata and the replicas' hook holds them.
+    All of them are in the metadata, where services/limits reads them. LiteLLM's own fields stay empty: a limit there
+    would be counted apart from ours, so it is `stray`. Money is in USD.
     """
 
-    budget: Budget | None = None
-    windows: tuple[Budget, ...] = ()
+    daily_limit: float | None = None
+    weekly_limit: float | None = None
+    monthly_limit: float | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     requests_per_hour: int | None = None
@@ -67,10 +69,10 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """A tenant's team: its id is the tenant's. `models` is sorted; empty means every model of the gateway.
+    """A tenant's team, with the tenant's id. `models` is sorted; empty means every model of the gateway.
 
-    `labels` is the operator's own metadata. `stray` is what somebody else set on it and no tenant file can say: always
-    empty in a desired team, so that it shows as a difference and is taken back.
+    `labels` is the operator's own metadata. `stray` has values that no tenant file can set; a person or another
+    program set them. It is empty in a desired team, so the plan shows it as a difference and removes it.
     """
 
     id: str
@@ -80,6 +82,7 @@ class Team:
     owner: str = ""
     labels: Pairs = ()
     blocked: bool = False
+    show_keys: bool = False
     stray: Pairs = ()
 
     @property
@@ -92,10 +95,10 @@ ALL_ROUTES = tuple(sorted(intern(route) for route in TENANT_ROUTES))
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A virtual key of a team, known by its sha256 (LiteLLM's own id for it). Its plain text is never in here.
+    """A virtual key of a team. `id` is its sha256, as in LiteLLM. Its plain text is never in here.
 
-    `name` is what its tenant calls it. `expires` is a UTC minute (`2027-01-31T00:00Z`) or EXPIRED. `retiring` marks a
-    key that was rotated: no file names it, and it lives until it expires.
+    `name` is the name in the tenant's file. `expires` is a UTC minute (`2027-01-31T00:00Z`) or EXPIRED. `retiring`
+    marks a rotated key: no file names it, and it works until it expires.
     """
 
     id: str
@@ -118,7 +121,7 @@ class Key:
 
 @dataclass(frozen=True)
 class State:
-    """All teams and keys by id. `unmanaged_*`: what lacks our mark, id and name; known only so as to be left alone."""
+    """All teams and keys by id. `unmanaged_*` map ids to names of objects without our mark; nothing changes them."""
 
     teams: Mapping[str, Team] = field(default_factory=dict)
     keys: Mapping[str, Key] = field(default_factory=dict)

@@ -1,6 +1,6 @@
-"""Walk a plan, several changes at a time, told as it goes. After an interruption, plan and apply again: it goes on.
+"""Carries out a plan, several changes at a time. After an interruption, plan and apply again to continue.
 
-What was written is read back: teams one by one, keys a hundred at a time when all of a phase are written.
+It reads back what it wrote: teams one by one, keys a hundred at a time after each phase.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from tollgate.litellm.state import Key, Team
 from tollgate.reconcile.change import Change, Phase
 from tollgate.reconcile.plan import Plan
 
-WORKERS = 8  # more than a replica can work on at once, so that it never waits for us; few against its connections
-TOGETHER = 100  # keys in one call that reads them back; LiteLLM's pages have no more either
+WORKERS = (
+    8  # more than a replica can handle at once, so that it never waits for us, and few compared with its connections
+)
+TOGETHER = 100  # keys in one call that reads them back; LiteLLM's pages have the same size
 
 
-class Target(Protocol):
-    """What a gateway must offer for changes to be applied to it (litellm/provider.py does). Called by many threads."""
+class TenantStore(Protocol):
+    """The interface for applying changes (litellm/provider.py implements it). Many threads call it."""
 
     def write(self, before: Team | Key | None, after: Team | Key | None) -> None: ...
 
@@ -30,7 +32,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How far it went. `failed` holds the changes it stopped at, each with its reason; Ctrl-C is `interrupted`."""
+    """How far it went. `failed` has the changes that failed, with reasons. Ctrl-C is `interrupted`."""
 
     applied: tuple[Change, ...]
     not_tried: tuple[Change, ...] = ()
@@ -43,7 +45,7 @@ class Outcome:
     def raise_if_incomplete(self) -> None:
         """Raises TollgateError with the first reason, and with how far it went."""
         if self.interrupted:
-            raise TollgateError(f"{self}: interrupted", "run it again: it goes on where it stopped")
+            raise TollgateError(f"{self}: interrupted", "run it again: it continues from there")
         if self.failed:
             change, error = self.failed[0]
             raise TollgateError(f"{self}: {change.kind} {change.name}: {error.message}", error.hint)
@@ -52,8 +54,8 @@ class Outcome:
 Report = Callable[[Change, int, int], None]
 
 
-def apply(plan: Plan, target: Target, report: Report | None = None, workers: int = WORKERS) -> Outcome:
-    """Apply phase by phase (`Phase`) and stop at the first change that fails; what is under way then still ends.
+def apply(plan: Plan, target: TenantStore, report: Report | None = None, workers: int = WORKERS) -> Outcome:
+    """Apply phase by phase (`Phase`), and stop at the first failure. Running changes still finish.
 
     `report(change, number, total)` is called after each change, by one thread at a time. Raises TollgateError before
     the first one if the plan is not safe to apply.
@@ -68,7 +70,7 @@ def apply(plan: Plan, target: Target, report: Report | None = None, workers: int
 @dataclass
 class _Walk:
     plan: Plan
-    target: Target
+    target: TenantStore
     report: Report | None
     applied: list[Change] = field(default_factory=list)
     failed: list[tuple[Change, TollgateError]] = field(default_factory=list)
@@ -77,7 +79,7 @@ class _Walk:
     guard: threading.Lock = field(default_factory=threading.Lock)
 
     def through(self, changes: Sequence[Change], workers: int) -> None:
-        """One phase. Whatever ends it early leaves the waiting changes untried; the pool waits for the others."""
+        """One phase. If it ends early, waiting changes are not tried, and the pool waits for the running ones."""
         if not changes or self.stop.is_set():
             return
         with ThreadPoolExecutor(min(workers, len(changes)), "apply") as pool:
@@ -95,7 +97,7 @@ class _Walk:
                 raise
 
     def _one(self, change: Change) -> Change | None:
-        """The change if it was made."""
+        """The change, if it was applied."""
         if self.stop.is_set():
             return None
         try:
@@ -110,7 +112,7 @@ class _Walk:
         return change
 
     def _confirm(self, changes: Sequence[Change]) -> None:
-        """Those whose key is not what was wanted have failed after all."""
+        """Mark a change as failed if its key is not as wanted."""
         keys = [change.after for change in changes if isinstance(change.after, Key)]
         by_id = {change.subject.id: change for change in changes}
         try:

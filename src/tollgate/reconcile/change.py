@@ -1,4 +1,4 @@
-"""One thing to do to one object, as a value."""
+"""One change to one object, as a value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Action(StrEnum):
 
 
 class Phase(IntEnum):
-    """What has to be done before what: a key needs its team, and leaves it before LiteLLM deletes the team."""
+    """The order of changes: a key needs its team first, and must go before LiteLLM deletes the team."""
 
     TEAMS = 0
     KEYS = 1
@@ -32,7 +32,7 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """From `before` to `after`; None is an object that is not there."""
+    """From `before` to `after`. None means that the object does not exist."""
 
     action: Action
     before: Team | Key | None
@@ -60,16 +60,16 @@ class Change:
 
     @property
     def takes_access(self) -> bool:
-        """Whether somebody could call before and cannot after because no file names it any more.
+        """Whether a client loses access because no file names the object any more.
 
-        A key that has expired is dead already.
+        An expired key has no access anyway.
         """
         subject = self.subject
         return self.action.removes and not (isinstance(subject, Key) and subject.expires == EXPIRED)
 
     @property
     def order(self) -> tuple[bool, str, Phase, str]:
-        """What is made or changed, then what goes; tenant by tenant, for people who read it."""
+        """The order for people: first additions and changes, then removals, tenant by tenant."""
         return self.action.removes, self.subject.tenant, self.phase, self.name
 
     def differences(self) -> Iterator[tuple[str, Any, Any]]:

@@ -1,4 +1,4 @@
-"""From tenant files to the teams and keys LiteLLM should have."""
+"""From tenant files to the teams and keys that LiteLLM should have."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import replace
 from datetime import datetime
 
 from tollgate.config.secret import Secret
-from tollgate.config.tenant_model import Budget as FileBudget
-from tollgate.config.tenant_model import ModelBudget, RateLimits, Tenant, TenantKey, Windows
+from tollgate.config.tenant.model import Budget as FileBudget
+from tollgate.config.tenant.model import ModelBudget, RateLimits, Tenant, TenantKey, Windows
+from tollgate.limits import BUDGETS, DURATIONS, RATES
 from tollgate.litellm import expiry
 from tollgate.litellm.metadata import pairs
-from tollgate.litellm.state import DAY, MONTH, TEAMS_MODELS, WEEK, Budget, Key, Limits, State, Team
+from tollgate.litellm.state import TEAMS_MODELS, Budget, Key, Limits, State, Team
 
-KeyName = tuple[str, str]  # of a tenant's id and what the tenant calls the key
+KeyName = tuple[str, str]  # the tenant's id, and the key's name in its file
 NEW = "(new)"
 
 
@@ -34,7 +35,7 @@ def desired(tenants: Iterable[Tenant], keys: Mapping[KeyName, Secret], now: date
 
 
 def team(tenant: Tenant) -> Team:
-    """A tenant's limits hang on its team, so that all its keys share them and a new key is no new budget."""
+    """The team has the tenant's limits. So all keys share them, and a new key adds no budget."""
     return Team(
         id=tenant.id,
         name=tenant.tenant.name or tenant.id,
@@ -43,6 +44,7 @@ def team(tenant: Tenant) -> Team:
         owner=tenant.tenant.owner,
         labels=pairs(tenant.metadata),
         blocked=tenant.suspended,
+        show_keys=tenant.show_keys,
     )
 
 
@@ -69,7 +71,7 @@ def key(tenant: Tenant, named: TenantKey, secret: Secret | None, now: datetime) 
 
 
 def identified(key: Key, secret: Secret) -> Key:
-    """The key as LiteLLM will know it.
+    """The key as LiteLLM will have it.
 
     LiteLLM wants aliases unique over everything, so the alias ends in the hash's beginning: while a key is rotated the
     old and the new one live side by side under one name.
@@ -79,29 +81,21 @@ def identified(key: Key, secret: Secret) -> Key:
 
 
 def key_hash(secret: Secret) -> str:
-    """What LiteLLM stores of a key and knows it by. Safe to show: our keys are 256 random bits."""
+    """The hash by which LiteLLM stores and finds a key. It is safe to show: our keys are 256 random bits."""
     return hashlib.sha256(secret.reveal().encode()).hexdigest()
 
 
 def _limits(budget: Windows, rate: RateLimits) -> Limits:
-    """The month is the main budget: inside `windows` it drifts (docs/facts.md 3). Days and weeks are safe there."""
-    of_team = budget if isinstance(budget, FileBudget) else FileBudget()  # a key has windows only
+    of_team = budget if isinstance(budget, FileBudget) else FileBudget()  # a key has only windows
     return Limits(
-        budget=None if budget.monthly_limit is None else Budget(budget.monthly_limit, MONTH),
-        windows=_budgets((budget.daily_limit, DAY), (budget.weekly_limit, WEEK)),
-        requests_per_minute=rate.requests_per_minute,
-        tokens_per_minute=rate.tokens_per_minute,
-        requests_per_hour=rate.requests_per_hour,
-        requests_per_day=rate.requests_per_day,
-        max_parallel_requests=rate.max_parallel_requests,
+        **{limit.name: getattr(budget, limit.name) for limit in BUDGETS},
+        **{limit.name: getattr(rate, limit.name) for limit in RATES},
         soft_limit=of_team.soft_limit,
         per_model=tuple(sorted((model, _caps(caps)) for model, caps in of_team.per_model.items() if _caps(caps))),
     )
 
 
 def _caps(caps: ModelBudget) -> tuple[Budget, ...]:
-    return _budgets((caps.daily_limit, DAY), (caps.monthly_limit, MONTH))
-
-
-def _budgets(*amounts: tuple[float | None, str]) -> tuple[Budget, ...]:
+    """A budget for each window that has an amount."""
+    amounts = ((getattr(caps, limit.name, None), DURATIONS[limit.window]) for limit in BUDGETS)
     return tuple(sorted(Budget(usd, duration) for usd, duration in amounts if usd is not None))

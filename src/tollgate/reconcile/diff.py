@@ -1,4 +1,4 @@
-"""Pure: what must change so that `observed` becomes `desired`."""
+"""Pure: the changes that turn `observed` into `desired`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Managed = TypeVar("Managed", Team, Key)
 
 
 def diff(desired: State, observed: State, *, allow_delete: bool = False) -> Plan:
-    """The plan. What is ours and no longer wanted is blocked, which can be undone; `allow_delete` deletes it."""
+    """The plan. It blocks our objects that no file names any more, which can be undone. `allow_delete` deletes them."""
     dead = {name: key for name, key in observed.keys.items() if _rotated_out(key, desired)}
     keys = {**_retiring(desired, observed), **_worth_making(desired, observed)}
     living = {name: key for name, key in observed.keys.items() if name not in dead}
@@ -51,14 +51,14 @@ def _changes(
 
 
 def _worth_making(desired: State, observed: State) -> dict[str, Key]:
-    """All but keys that are not there and would be made only to be refused."""
+    """All keys, except new ones that are expired already."""
     return {name: key for name, key in desired.keys.items() if key.expires != EXPIRED or name in observed.keys}
 
 
 def _retiring(desired: State, observed: State) -> dict[str, Key]:
-    """Rotated keys within their grace: no file names them, and they stay as they are.
+    """Rotated keys within their grace. No file names them, and they stay as they are.
 
-    But for the blocking of their tenant: a suspension must not leave a door open.
+    If their tenant is suspended, they are blocked too.
     """
     return {
         name: replace(key, blocked=desired.teams[key.team].blocked)
@@ -68,7 +68,7 @@ def _retiring(desired: State, observed: State) -> dict[str, Key]:
 
 
 def _rotated_out(key: Key, desired: State) -> bool:
-    """Dead already: cleaning it up needs nobody's leave."""
+    """A rotated key that has expired. It can be deleted without --allow-delete."""
     return key.retiring and key.expires == EXPIRED and key.id not in desired.keys
 
 
@@ -80,5 +80,5 @@ def _conflicts(desired: State, observed: State) -> Iterator[str]:
 
 
 def _listed(unmanaged: Mapping[str, str]) -> tuple[str, ...]:
-    """A team by its id and name, a key by its name or the beginning of its hash."""
+    """A team by its id and name, a key by its name or the start of its hash."""
     return tuple(sorted(name if name else identity[:16] for identity, name in unmanaged.items()))

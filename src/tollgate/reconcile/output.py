@@ -1,10 +1,11 @@
-"""A plan as text for people: `+ ~ -`, one line an object, its fields below, counts at the end."""
+"""A plan as text for people: `+ ~ -`, one line for each object, its fields below, counts at the end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from tollgate.limits import BUDGETS, SOFT
 from tollgate.litellm.state import ALL_ROUTES, EXPIRED, TEAMS_MODELS, Budget, Key
 from tollgate.reconcile.change import Action, Change
 from tollgate.reconcile.plan import Plan
@@ -15,9 +16,10 @@ _REMOVAL = {
     Action.DELETE: "would be deleted; its spend stays in the ledger",
 }
 _ROTATED_OUT = "was rotated and has expired; would be deleted"
+_MONEY = frozenset(limit.name for limit in (*BUDGETS, SOFT))
 _SAID_IN_THE_HEAD = frozenset({"id", "alias"})
 _NOTHING = "(none)"
-_FEW = 5  # unmanaged objects named without being asked
+_FEW = 5  # how many unmanaged objects are named by default
 
 
 def text(plan: Plan, *, verbose: bool = False) -> str:
@@ -79,7 +81,9 @@ def _show(field: str, value: Any) -> str:
     if value in (None, (), ""):
         return _NOTHING
     if isinstance(value, Budget):
-        return f"${value.usd:.12g}" + (f" per {value.duration}" if value.duration else " in all")
+        return f"${value.usd:.12g} per {value.duration}"
+    if field in _MONEY:
+        return f"${value:.12g}"
     if isinstance(value, tuple):
         return ", ".join(_show("", item) for item in value)
     if isinstance(value, bool):

@@ -11,12 +11,12 @@ from typing import Any
 from tollgate.errors import TollgateError
 from tollgate.reconcile.change import Action, Change
 
-FORMAT = 2  # of to_json(); goes up when a reader of the old one would be misled
+FORMAT = 3  # of to_json(); raise it if readers of the old format would be misled
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`changes` in the order people read them; `conflicts` are reasons not to apply any of them.
+    """`changes` are in the order for people. `conflicts` are reasons to apply nothing.
 
     `unmanaged_*` are the names of what is not ours. `allow_delete` is what the plan was made with.
     """
@@ -38,12 +38,12 @@ class Plan:
 
     @property
     def hash(self) -> str:
-        """Changes with any change's before or after: an apply of a reviewed plan can tell that something has moved."""
+        """A hash of all changes with before and after, so that an apply of a reviewed plan notices a difference."""
         said = {"changes": self._changes(), "conflicts": self.conflicts}
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def raise_if_unsafe(self) -> None:
-        """Raise TollgateError where applying would touch an object that is not ours."""
+        """Raise TollgateError if applying would change an object that is not ours."""
         if self.conflicts:
             raise TollgateError(
                 "; ".join(self.conflicts),
@@ -78,14 +78,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Reviewed:
-    """What an apply has to know of a plan that was written to a file: that it is still the same plan."""
+    """A plan that was saved to a file. An apply checks that it is still the same plan."""
 
     hash: str
     allow_delete: bool
 
     @classmethod
     def read(cls, text: str, name: str) -> Reviewed:
-        """Raises TollgateError for anything but what to_json() wrote in this version."""
+        """Read the output of to_json(). Raises TollgateError for anything else, also of another version."""
         try:
             found = json.loads(text)
             written, digest, allow_delete = found["format"], found["hash"], found["allow_delete"]

@@ -1,4 +1,4 @@
-"""compose/backends.yaml: one service for each local backend with `run: true`, and the network its users reach it by.
+"""compose/backends.yaml: one service for each local backend with `run: true`, and the network of its clients.
 
 What each flag is for stands in the engine's documentation; docs/local-backends.md says which of ours sets which.
 """
@@ -9,10 +9,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from tollgate.config.backends import Backend, service
+from tollgate.config.gateway.backend import Backend, service
 from tollgate.render.output import Rendered, fill
 
-# Where the engine sees its model; `run: true` hands in one directory, read-only.
+# The path of the model in the container: one directory, mounted read-only.
 MODELS, PROJECTOR = "/models", "/mmproj"
 FILE = PurePosixPath("compose/backends.yaml")
 
@@ -29,10 +29,10 @@ def render_backends(
     networks: Iterable[str] = (),
     path: PurePosixPath = FILE,
 ) -> list[Rendered]:
-    """Nothing where none is run here. `clients` are the services that may reach them; `networks` are those that must
-    be named again with them, `default` where their own file names none.
+    """Nothing if no backend runs here. `clients` are the services that may reach them. `networks` are the networks of
+    each client, which must be repeated; `default` if the client's own file names none.
 
-    Paths in the configuration are the operator's: relative ones are below `home`.
+    Relative paths in the configuration are below `home`.
     """
     chosen = run_here(backends)
     if not chosen:
@@ -66,7 +66,7 @@ def _service(home: Path, name: str, backend: Backend) -> dict[str, object]:
 
 
 def mounts(home: Path, backend: Backend) -> list[tuple[Path, str]]:
-    """(directory here, place in the container); a file's directory, because engines read what lies beside it."""
+    """(directory here, path in the container). For a file, its directory, because engines read files beside it."""
     model = home / (backend.models or backend.model)
     found = [(model.parent if backend.kind.model == "file" else model, MODELS)]
     if backend.mmproj:
@@ -116,7 +116,7 @@ def _ollama(_: Backend) -> list[str]:
 
 
 ENTRYPOINTS = {
-    # Named here because vLLM's image changed its own between releases, and the other two have a shell.
+    # The entrypoint is named because vLLM's image changed it between releases, and the other two have a shell.
     "vllm": ["vllm", "serve"],
     "sglang": ["python3", "-m", "sglang.launch_server"],
     "trtllm": ["trtllm-serve"],
@@ -133,12 +133,12 @@ COMMANDS: Mapping[str, Callable[[Backend], list[str]]] = {
 def _environment(backend: Backend) -> dict[str, str]:
     values = {"TZ": "UTC"}
     if backend.engine == "ollama":
-        # The store is read-only: nothing is pulled, nothing pruned.
+        # The store is read-only, so Ollama must not pull or prune.
         values |= {"HOME": "/tmp", "OLLAMA_HOST": "0.0.0.0:11434", "OLLAMA_MODELS": MODELS, "OLLAMA_NOPRUNE": "1"}  # noqa: S108
         if backend.context_tokens:
             values["OLLAMA_CONTEXT_LENGTH"] = str(backend.context_tokens)
     elif backend.kind.gpu:
-        # There is no way out of the network; without these they would wait for one.
+        # The network has no route to the internet. Without these settings the engine would wait for one.
         values |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     return values
 
@@ -153,14 +153,14 @@ def _health(backend: Backend) -> list[str]:
 
 
 def _gpus(backend: Backend) -> str:
-    """The `count` of the reservation; "" for none."""
+    """The `count` of the GPU reservation, or ""."""
     if not backend.wants_gpu:
         return ""
     return str(backend.gpus or "all")
 
 
 def _count(backend: Backend) -> int | None:
-    """How many GPUs one copy of the model is spread over; `all` is for the engine to count."""
+    """The number of GPUs for one copy of the model. With `all` the engine counts them."""
     return backend.gpus if isinstance(backend.gpus, int) and backend.gpus > 1 else None
 
 
@@ -169,5 +169,5 @@ def _given(flag: str, value: object) -> list[str]:
 
 
 def _yaml(value: object) -> str:
-    """As JSON, which is YAML; Compose would take a dollar sign for a variable."""
+    """The value as JSON, which is YAML. A dollar sign is doubled, because Compose would take it for a variable."""
     return json.dumps(value, ensure_ascii=True).replace("$", "$$")

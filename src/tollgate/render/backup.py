@@ -1,21 +1,22 @@
-"""What is rendered for backups: pgBackRest's configuration, the archive command, the container with the schedule."""
+"""Renders the files for backups: pgBackRest's configuration, the archive command, the container with the schedule."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path, PurePosixPath
 
-from tollgate.config.env import Settings
+from tollgate.config.env.settings import Settings
 from tollgate.render.output import Rendered, fill
+from tollgate.site import Site
 
 DIRECTORY = "pgbackrest"
 FILE = PurePosixPath("compose/backup.yaml")
-# What the container sees of the operator's home.
+# The part of the operator's home that the container sees.
 SITE = "/site"
 
 
 def render_archiving(root: Path, settings: Settings) -> list[Rendered]:
-    """Always there, because Postgres calls the script whether or not anything is archived."""
+    """pgBackRest's files. They always exist, because Postgres also calls the script while archiving is off."""
     templates = root / "config" / "pgbackrest"
     configuration = fill(templates / "pgbackrest.conf.j2", days=settings.backup_keep_days)
     script = fill(templates / "archive.sh.j2", archiving=bool(settings.backup_schedule))
@@ -26,8 +27,8 @@ def render_archiving(root: Path, settings: Settings) -> list[Rendered]:
 
 
 def render_schedule(root: Path, home: Path, settings: Settings, user: str, salt: str, litellm: str) -> list[Rendered]:
-    """Nothing without a schedule. `user` is uid:gid; `salt` says which salt key the database is encrypted with, which
-    archives carry also where they carry no secrets; `litellm` is the release.
+    """Nothing without a schedule. `user` is uid:gid, `litellm` the release. `salt` identifies the salt key of the
+    database; archives contain it even without secrets.
     """
     if not settings.backup_schedule:
         return []
@@ -50,10 +51,11 @@ def render_schedule(root: Path, home: Path, settings: Settings, user: str, salt:
 
 
 def _mounts(home: Path, *, secrets: bool) -> list[tuple[str, str, str]]:
-    """Sources, targets and whether they are read-only, as YAML. What archives leave out is not even shown."""
+    """Sources, targets and whether they are read-only, as YAML. The container sees only what archives contain."""
     read = [""] if secrets else ["config", "tenants"]
-    # The lock is the deployment's: a backup and a deploy wait for each other.
-    written = ["var/backups", "var/lock", "var/rendered/metrics"]
+    # With the deployment's lock, a backup and a deploy wait for each other.
+    site = Site(home, home)
+    written = [str(path.relative_to(home)) for path in (site.backups_dir, site.lock_file, site.metrics_dir)]
     return [
         (json.dumps(str(home / path)), json.dumps(str(PurePosixPath(SITE, path))), only)
         for paths, only in ((read, "true"), (written, "false"))

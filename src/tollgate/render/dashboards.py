@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tollgate.render.panels import Panel, Query, bars, choice, dashboard, logs, series, stat
+from tollgate.render.direct_panels import direct
+from tollgate.render.panels import RED_BELOW_ONE, Panel, Query, bars, choice, dashboard, logs, now_only, series, stat
 
-# What a client asks a model for. Scrapes and admin calls are counted by LiteLLM too and are nobody's experience.
+# Requests of clients to models. LiteLLM also counts scrapes and admin calls, which no client sees.
 ROUTES = "/(v1/)?(chat/completions|completions|embeddings|responses|messages)"
-# LiteLLM writes None where a request failed without an HTTP status. 4xx are the client's: wrong key, over budget.
+# LiteLLM writes None if a request failed without an HTTP status. 4xx are the client's mistakes: wrong key, over budget.
 SERVER_ERRORS = "5..|None"
 
 CHOSEN = 'team_alias=~"$team",requested_model=~"$model",replica=~"$replica"'
 REQUESTS = f'litellm_proxy_total_requests_metric_total{{route=~"{ROUTES}",{CHOSEN}}}'
 FAILED = f'litellm_proxy_total_requests_metric_total{{route=~"{ROUTES}",status_code=~"{SERVER_ERRORS}",{CHOSEN}}}'
 SPEND = f"litellm_spend_metric_total{{{CHOSEN}}}"
-
-RED_BELOW_ONE = ((None, "red"), (1, "green"))
 
 
 def dashboards() -> dict[str, str]:
@@ -40,13 +39,8 @@ def overview() -> str:
             # Not ".*": Loki refuses a query whose every matcher accepts the empty string.
             choice("replica", "Replica", 'label_values(up{job="litellm"}, replica)', everything="litellm-.+"),
         ],
-        [*_now(), *_traffic(), *_speed(), *_money(), _errors()],
+        [*_now(), *_traffic(), *_speed(), *_money(), *direct(), _errors()],
     )
-
-
-def _now_only(expr: str, legend: str) -> Query:
-    """One point. Over a range a panel would go on showing the last value of something that has gone silent."""
-    return Query(expr, legend, instant=True)
 
 
 def _now() -> Sequence[Panel]:
@@ -54,34 +48,34 @@ def _now() -> Sequence[Panel]:
     return (
         stat(
             "Replicas up",
-            "LiteLLM processes that answer Prometheus, of those configured.",
-            [_now_only('sum(up{job="litellm"})', "up"), _now_only('count(up{job="litellm"})', "configured")],
+            "Replicas that answer Prometheus.",
+            [now_only('sum(up{job="litellm"})', "up"), now_only('count(up{job="litellm"})', "configured")],
             unit="none",
             steps=((None, "red"), (2, "green")),
         ),
         stat(
             "Services answering",
-            "Whether Postgres, Redis and nginx answer their exporters, and those answer Prometheus.",
+            "1 if Postgres, Redis and nginx answer their exporters, and the exporters answer Prometheus.",
             [
-                _now_only('pg_up or up{job="postgres"}', "Postgres"),
-                _now_only('redis_up or up{job="redis"}', "Redis"),
-                _now_only('nginx_up or up{job="nginx"}', "nginx"),
+                now_only('pg_up or up{job="postgres"}', "Postgres"),
+                now_only('redis_up or up{job="redis"}', "Redis"),
+                now_only('nginx_up or up{job="nginx"}', "nginx"),
             ],
             unit="bool_yes_no",
             steps=RED_BELOW_ONE,
         ),
         stat(
             "Alerts firing",
-            "Alerts that fire now, without the watchdog, which always does. Prometheus lists them.",
-            [_now_only('count(ALERTS{alertstate="firing",alertname!="Watchdog"}) or vector(0)', "firing")],
+            "Alerts that fire now, without Watchdog, which always fires. Prometheus lists them.",
+            [now_only('count(ALERTS{alertstate="firing",alertname!="Watchdog"}) or vector(0)', "firing")],
             unit="none",
             steps=((None, "green"), (1, "red")),
         ),
         stat(
             "Server errors",
-            "Share of model requests that failed on our side or the provider's (5xx, or no status at all).",
+            "Share of model requests that failed in the gateway or at the provider (5xx, or no status).",
             [
-                _now_only(
+                now_only(
                     f"(sum(rate({FAILED}[$__rate_interval])) or vector(0)) / sum(rate({REQUESTS}[$__rate_interval]))",
                     "failed",
                 )
@@ -91,16 +85,16 @@ def _now() -> Sequence[Panel]:
         ),
         stat(
             "Spend",
-            "US dollars over the time range, from counters that start anew with each replica; the ledger in Postgres "
-            "is the truth.",
-            [_now_only(f"sum(increase({SPEND}[$__range]))", "spend")],
+            "US dollars over the time range. The counters start from zero with each replica; the ledger in Postgres "
+            "is exact.",
+            [now_only(f"sum(increase({SPEND}[$__range]))", "spend")],
             unit="currencyUSD",
         ),
         stat(
             "Fullest disk",
-            "Used share of the host file system with the least room. Logs are limited by age, not by size.",
+            "Used share of the fullest file system of the host. Logs are limited by age, not by size.",
             [
-                _now_only(
+                now_only(
                     f"max(1 - node_filesystem_avail_bytes{{{disk}}} / node_filesystem_size_bytes{{{disk}}})", "used"
                 )
             ],
@@ -114,14 +108,14 @@ def _traffic() -> Sequence[Panel]:
     return (
         series(
             "Requests by status",
-            "Model requests a second by HTTP status as LiteLLM counts them; what nginx refused is not among them.",
+            "Model requests a second by HTTP status, as LiteLLM counts them, without requests that nginx refused.",
             [Query(f"sum by (status_code) (rate({REQUESTS}[$__rate_interval]))", "{{status_code}}")],
             unit="reqps",
             stacked=True,
         ),
         series(
             "Requests by replica",
-            "Model requests a second by replica: nginx should keep them close to each other.",
+            "Model requests a second by replica. nginx should keep them close to each other.",
             [Query(f"sum by (replica) (rate({REQUESTS}[$__rate_interval]))", "{{replica}}")],
             unit="reqps",
             stacked=True,
@@ -156,13 +150,13 @@ def _money() -> Sequence[Panel]:
         bars(
             "Spend by team",
             "US dollars over the time range, by team.",
-            [_now_only(f"sum by (team_alias) (increase({SPEND}[$__range]))", "{{team_alias}}")],
+            [now_only(f"sum by (team_alias) (increase({SPEND}[$__range]))", "{{team_alias}}")],
             unit="currencyUSD",
             width=8,
         ),
         series(
             "Spend an hour by team",
-            "US dollars an hour at the present rate, by team.",
+            "US dollars an hour at the current rate, by team.",
             [Query(f"sum by (team_alias) (rate({SPEND}[$__rate_interval])) * 3600", "{{team_alias}}")],
             unit="currencyUSD",
             width=8,
@@ -184,7 +178,7 @@ def _money() -> Sequence[Panel]:
 def _errors() -> Panel:
     return logs(
         "Errors in the replicas' logs",
-        "Lines of level error and above, credentials taken out. Needs Loki.",
+        "Log lines of level error and above, without credentials. Needs Loki.",
         [Query('{service_name=~"$replica"} | detected_level=~"error|critical|fatal"')],
         height=10,
     )

@@ -1,4 +1,4 @@
-"""LiteLLM's configuration, from the gateway's: one deployment for each target whose key is set.
+"""LiteLLM's configuration from the gateway's: one deployment for each target with a key.
 
 What each setting is for stands in the templates, config/litellm/*.j2; this module only computes what they print.
 """
@@ -10,23 +10,25 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
 
-from tollgate.config.catalogue import Catalogue, key_name, resolve
-from tollgate.config.env import Settings
-from tollgate.config.gateway import Gateway
-from tollgate.config.models import Model, Price, Target, price_of
-from tollgate.config.providers import EMBEDDED, PROVIDERS, VERTEX_CREDENTIALS
-from tollgate.config.routing import Routing
+from tollgate.config.env.settings import Settings
+from tollgate.config.gateway.catalogue import Catalogue, key_name, resolve
+from tollgate.config.gateway.file import Gateway
+from tollgate.config.gateway.model import Model, Price, Target, price_of
+from tollgate.config.gateway.providers import EMBEDDED, PROVIDERS, VERTEX_CREDENTIALS
+from tollgate.config.gateway.routing import Routing
 from tollgate.errors import TollgateError
 from tollgate.render.output import Rendered, fill
 
 EMBEDDED_BASE = "http://provider:8080/v1"
-# The callback that gives each tenant's cached answers a place of their own.
+# The callback that separates the cached answers of tenants.
 CACHE_HOOK = "tollgate.services.hooks.limits.handler"
-# What the hook that chooses reads, in the directory of config.yaml.
+# The file for the hook that chooses models, in the directory of config.yaml.
 CHOICES = "choices.json"
-# The whole pool stays near 100 connections up to ten replicas, and each keeps at least 4.
+# The file for the guard in front of LiteLLM (services/requests/rules.py), in the same directory.
+REQUESTS = "requests.json"
+# All pools together stay near 100 connections up to ten replicas. Each replica has at least 4.
 _POOLED_CONNECTIONS = 100
-# Not a name a model can have: LiteLLM follows `fallbacks` for a prompt that is too long, unless this list has an entry.
+# A name that no model can have. Without an entry LiteLLM uses `fallbacks` for a prompt that is too long.
 _NOBODY = "-"
 USUAL = Routing()
 
@@ -42,12 +44,12 @@ def render_basic(root: Path, gateway: Gateway, settings: Settings) -> list[Rende
 
 
 def pool_limit(replicas: int) -> int:
-    """Database connections of one replica; LiteLLM 1.108 opens up to this many and keeps them."""
+    """Database connections of one replica. LiteLLM 1.108 opens up to this many and keeps them."""
     return max(4, min(10, _POOLED_CONNECTIONS // replicas))
 
 
 def max_connections(replicas: int) -> int:
-    """What Postgres must allow: every pool full, and 40 for the migrate job, exporter, backups and people.
+    """Connections that Postgres must allow: all pools, and 40 for the migrate job, exporter, backups and people.
 
     The same for all usual numbers of replicas: Postgres reads it only when it starts, and `make scale` must not restart
     the database under everyone.
@@ -69,12 +71,19 @@ def _render(root: Path, template: str, directory: str, gateway: Gateway, setting
         pool_limit=pool_limit(settings.replicas),
     )
     if gateway.cache.enabled and "cache: true" in text and CACHE_HOOK not in text:
-        raise TollgateError(f"cache: without {CACHE_HOOK} one tenant would be handed another's answers")
+        raise TollgateError(f"cache: without {CACHE_HOOK} one tenant would get another tenant's answers")
     choices = json.dumps(choice_table(catalogue), indent=1) + "\n"
     return [
         Rendered(PurePosixPath(directory, "config.yaml"), text),
         Rendered(PurePosixPath(directory, CHOICES), choices),
+        Rendered(PurePosixPath(directory, REQUESTS), json.dumps(request_rules(catalogue, gateway), indent=1) + "\n"),
     ]
+
+
+def request_rules(catalogue: Catalogue, gateway: Gateway) -> dict[str, object]:
+    """The names that a request may ask for, and the most bytes that it may have."""
+    names = {*catalogue.models, *catalogue.aliases, *catalogue.cheapest}
+    return {"models": sorted(names), "max_body_bytes": gateway.edge.max_body_mb * 1024 * 1024}
 
 
 def _chains(chains: Mapping[str, tuple[str, ...]]) -> list[tuple[str, str]]:
@@ -87,13 +96,14 @@ def deployments(catalogue: Catalogue, routing: Routing = USUAL) -> Iterator[dict
         for identity, target in identified(name, model):
             yield _deployment(name, identity, target, model, routing)
     for name, choice in catalogue.cheapest.items():
-        # Hooks replace the name before anything is sent; it stands here to be listed, priced and allowed as a model.
+        # Hooks replace this name before anything is sent. It is here so that LiteLLM lists, prices and allows it as a
+        # model.
         model = catalogue.models[choice.models[0]]
         yield _deployment(name, f"{name}:cheapest", model.targets[0], model, routing, alone=True)
 
 
 def identified(name: str, model: Model) -> Iterator[tuple[str, Target]]:
-    """Each target with a name of our own: metrics and error messages carry it, and it is the same on every replica."""
+    """Each target with our own id, which is the same on every replica. Metrics and error messages contain it."""
     taken: set[str] = set()
     for target in model.targets:
         identity = f"{name}:{target.model.partition('/')[0]}"
@@ -117,8 +127,8 @@ def _deployment(
 
 
 def provider_model(target: Target) -> str:
-    """The target's model as LiteLLM is told it. hosted_vllm is the prefix that keeps /v1/messages on chat completions
-    or, with supported_endpoints, untranslated; openai/ would send it to /v1/responses (docs/facts.md 7)."""
+    """The target's model in LiteLLM's words. With hosted_vllm, /v1/messages uses chat completions or, with
+    supported_endpoints, stays untranslated. With openai/ it would use /v1/responses (docs/facts.md 7)."""
     provider, _, upstream = target.model.partition("/")
     return f"hosted_vllm/{upstream}" if provider == EMBEDDED else target.model
 
@@ -140,35 +150,35 @@ def _params(target: Target, model: Model, *, alone: bool) -> dict[str, object]:
         params["timeout"] = timeout
     if target.headers:
         params["extra_headers"] = dict(target.headers)
-    return params | _price(price_of(target, model))
+    return params | token_prices(price_of(target, model))
 
 
 def _credentials(target: Target) -> dict[str, object]:
     provider = PROVIDERS[target.model.partition("/")[0]]
     if provider.name == "bedrock":
-        return {"aws_region_name": target.region}  # keys and a session token from the environment, as AWS has it
+        return {"aws_region_name": target.region}  # boto3 reads keys and a session token from the environment
     if provider.name == "vertex_ai":
         place = {"vertex_project": target.project, "vertex_location": target.region}
         return {**place, "vertex_credentials": f"os.environ/{VERTEX_CREDENTIALS}"}
     key = key_name(target)
-    # A target without a key is given a word, or LiteLLM would send the key it finds in its environment.
+    # A target without a key gets a word. Otherwise LiteLLM would send the key from its environment.
     given: dict[str, object] = {"api_key": f"os.environ/{key}" if key else "none"}
     return given | ({"api_version": target.api_version} if target.api_version else {})
 
 
 def _patience(routing: Routing, *, alone: bool) -> dict[str, object]:
-    """A target is left alone after failures only where there is another one; else the model itself would be away."""
+    """Only a model with several targets has cooldowns. Otherwise the model itself would be away."""
     if alone or routing.cooldown_s == 0:
         return {"cooldown_time": 0}
     return {"allowed_fails": routing.allowed_fails}
 
 
-def _price(price: object) -> dict[str, Decimal]:
-    """USD per token. A cache price that is missing is the input price: LiteLLM would bill those tokens at nothing."""
+def token_prices(price: object) -> dict[str, Decimal]:
+    """USD per token. Without a cache price the input price counts, because LiteLLM would charge nothing."""
     if price == "free":
         price = Price(input_per_million=0, output_per_million=0)
     if not isinstance(price, Price):
-        return {}  # `litellm`: its own list
+        return {}  # `litellm`: LiteLLM's own price list
     listed = price
 
     def per_token(usd: float | None) -> Decimal:
@@ -189,8 +199,8 @@ def _info(identity: str, target: Target, model: Model) -> dict[str, object]:
     info: dict[str, object] = {"id": identity, "mode": model.mode}
     if target.native_messages or target.model.startswith(f"{EMBEDDED}/"):
         info["supported_endpoints"] = ["/v1/messages"]
-        # Only Anthropic's own models, and the embedded provider, are known to take a cache lifetime; other servers
-        # refuse the whole request. services/hooks/upstream_shape.py goes by it too: these get all a client sent.
+        # Only Anthropic's own models and the embedded provider accept a cache lifetime; other servers refuse the
+        # request. services/hooks/upstream_shape.py also uses this: these targets get everything that a client sent.
         info["cache_control_ttl"] = "anthropic/" in target.model or target.model.startswith(f"{EMBEDDED}/")
     stated = {
         "max_input_tokens": model.context_tokens,
@@ -204,9 +214,9 @@ def _info(identity: str, target: Target, model: Model) -> dict[str, object]:
 
 
 def choice_table(catalogue: Catalogue) -> dict[str, object]:
-    """What the hook needs to choose: for each `cheapest` name its candidates, at the price of their dearest targets.
+    """The file for the hook that chooses: the candidates of each `cheapest` name, with their highest prices.
 
-    USD per token as text: JSON's numbers would be binary fractions, and the hook compares.
+    USD per token as text, because JSON's numbers are binary fractions, and the hook compares them.
     """
     return {
         name: {
@@ -218,7 +228,7 @@ def choice_table(catalogue: Catalogue) -> dict[str, object]:
 
 
 def _candidate(name: str, model: Model) -> dict[str, object]:
-    prices = [_price(price_of(target, model)) for target in model.targets]
+    prices = [token_prices(price_of(target, model)) for target in model.targets]
     return {
         "name": name,
         "input": f"{max(price['input_cost_per_token'] for price in prices):f}",
@@ -231,7 +241,7 @@ def _candidate(name: str, model: Model) -> dict[str, object]:
 
 
 def scalar(value: object) -> str:
-    """One value as YAML (JSON is YAML). Small decimals in full: PyYAML reads `4e-06` as text."""
+    """One value as YAML (JSON is YAML). Small decimals are written in full, because PyYAML reads `4e-06` as text."""
     if isinstance(value, Decimal):
         return f"{value:f}"
     return json.dumps(value, ensure_ascii=True)

@@ -1,15 +1,15 @@
-"""docs/models.md: providers and fields of config/gateway.yaml, from the models' own descriptions."""
+"""Writes docs/models.md: providers and fields of config/gateway.yaml, from the descriptions in the code."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from tollgate.config.gateway_schema import schema
-from tollgate.config.providers import EMBEDDED, PROVIDERS, VERTEX_CREDENTIALS, Provider
+from tollgate.config.gateway.providers import EMBEDDED, PROVIDERS, VERTEX_CREDENTIALS, Provider
+from tollgate.config.gateway.schema import schema
 from tollgate.render.model_words import AFTER, BEFORE
 
-# Title and definition of each table; `backends` has a page of its own.
+# Title and definition of each table. `backends` has its own page.
 SECTIONS = (
     ("The file", ""),
     ("`models.NAME`", "Model"),
@@ -34,7 +34,7 @@ def _definition(whole: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _providers() -> Iterator[str]:
-    yield "| provider | set | and say |"
+    yield "| provider | set in `.env` | write in the target |"
     yield "|---|---|---|"
     for provider in PROVIDERS.values():
         yield f"| `{provider.name}/` | {_set(provider)} | {_say(provider)} |"
@@ -44,9 +44,10 @@ def _set(provider: Provider) -> str:
     if provider.credentials == (VERTEX_CREDENTIALS,):
         return "`secrets/vertex_credentials.json`"
     if provider.name == EMBEDDED:
-        return "nothing: it is part of the kit"
+        return "nothing: the provider is part of the kit"
     return (
-        ", ".join(f"`{name}`" for name in provider.credentials) or "`api_key: env:NAME_API_KEY` where it asks for one"
+        ", ".join(f"`{name}`" for name in provider.credentials)
+        or "`NAME_API_KEY`, if the server asks for a key; then write `api_key: env:NAME_API_KEY`"
     )
 
 
@@ -57,7 +58,7 @@ def _say(provider: Provider) -> str:
 
 def _section(title: str, node: dict[str, Any]) -> Iterator[str]:
     yield f"### {title}"
-    yield from ("", "| field | | what it says |", "|---|---|---|")
+    yield from ("", "| field | default | meaning |", "|---|---|---|")
     for name, field in node["properties"].items():
         yield f"| `{name}` | {_default(name, field, node)} | {field['description']} |"
     yield ""

@@ -1,13 +1,13 @@
-"""What docs/models.md says around its tables. Every YAML block here is loaded by a test."""
+"""The text of docs/models.md around its tables. A test loads every YAML block here."""
 
 BEFORE = """\
 <!-- Generated from src/tollgate/config/ by `make docs`; do not edit. -->
 # Models
 
 `config/gateway.yaml` says which models the gateway serves, through which providers, at what price, and where a request
-goes when something fails. `make deploy` applies it; a file that holds a mistake changes nothing, and every problem is
-told at once with its line. `make models` lists what is served and what is left out, and why; `make models M=NAME` sends
-one real request, with a tool, through each target of a model and says what it answered.
+goes after a failure. `make deploy` applies it. If the file has a mistake, nothing changes, and the deploy reports every
+problem at once with its line. `make models` lists what is served, and what is left out and why. `make models M=NAME`
+sends one real request with a tool to each target of a model, and prints the answers.
 
 ```yaml
 # yaml-language-server: $schema=gateway.schema.json
@@ -40,44 +40,50 @@ cheapest:
   auto: {models: [local, claude-sonnet-5-5], max_cost: 0.5}
 ```
 
-The first line lets an editor with a YAML language server complete the file and mark mistakes, by
-[config/gateway.schema.json](../config/gateway.schema.json). Whole examples: [config/examples/](../config/examples/).
-A key that begins with `x-` is yours and ignored. A server of your own can also stand under `backends:`
-([local backends](local-backends.md)).
+With the first line, an editor with a YAML language server completes the file and marks mistakes. It uses
+[config/gateway.schema.json](../config/gateway.schema.json). Complete examples: [config/examples/](../config/examples/).
+The kit ignores fields that begin with `x-`; use them as you like. You can list your own model server under `backends:`
+instead ([local backends](local-backends.md)).
 
 ## Which target answers
-Of a model's targets the lowest `order` is tried first; targets of the same order share the requests by `weight`. What
-fails (5xx, 401, 402, 404, a timeout; 429 at once) is tried again up to `routing.retries` times, then at the other
-targets of the model, then at the models its `fallbacks` name. A target that fails more than `allowed_fails` times
-within `cooldown_s` is left alone for `cooldown_s`; a model's only target never is.
+LiteLLM tries the target with the lowest `order` first. Targets of the same order share the requests by `weight`. After
+a failure (5xx, 401, 402, 404) LiteLLM retries up to `routing.retries` times, then tries the model's other targets, then
+the models in its `fallbacks`. A 429 or a timeout is not retried: the next target is tried at once. A target that fails
+more than `allowed_fails` times within `cooldown_s` gets no requests for `cooldown_s`. A model's only target always gets
+requests.
 
-A request that a provider calls malformed (400) is not tried elsewhere. A prompt that is too long goes to
-`context_window_fallbacks` only, one that was refused for its content to `content_policy_fallbacks` only: clients that
-compact a conversation are told. (Anthropic also answers 400 to an account without credit; that stops the model.)
+A request that a provider calls malformed (400) is not tried elsewhere. A prompt that is too long goes only to
+`context_window_fallbacks`. A request that was refused for its content goes only to `content_policy_fallbacks`. Without
+such a fallback the client sees the error, so that it can compact its conversation. (Anthropic also answers 400 for an
+account without credit; then the model stops.)
 
-A fallback never leads a tenant to a model its file does not allow, and is billed at its own price. Of a named chain a
-model falls back to what stands after it; an alias of a chain is its first model that is served, and follows the rest.
+A fallback never leads a tenant to a model that its file does not allow, and it is billed at its own price. In a named
+chain, a model falls back to the models after it. An alias of a chain is the chain's first model that is served; its
+fallbacks are the rest.
 
 ## Prices
-Every model has one, or the file is refused: what has no price costs nothing in LiteLLM, and no budget would stop it.
-`free` is for your own hardware. `litellm` takes the price list that comes with LiteLLM; a model that is not in it is
-refused by the deploy, before anything changes. A cache price that is left out is the input price.
+Every model needs a price, or the file is refused: LiteLLM charges nothing for a model without a price, and no budget
+would stop it. Write `free` for your own hardware. `litellm` uses the price list that comes with LiteLLM; the deploy
+refuses a model that the list lacks, before anything changes. Without a cache price, the cache costs the input price.
 
-## The cheapest that will do
-A name under `cheapest:` is a model like others: tenants must be allowed it, and it appears in `/v1/models`. For each
-request it becomes the cheapest of its candidates that the tenant may use as well and that can do it: `tools: false` and
-`vision: false` leave a candidate out of requests with tools or images, `context_tokens` out of longer ones. What a
-request can cost is its prompt (three bytes a token) and `max_tokens`, at the prices above; one that could cost more
-than `max_cost` is refused. A client may send `x-tollgate-max-cost: 0.05` to lower it. The header `x-tollgate-model` of
-the answer says what was chosen; the ledger, budgets and limits are those of the chosen model.
+## The cheapest model that can do it
+A name under `cheapest:` is a model like others: tenants must be allowed to use it, and `/v1/models` lists it. For each
+request the gateway chooses the cheapest candidate that the tenant may use and that can do it. `tools: false` and
+`vision: false` exclude a candidate from requests with tools or images. `context_tokens` excludes it from longer
+requests.
 
-## Answers given again
-`cache: {enabled: true}` answers an identical request of the same tenant from Redis for `ttl_s`, at no cost. It holds
-for the OpenAI routes; on `/v1/messages` only for targets that LiteLLM has to translate for. Claude Code's requests are
-never identical, so it is off unless you say so.
+The gateway computes what a request can cost from its prompt (three bytes a token), its `max_tokens` and the prices
+above. It refuses a request that could cost more than `max_cost`. A client can lower that limit with the header
+`x-tollgate-max-cost: 0.05`. The answer's header `x-tollgate-model` names the chosen model. Ledger, budgets and limits
+are those of the chosen model.
+
+## The response cache
+`cache: {enabled: true}` answers an identical request of the same tenant from Redis for `ttl_s`, at no cost. It works on
+the OpenAI routes. On `/v1/messages` it works only for targets that LiteLLM translates for. It is off by default,
+because Claude Code's requests are never identical.
 
 ## Providers
-What a target's `model` may begin with, and what must be set for it. Keys stand in `.env`, never in this file.
+A target's `model` begins with one of these names. Set the credentials in `.env`, never in this file.
 """
 
 AFTER = """\

@@ -1,4 +1,4 @@
-"""What nginx itself answers when it refuses a request or finds no replica: statuses, types, wording, retry advice.
+"""nginx's own answers when it refuses a request or finds no replica: statuses, types, wording, retry advice.
 
 The statuses follow what Claude Code and the SDKs do with them (it gives up on a 529 after three tries, on a 502 after
 eleven). nginx/snippets/errors.conf.j2 turns the table into JSON in Anthropic's and in OpenAI's shape, so no message may
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EdgeError:
-    """One answer of nginx's own. `catches` are nginx's codes for it, `status` what the client sees.
+    """One of nginx's own answers. `catches` are nginx's codes for it, `status` is for the client.
 
     `anthropic_status` where that differs on /v1/messages*. `unread`: the request line could not be parsed. `retry`
     becomes x-should-retry, which Claude Code and both SDKs obey.
@@ -35,7 +35,7 @@ NOT_FOUND = EdgeError(
     404,
     "not_found_error",
     "invalid_request_error",
-    "This gateway has no such route. It serves POST /v1/messages, POST /v1/chat/completions and GET /v1/models; "
+    "This gateway does not have this route. It serves POST /v1/messages, POST /v1/chat/completions and GET /v1/models; "
     "the base URL must not end in /v1 for Claude Code.",
     catches="404",
 )
@@ -44,7 +44,7 @@ METHOD_NOT_ALLOWED = EdgeError(
     405,
     "invalid_request_error",
     "invalid_request_error",
-    "This route does not take this method; the Allow header names the one it takes.",
+    "This route does not accept this method. The Allow header names the right method.",
     catches="405",
 )
 HEADERS_TOO_LARGE = EdgeError(
@@ -52,16 +52,16 @@ HEADERS_TOO_LARGE = EdgeError(
     431,
     "invalid_request_error",
     "invalid_request_error",
-    "The request headers are too large: one header may have 16 KiB.",
+    "The request headers are too large: one header may have at most 16 KiB.",
     catches="494",
 )
-# In practice: no room in /tmp for the body.
+# An internal fault of nginx. A full /tmp does not cause it, because nginx stores no bodies.
 EDGE_FAILED = EdgeError(
     "edge_failed",
     503,
     "overloaded_error",
     "api_error",
-    "The gateway could not take the request. Try again; if it lasts, give the request id to whoever runs the gateway.",
+    "The gateway could not accept the request. Try again. If it fails again, give the request id to the operator.",
     catches="500",
     anthropic_status=529,
     retry="true",
@@ -81,16 +81,23 @@ URI_TOO_LONG = EdgeError(
     414,
     "invalid_request_error",
     "invalid_request_error",
-    "The request line is too long: it may have 16 KiB.",
+    "The request line is too long: it may have at most 16 KiB.",
     catches="414",
     unread=True,
+)
+GATEWAYS_OFF = EdgeError(
+    "gateways_off",
+    404,
+    "not_found_error",
+    "invalid_request_error",
+    "This route needs a gateway process. The operator turns it on with GATEWAYS=2 in .env and make deploy.",
 )
 UNREACHABLE = EdgeError(
     "gateway_unavailable",
     503,
     "overloaded_error",
     "api_error",
-    "No replica of the gateway can be reached. Try again in a few seconds; if it lasts, tell whoever runs the gateway.",
+    "No replica of the gateway answers. Try again in a few seconds. If it fails again, tell the operator.",
     anthropic_status=529,
     retry_after=5,
 )
@@ -99,14 +106,14 @@ BROKEN_OFF = EdgeError(
     502,
     "overloaded_error",
     "api_error",
-    "The gateway lost the replica that worked on this request before it answered. Try again.",
+    "The replica that worked on this request stopped before it answered. Try again.",
 )
 SILENT = EdgeError(
     "gateway_timeout",
     504,
     "timeout_error",
     "timeout_error",
-    "The model did not begin to answer within the time the gateway waits. Ask for less at once, or stream the answer.",
+    "The model did not start to answer in time. Ask for a shorter answer, or use streaming.",
 )
 
 
@@ -116,7 +123,7 @@ def body_too_large(max_body_mb: int) -> EdgeError:
         413,
         "request_too_large",
         "invalid_request_error",
-        f"The request body is larger than {max_body_mb} MB, the most this gateway takes.",
+        f"The request body is larger than {max_body_mb} MB, the limit of this gateway.",
         catches="413",
     )
 
@@ -127,7 +134,7 @@ def rate_limited(requests_per_second: int) -> EdgeError:
         429,
         "rate_limit_error",
         "rate_limit_error",
-        f"Too many requests with this key: the gateway takes {requests_per_second} a second from one key. Slow down.",
+        f"Too many requests: the gateway accepts {requests_per_second} a second from one key, and fewer without a key.",
         catches="429",
         retry="true",
         retry_after=1,
@@ -135,7 +142,7 @@ def rate_limited(requests_per_second: int) -> EdgeError:
 
 
 def simple(max_body_mb: int, requests_per_second: int) -> tuple[EdgeError, ...]:
-    """Those that are one status and one text, whatever happened to the replicas."""
+    """Errors with one status and one text, independent of the replicas."""
     return (
         NOT_FOUND,
         METHOD_NOT_ALLOWED,

@@ -1,4 +1,4 @@
-"""What Prometheus, Alertmanager, Loki, Alloy and Grafana read, from the templates under config/<service>/.
+"""Renders the files of Prometheus, Alertmanager, Loki, Alloy and Grafana, from the templates in config/<service>/.
 
 Each service's directory below var/rendered is mounted as a whole: prometheus at /etc/prometheus, alertmanager at
 /etc/alertmanager, loki at /etc/loki, alloy at /etc/alloy, grafana at /etc/grafana/provisioning.
@@ -6,13 +6,18 @@ Each service's directory below var/rendered is mounted as a whole: prometheus at
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tollgate.render.gateway import gateway_names
 from tollgate.render.output import Rendered, fill
 from tollgate.render.stack import replica_names
+from tollgate.render.watchers import GRAFANA_SET, WATCHERS
 
-# Scraped in every deployment: (job, target). The job names are what alerts and dashboards select by.
+WITHOUT_GRAFANA = tuple(name for name in WATCHERS if name not in GRAFANA_SET)
+
+# (job, target), scraped if the service runs. Alerts and dashboards select by the job names.
 JOBS = (
     ("postgres", "postgres-exporter:9187"),
     ("redis", "redis-exporter:9121"),
@@ -20,9 +25,6 @@ JOBS = (
     ("node", "node-exporter:9100"),
     ("prometheus", "localhost:9090"),
     ("alertmanager", "alertmanager:9093"),
-)
-# Their images exist in registries only. Where they cannot be had they must not count as targets that are down.
-GRAFANA_JOBS = (
     ("grafana", "grafana:3000"),
     ("loki", "loki:3100"),
     ("alloy", "alloy:12345"),
@@ -30,12 +32,19 @@ GRAFANA_JOBS = (
 
 
 def render_observability(
-    root: Path, replicas: int, project: str, *, grafana: bool = False, webhook: bool = False
+    root: Path,
+    replicas: int,
+    project: str,
+    *,
+    gateways: int = 0,
+    watchers: Collection[str] = WITHOUT_GRAFANA,
+    webhook: bool = False,
 ) -> list[Rendered]:
     """Every observability file of one deployment, sorted by path.
 
-    `root` is the kit's checkout and `project` the Compose project, by which Alloy finds the containers. `grafana` says
-    that the Compose profile of that name runs, `webhook` that secrets/alertmanager_webhook_url holds an address.
+    `root` is the kit's checkout and `project` the Compose project, by which Alloy finds the containers. `watchers` are
+    the services that run: Prometheus must not count others as targets that are down. `webhook` says that
+    secrets/alertmanager_webhook_url holds an address.
     """
     names = replica_names(replicas)
     values: dict[str, dict[str, Any]] = {
@@ -48,13 +57,21 @@ def render_observability(
         "prometheus/prometheus.yml": {
             "project": project,
             "replicas": names,
-            "jobs": JOBS + (GRAFANA_JOBS if grafana else ()),
+            "gateways": gateway_names(gateways),
+            "jobs": [(job, target) for job, target in JOBS if _service(target) in watchers],
         },
-        # One replica left of several has no spare, which is worth waking someone; a lone replica never had one.
+        # Without gateway processes there are no series, so these alerts stay silent.
+        "prometheus/rules/gateways.yml": {},
+        # With one replica left of several there is no spare, so page somebody. A single replica never had a spare.
         "prometheus/rules/replicas.yml": {"replica_count": replicas, "least_replicas": min(2, replicas)},
         "prometheus/rules/services.yml": {},
     }
     return [_rendered(root, path, given) for path, given in sorted(values.items())]
+
+
+def _service(target: str) -> str:
+    host = target.partition(":")[0]
+    return "prometheus" if host == "localhost" else host
 
 
 def _rendered(root: Path, path: str, values: dict[str, Any]) -> Rendered:

@@ -1,4 +1,4 @@
-"""What a render produces, and the one place that writes it.
+"""Rendered files, and the only code that writes them.
 
 A `Rendered` is a value: a path below var/rendered, its text and its mode. Modules beside this one make them from
 configuration; nothing here or there reads the environment, so the same configuration gives the same bytes.
@@ -7,7 +7,6 @@ configuration; nothing here or there reads the environment, so the same configur
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -15,10 +14,12 @@ from typing import Any
 
 import jinja2
 
+from tollgate import disk
+
 
 @dataclass(frozen=True)
 class Rendered:
-    """One generated file. `text` is kept out of the repr because it can hold a secret (mode 0600 then)."""
+    """One generated file. The repr leaves `text` out, because it can contain a secret (then the mode is 0600)."""
 
     path: PurePosixPath
     text: str = field(repr=False)
@@ -26,7 +27,7 @@ class Rendered:
 
 
 def fill(template: Path, **values: Any) -> str:
-    """Render one Jinja template; a name the template uses and `values` lacks is an error, never an empty string."""
+    """Render one Jinja template. A name that is missing in `values` is an error, never an empty string."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template.parent),
         undefined=jinja2.StrictUndefined,
@@ -39,7 +40,7 @@ def fill(template: Path, **values: Any) -> str:
 
 
 def digest(files: Iterable[Rendered]) -> str:
-    """12 hex digits that change when any of the files does; Compose labels carry it, so that a change recreates."""
+    """12 hex digits over all files. Compose labels contain them, so that a change recreates the container."""
     sha = hashlib.sha256()
     for file in sorted(files, key=lambda file: file.path):
         sha.update(f"{file.path}\0{file.mode:o}\0{file.text}\0".encode())
@@ -47,27 +48,22 @@ def digest(files: Iterable[Rendered]) -> str:
 
 
 def write(directory: Path, files: Iterable[Rendered]) -> list[PurePosixPath]:
-    """Write what differs, each file at once (temporary name, then rename); return the paths that changed."""
+    """Write changed files, each atomically (temporary name, then rename). Return the paths that changed."""
     changed = []
     for file in files:
         target = directory / file.path
         if target.is_file() and target.read_text() == file.text and target.stat().st_mode & 0o777 == file.mode:
             continue
         _make_readable(directory, target.parent)
-        temporary = target.with_name(f".{target.name}.new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, file.mode)
-        with os.fdopen(descriptor, "w") as stream:
-            os.fchmod(stream.fileno(), file.mode)  # the umask may have taken bits away
-            stream.write(file.text)
-        temporary.replace(target)
+        disk.replace(target, file.text, file.mode)
         changed.append(file.path)
     return changed
 
 
 def prune(directory: Path, files: Iterable[Rendered]) -> list[PurePosixPath]:
-    """Remove what an earlier render put into the same top directories and this one did not; return the paths.
+    """Remove files of an earlier render in the same top directories. Return the paths.
 
-    A rule or a module that was dropped would otherwise go on being read: programs take all of their directory.
+    Programs read all files of their directory, so a rule or a module that was dropped would still be used.
     """
     wanted = {directory / file.path for file in files}
     tops = {path.relative_to(directory).parts[0] for path in wanted if path.parent != directory}
@@ -79,7 +75,7 @@ def prune(directory: Path, files: Iterable[Rendered]) -> list[PurePosixPath]:
 
 
 def _make_readable(top: Path, directory: Path) -> None:
-    """Create it, open below `top`: what is mounted is read by container users the host does not know."""
+    """Create it, readable below `top`, because container users that the host does not know read the mounted files."""
     directory.mkdir(parents=True, exist_ok=True)
     while directory != top and directory != directory.parent:
         directory.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Words for describing a Grafana dashboard, and its JSON in the classic model.
+"""Builds a Grafana dashboard from panels, as JSON in the classic model.
 
 schemaVersion 42 is what Grafana 11 to 13 all load from files (docs/facts.md 10). Every panel says its unit
 and what it means; positions and ids follow from the order.
@@ -15,6 +15,8 @@ SCHEMA_VERSION = 42
 GRID_WIDTH = 24
 
 Json = dict[str, Any]
+
+RED_BELOW_ONE = ((None, "red"), (1, "green"))
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class Query:
             "range": not self.instant,
             "editorMode": "code",
         }
+
+
+def now_only(expr: str, legend: str) -> Query:
+    """One point. Over a range a panel would still show the last value of a series that has stopped."""
+    return Query(expr, legend, instant=True)
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ class Panel:
 
 
 def stat(title: str, description: str, queries: Sequence[Query], **more: Any) -> Panel:
-    """A number, the newest."""
+    """The newest number."""
     options = {"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "value", "textMode": "auto"}
     return Panel("stat", title, description, queries, options=options, **{"width": 4, "height": 5} | more)
 
@@ -109,7 +116,7 @@ def logs(title: str, description: str, queries: Sequence[Query], **more: Any) ->
 
 
 def choice(name: str, label: str, query: str, everything: str = ".*") -> Json:
-    """A drop-down of the values that `query` finds; `everything` is the expression that "All" stands for."""
+    """A drop-down with the values that `query` finds. `everything` is the expression for "All"."""
     return {
         "type": "query",
         "name": name,
@@ -128,7 +135,7 @@ def choice(name: str, label: str, query: str, everything: str = ".*") -> Json:
 
 
 def dashboard(uid: str, title: str, description: str, choices: Iterable[Json], panels: Iterable[Panel]) -> str:
-    """The JSON text of one dashboard: panels numbered and laid out left to right, a new row where one does not fit."""
+    """The JSON text of one dashboard: panels numbered and placed left to right, in a new row if one does not fit."""
     placed: list[Json] = []
     x = y = row_height = 0
     for number, panel in enumerate(panels, start=1):

@@ -1,14 +1,14 @@
-"""docs/tenants.md: the fields of a tenant file from the model's own descriptions, between a few words on the whole."""
+"""Writes docs/tenants.md: the fields of a tenant file, from the descriptions in the code, with text around them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tollgate.config.tenant_schema import schema
+from tollgate.config.tenant.schema import schema
 from tollgate.render.tenant_words import AFTER, BEFORE
 
-# One table each, in the order a file is written in.
+# One table each, in the order of the fields in a file.
 SECTIONS = (
     ("", "The file"),
     ("tenant", "tenant"),
@@ -17,7 +17,7 @@ SECTIONS = (
     ("budget.per_model.MODEL", "budget.per_model"),
     ("rate_limits", "rate_limits"),
 )
-_ORDER = ("tenant", "keys", "allowed_models", "budget", "rate_limits", "metadata", "suspended")
+_ORDER = ("tenant", "keys", "allowed_models", "budget", "rate_limits", "metadata", "show_keys", "suspended")
 _TYPES = {
     "string": "text",
     "number": "USD",
@@ -38,7 +38,7 @@ def _section(whole: Mapping[str, Any], place: str, title: str) -> Iterator[str]:
     node = _at(whole, place)
     yield f"### {title if not place else f'`{title}`'}"
     yield f"{node['description']}\n"
-    yield "| field | type | | what it says | example |"
+    yield "| field | type | | meaning | example |"
     yield "|---|---|---|---|---|"
     required = node.get("required", ())
     fields = node["properties"]

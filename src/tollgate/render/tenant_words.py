@@ -1,14 +1,15 @@
-"""What docs/tenants.md says around its tables. Every YAML block here is loaded by a test."""
+"""The text of docs/tenants.md around its tables. A test loads every YAML block here."""
 
 BEFORE = """\
-<!-- Generated from src/tollgate/config/tenant_model.py by `make docs`; do not edit. -->
+<!-- Generated from src/tollgate/config/tenant/model.py by `make docs`; do not edit. -->
 # Tenant files
 
-One file a tenant: `tenants/<id>.yaml`. It says who may call which models and how much; `make plan` shows what would
-change in LiteLLM, `make apply` and `make deploy` make it so. A file that holds a mistake changes nothing: every problem
-of every file is told at once, with its line and what to write instead.
+Each tenant has one file, `tenants/<id>.yaml`. It says who may call which models, and how much. `make plan` shows what
+would change in LiteLLM; `make apply` and `make deploy` apply it. If any file has a mistake, nothing changes. The
+command reports every problem of every file at once, with the line and what to write instead. To connect people to a
+tenant, see [the guide](guides/tenants.md#connect-the-team).
 
-The least a file can say, every model and no limit:
+The shortest file allows every model without a limit:
 
 ```yaml
 # tenants/research.yaml
@@ -16,7 +17,7 @@ tenant:
   id: research
 ```
 
-Everything it can say:
+A file with every field:
 
 ```yaml
 # yaml-language-server: $schema=schema.json
@@ -25,9 +26,9 @@ tenant:
   id: engineering
   name: Engineering
   owner: lead@example.org
-  api_key: env:ENGINEERING_KEY # left out, one is generated: secrets/tenants/engineering
+  api_key: env:ENGINEERING_KEY # without this line a key is generated: secrets/tenants/engineering
 
-keys: # further keys: one a person or CI job, all within the limits below
+keys: # further keys, for people or CI jobs; the limits below apply to all keys together
   - name: alice
     owner: alice@example.org
     expires: 2027-01-31
@@ -58,22 +59,22 @@ rate_limits:
 metadata:
   cost_centre: 4711
 
+show_keys: false
 suspended: false
 ```
 
-The first line lets an editor with a YAML language server complete the file and mark mistakes, by
+With the first line, an editor with a YAML language server completes the file and marks mistakes. It uses
 [tenants/schema.json](../tenants/schema.json).
 
 ## Fields
-Anything but `tenant.id` may be left out; a limit that is left out is no limit. Money is USD. Windows follow the
-calendar in UTC: a day begins at 00:00, a week on Monday, a month on the 1st. A key that begins with `x-` is yours and
-ignored.
-"""
+Only `tenant.id` is required. Without a limit nothing is limited. Money is in USD. Windows follow the calendar in UTC: a
+day begins at 00:00, a week on Monday, a month on the 1st. The kit ignores fields that begin with `x-`; use them as you
+like. """
 
 AFTER = """\
 ## Defaults
-`tenants/_defaults.yaml` may hold all of the above but `tenant` and `keys`, and fills what a tenant's file leaves out,
-field by field; a list is taken as a whole. A limit of `null` in a tenant's file means none in spite of the default.
+`tenants/_defaults.yaml` can have all of the fields above except `tenant` and `keys`. It fills the fields that a
+tenant's file leaves out, one by one; a list is taken whole. A limit of `null` in a tenant's file removes the default.
 
 ```yaml
 # yaml-language-server: $schema=defaults.schema.json
@@ -92,18 +93,18 @@ rate_limits:
 tenant:
   id: support
 budget:
-  monthly_limit: null # no limit, in spite of the default
+  monthly_limit: null # removes the default: no limit
 rate_limits:
-  requests_per_hour: 500 # beside the default for a minute
+  requests_per_hour: 500 # in addition to the default per minute
 ```
 
-A default cap on a model that a tenant may not use, or above its own limits, does no harm. Files whose names begin with
-`_` or `.` are no tenants.
+A default cap is ignored if the tenant may not use that model. A default cap above the tenant's own limits has no
+effect. Files whose names begin with `_` or `.` are not tenants.
 
 ## Models
-`allowed_models` holds names that [config/gateway.yaml](../config/gateway.yaml) defines: models, aliases, or
-`group:NAME` for all that `groups:` lists under that name. An alias allows no more than itself; a model is also reached
-through its aliases.
+`allowed_models` has names from [config/gateway.yaml](../config/gateway.yaml): models, aliases, or `group:NAME` for all
+names that `groups:` lists under NAME. If a tenant is allowed an alias, it may use only that alias. If it is allowed a
+model, it may also use the model's aliases.
 
 ```yaml
 # config/gateway.yaml
@@ -112,21 +113,21 @@ groups:
 ```
 
 ## Keys
-Each tenant has a key of its own, called `default`, and those under `keys:`. All of them spend the tenant's budget and
-count against its limits. A generated key lies in `secrets/tenants/<id>`, that of `keys:` in
-`secrets/tenants/<id>.<name>`. A key that somebody chose starts with `sk-` and has 16 to 100 letters, digits, `-` and
-`_`. An expired key only draws a warning: the file is right, the key refuses by itself.
+Each tenant has one key called `default`, and the keys under `keys:`. All of them spend the tenant's budget and count
+against its limits. A generated key is in `secrets/tenants/<id>`, a generated key of `keys:` in
+`secrets/tenants/<id>.<name>`. A key that you choose must start with `sk-` and have 16 to 100 letters, digits, `-` and
+`_`. An expired key is only a warning, because LiteLLM refuses it by itself.
 
 ## What is refused
-Unknown keys, values of another type, a file whose name is not its `tenant.id`, and:
+Unknown fields, values of a wrong type, a file whose name is not its `tenant.id`, and:
 
-- two tenants with one id; one key under two names, in one file or two; two `keys:` of one name, or one called `default`
-- a model, alias or group that does not exist, or that stands there twice; a key's model that its tenant may not use
+- two tenants with one id; one key under two names, in one file or in two; two `keys:` with one name, or one called
+  `default`
+- a model, alias or group that does not exist or is listed twice; a key's model that its tenant may not use
 - a shorter window that allows more than a longer one: `daily_limit` above `weekly_limit` or `monthly_limit`,
   `requests_per_minute` above `requests_per_hour` or `requests_per_day`
-- a `soft_limit` above `monthly_limit` (above `daily_limit`, where there is no monthly one)
-- a cap or a key's limit above the tenant's own; a cap on an alias, or on a model the tenant may not use
-- an empty `allowed_models`; a limit of zero (say `suspended: true`)
-- variables (`${NAME}`), tags (`!name`), hidden or control characters, duplicate keys, more than 1 MiB, links that lead
-  out of `tenants/`
-"""
+- a `soft_limit` above `monthly_limit` (or above `daily_limit`, if there is no monthly limit)
+- a cap or a key's limit above the tenant's own; a cap on an alias, or on a model that the tenant may not use
+- an empty `allowed_models`; a limit of zero (write `suspended: true`)
+- variables (`${NAME}`), tags (`!name`), hidden or control characters, duplicate fields, more than 1 MiB, links that
+  lead out of `tenants/` """

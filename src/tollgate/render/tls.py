@@ -1,15 +1,15 @@
-"""What is rendered of TLS: ports for Compose, who fetches certificates, and the end of what is served as a metric."""
+"""Renders the TLS files: ports for Compose, the service that fetches certificates, the expiry as a metric."""
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from tollgate.config.certificate import Certificate
-from tollgate.config.env import Settings
+from tollgate.config.env.certificate import Certificate
+from tollgate.config.env.settings import Settings
 from tollgate.render.output import Rendered, fill
 
-# node-exporter reads it as a text file: what nginx serves changes only with a deploy or a reload of ours, which write
-# this as well, so nothing has to ask nginx for it. With TLS=acme who fetches the certificate tells its end (acme.sh).
+# node-exporter reads this text file. The served certificate changes only with a deploy or our reload command, and both
+# write this file, so nothing has to ask nginx. With TLS=acme the acme service writes the expiry (acme.sh).
 METRICS = """# HELP tollgate_tls_enabled Whether clients are served over TLS.
 # TYPE tollgate_tls_enabled gauge
 tollgate_tls_enabled {enabled}
@@ -21,7 +21,7 @@ tollgate_certificate_expiry_timestamp_seconds {ends}
 
 
 def render_tls(root: Path, settings: Settings, certificate: Certificate | None, authorities: str) -> list[Rendered]:
-    """`authorities`: what ACME_CA_BUNDLE names, as PEM; empty where the ACME server is a public one."""
+    """`authorities` is the PEM text of ACME_CA_BUNDLE, empty for a public ACME server."""
     if certificate is None:
         return []
     files = [Rendered(PurePosixPath("compose/tls.yaml"), (root / "compose" / "tls.yaml").read_text())]
@@ -40,7 +40,7 @@ def render_tls(root: Path, settings: Settings, certificate: Certificate | None, 
 
 
 def metric(settings: Settings, certificate: Certificate | None) -> Rendered:
-    """Apart from the rest: others leave files in the same directory, which a render must not take for its own."""
+    """Rendered separately, because other commands write into the same directory, and a render must not remove those."""
     text = METRICS.format(enabled=int(certificate is not None))
     if certificate is not None and settings.tls != "acme":
         text += ENDS.format(ends=int(certificate.not_after.timestamp()))

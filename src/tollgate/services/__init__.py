@@ -1,1 +1,1 @@
-"""What runs inside our own containers; each subpackage is one program and imports nothing from the other packages."""
+"""The programs that run inside our own containers. They import nothing from the other packages of Tollgate."""

@@ -1,1 +1,1 @@
-"""Everything that touches the host: engine, images, secrets, compose, deploy, doctor."""
+"""All code that changes or asks the host: engine, images, secrets, Compose, deploy, doctor."""

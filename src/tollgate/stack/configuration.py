@@ -1,107 +1,107 @@
-"""The configuration of a site as the commands want it: .env made when missing, the environment's settings on top."""
+"""Loads the configuration of a site. Settings in the process environment win over .env."""
 
 from __future__ import annotations
 
 import os
-import shutil
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from tollgate.config import env
-from tollgate.config.catalogue import Catalogue
-from tollgate.config.env import Settings
+from tollgate import disk
+from tollgate.config.env import settings as env
+from tollgate.config.env.settings import Settings
+from tollgate.config.gateway.catalogue import Catalogue
 from tollgate.config.load import Configuration, settings_of
 from tollgate.config.load import load as load_files
-from tollgate.config.tenants import Drafts
-from tollgate.config.text import read
+from tollgate.config.tenant.load import Drafts
+from tollgate.config.yaml.text import read
 from tollgate.site import Site
-from tollgate.stack import provider_files
+from tollgate.stack.secrets import provider_files
 
+RECORDED = {"LITELLM_VERSION", "POSTGRES_SOURCE", "REDIS_SOURCE"}
+"""Settings that a deploy writes into .env."""
 __all__ = [
     "Configuration",
     "change_env",
+    "change_env_lines",
     "engine_install_allowed",
     "ensure_env",
     "left_out",
     "load",
     "overrides",
-    "project",
     "settings",
 ]
 
 
 def load(site: Site, drafts: Drafts = MappingProxyType({})) -> Configuration:
-    """Everything the operator wrote; InputError with every problem of every file at once.
+    """All settings, models and tenants. Raises InputError with every problem of every file.
 
-    `drafts` stand for tenant files that are about to be written.
+    `drafts` replace tenant files that are not written yet.
 
-    A setting in the process environment wins over .env (`IMAGE_SOURCE=local make deploy`); provider keys do not,
-    because a key in somebody's shell is not yet a decision to spend it for everyone.
+    A setting in the process environment wins over .env (`IMAGE_SOURCE=local make deploy`). A provider key there is
+    ignored: a key in one person's shell is not a decision to spend it for everyone.
     """
-    return load_files(site, overrides(), drafts, provider_files.credentials(site))
+    return load_files(site, overrides(), drafts, provider_files.credentials(site), cores())
 
 
 def settings(site: Site) -> Settings:
-    """.env alone, or its defaults where there is none yet; for commands that need nothing else."""
-    return settings_of(site, overrides())
+    """Only the settings, for commands that need nothing else. Without a .env they are the defaults."""
+    return settings_of(site, overrides(), cores())
 
 
 def left_out(catalogue: Catalogue) -> list[str]:
-    """One line for each reason that models are not served."""
+    """One line for each reason, with all models that are left out for it."""
     names: dict[str, list[str]] = {}
     for name, reason in catalogue.left_out:
         names.setdefault(reason, []).append(name)
     return [f"left out: {', '.join(models)}: {reason}" for reason, models in names.items()]
 
 
-def project(site: Site) -> str:
-    """The Compose project of this deployment, for commands that need no more."""
-    return settings(site).compose_project_name
-
-
 def ensure_env(site: Site) -> bool:
-    """Write .env from .env.example where there is none (0600: it will hold keys); say whether it was made."""
+    """Write .env from .env.example if it is missing (0600, because it will hold keys). Return whether it wrote it."""
     if site.env_file.exists():
         return False
-    temporary = site.env_file.with_name(".env.new")
-    shutil.copyfile(site.env_example, temporary)
-    temporary.chmod(0o600)
-    try:
-        os.link(temporary, site.env_file)  # never over a file that appeared meanwhile
-    finally:
-        temporary.unlink()
+    disk.create(site.env_file, site.env_example.read_bytes(), 0o600)  # never replaces a file that appeared meanwhile
     return True
 
 
 def change_env(site: Site, name: str, value: str) -> bool:
-    """Set `name` in .env, leaving every other line and comment as it is; say whether that changed anything.
+    """As `change_env_lines`, for one setting."""
+    return change_env_lines(site, {name: value})
 
-    The file as it would be is checked first: InputError, and nothing written, when it is not valid.
+
+def change_env_lines(site: Site, values: Mapping[str, str]) -> bool:
+    """Set the settings `values` in .env and keep every other line. Return whether the file changed.
+
+    Checks the new text first. Raises InputError, and writes nothing, if it is not valid.
     """
     ensure_env(site)
     lines = read(site.env_file).splitlines()
-    places = [index for index, line in enumerate(lines) if line.split("=")[0].strip() == name]
     changed = [*lines]
-    if places:
-        changed[places[-1]] = f"{name}={value}"
-    else:
-        changed.append(f"{name}={value}")
+    for name, value in values.items():
+        places = [index for index, line in enumerate(lines) if line.split("=")[0].strip() == name]
+        if places:
+            changed[places[-1]] = f"{name}={value}"
+        else:
+            changed.append(f"{name}={value}")
     text = "\n".join(changed) + "\n"
     env.parse(text, site.env_file)
     if changed == lines:
         return False
-    temporary = site.env_file.with_name(".env.new")
-    temporary.touch(mode=0o600)
-    temporary.write_text(text)
-    temporary.replace(site.env_file)
+    disk.replace(site.env_file, text, 0o600)
     return True
 
 
 def engine_install_allowed() -> bool:
-    """False where SKIP_ENGINE_INSTALL=1 says that Docker is somebody else's to install."""
+    """False if SKIP_ENGINE_INSTALL=1 is set: then Tollgate must not install Docker."""
     return os.environ.get("SKIP_ENGINE_INSTALL", "") in ("", "0")
 
 
+def cores() -> int:
+    """The cores of this machine that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def overrides() -> dict[str, str]:
-    """Settings given in the process environment; see `load`. Which LiteLLM runs is not for one shell to say."""
-    names = {str(field.alias) for field in Settings.model_fields.values()} - {"LITELLM_VERSION"}
+    """Settings of the process environment; see `load`. RECORDED settings count only in .env."""
+    names = {str(field.alias) for field in Settings.model_fields.values()} - RECORDED
     return {name: value for name, value in os.environ.items() if name in names}

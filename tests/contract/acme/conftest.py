@@ -22,14 +22,19 @@ from tests.support.ports import again
 from tests.support.site import new_home
 from tests.support.stack import ACME, ROOT, project_name
 from tollgate.errors import StepError
+from tollgate.render.users import USERS, VOLUMES
 from tollgate.site import Site
-from tollgate.stack import configuration, rendering, secrets, self_signed
-from tollgate.stack.compose import Compose, plain
-from tollgate.stack.progress import PlainProgress
+from tollgate.stack import configuration
+from tollgate.stack.certificates import self_signed
+from tollgate.stack.containers import volumes
+from tollgate.stack.containers.compose import Compose, plain
+from tollgate.stack.deploy import render
+from tollgate.stack.host.progress import PlainProgress
+from tollgate.stack.secrets import store as secrets
 
 PROJECT = project_name(ACME)
 NAME = "gateway.test"
-# A third of it before its end it is to be renewed; long enough for a test to look at what it wants to.
+# The service renews a certificate in the last third of its life. This life is long enough for a test's checks.
 LIFE_S = 45
 REPLICA = ROOT / "tests" / "contract" / "nginx" / "replica.py"
 
@@ -80,7 +85,7 @@ class Gateway:
 
 
 def overlay(directory: Path, pebble: str) -> dict[str, Any]:
-    """What a test adds: the ACME server, the replica, and no patience."""
+    """The test's additions: the ACME server, the replica, and short waits."""
     return {
         "services": {
             "acme": {"environment": {"ACME_RETRY_S": "2"}},
@@ -104,7 +109,7 @@ def overlay(directory: Path, pebble: str) -> dict[str, Any]:
 
 
 def write_pebble(directory: Path) -> Path:
-    """Its configuration, and the certificate of its own API; return what is to be trusted for that."""
+    """Write its configuration and the certificate of its own API. Returns the CA that clients must trust for it."""
     directory.mkdir()
     (directory / "api.pem").write_text(self_signed.make(("pebble",), datetime.now(UTC)).reveal())
     settings = {
@@ -134,12 +139,15 @@ def running(home: Path) -> Iterator[Gateway]:
     self_signed.ensure(site, configuration.settings(site))
     ours = {name: image(name) for name in ("NGINX_IMAGE", "TOLLGATE_IMAGE", "ACME_IMAGE")}
     images = stand_ins(watchers=False)
-    rendering.render(site, configuration.load(site), replace(images, images={**images.images, **ours}))
+    render.render(site, configuration.load(site), replace(images, images={**images.images, **ours}))
     file = home / "test.yaml"
     file.write_text(yaml.safe_dump(overlay(home.parent / "pebble", own_image("pebble"))))
     core = Compose.core(site, PROJECT)
     compose = replace(core, extra=(*core.extra, file))
     try:
+        # As a deploy does it before the containers come.
+        places = {f"{PROJECT}_{volume}": path for volume, path in VOLUMES["acme"].items()}
+        volumes.give(ours["ACME_IMAGE"], USERS["nginx"], places)
         start = again(compose.run, StepError, lambda error: "\n".join(error.log))
         start("up", PlainProgress(), "up", "--detach", "--no-deps", "nginx", "stand-in", "pebble", "acme")
         yield Gateway(site, compose)

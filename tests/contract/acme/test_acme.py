@@ -49,7 +49,7 @@ def certificate_line(gateway: Gateway) -> dict[str, str]:
     return next(dict(line) for line in found if line["check"] == "certificate")
 
 
-def test_twin_while_the_port_is_closed_a_self_signed_one_stands_in_and_it_is_said_why(gateway: Gateway) -> None:
+def test_twin_a_closed_port_leaves_the_self_signed_one_and_says_why(gateway: Gateway) -> None:
     gateway.road("stand-in")  # which listens on another port
     eventually(lambda: "acme:error:connection" in gateway.inside("acme", "acme", "why"), within=ITS_TURN)
     eventually(lambda: gateway.metrics().get("tollgate_acme_failures", 0) >= 1, within=20)
@@ -104,7 +104,7 @@ def test_twin_a_renewal_that_fails_leaves_the_one_before(gateway: Gateway) -> No
     gateway.road("stand-in")
     refused = eventually(lambda: renewed(gateway, 1), within=60, every=1)
     assert "must reach TLS_HTTP_PORT of this host" in refused
-    assert "nginx goes on with the one before" in refused
+    assert "nginx keeps the certificate that it has" in refused
     before = fetched(gateway)
     eventually(lambda: served(gateway) == before, within=20)
     assert before == fetched(gateway) != stand_in(gateway)
@@ -114,14 +114,14 @@ def test_twin_a_renewal_that_fails_leaves_the_one_before(gateway: Gateway) -> No
 
 
 def renewed(gateway: Gateway, wanted: int) -> str:
-    """What `certificate renew` printed if it exited with `wanted`, else nothing."""
+    """The output of `certificate renew` if its exit code is `wanted`, otherwise empty."""
     done = gateway.cli("certificate", "renew", "--force")
     return done.stdout + done.stderr if done.returncode == wanted else ""
 
 
 def test_port_80_has_the_challenges_and_nothing_else(gateway: Gateway) -> None:
     base = "http://{}:{}".format(*gateway.place(4080))
-    # It is written anew before each renewal.
+    # It is written again before each renewal.
     eventually(lambda: httpx.get(f"{base}/.well-known/acme-challenge/self-check").text == "open\n", within=20)
     below = ("", "no", "../../v1/models", "%2e%2e%2fself-check", ".", "a/b")
     others = ("/", "/v1/models", "/gateway/health", "/.well-known", "/key/generate")
@@ -135,11 +135,11 @@ def test_keys_are_nginx_s_alone_and_nowhere_to_be_read(gateway: Gateway) -> None
     eventually(lambda: fetched(gateway) != "", within=ITS_TURN)
     # Not while one is fetched: files come and go then.
     files = gateway.inside(
-        "acme", "flock", "/data/lock", "find", "/data", "/served", "-type", "f", "-printf", "%m %u %p\n"
+        "acme", "flock", "/data/lock", "find", "/data", "/served", "-type", "f", "-printf", "%m %U %p\n"
     ).splitlines()
-    assert {line.rsplit(" ", 1)[0] for line in files if "lego.log" not in line} == {"600 nginx"}
+    assert {line.rsplit(" ", 1)[0] for line in files if "lego.log" not in line} == {"600 65520"}
     assert any(line.endswith(f"{NAME}.key") for line in files)
-    assert gateway.inside("nginx", "stat", "-c", "%a %u", "/run/nginx/tls.pem").split() == ["600", "101"]
+    assert gateway.inside("nginx", "stat", "-c", "%a %u", "/run/nginx/tls.pem").split() == ["600", "65520"]
     containers = gateway.ask("ps", "--quiet").split()
     seen = subprocess.check_output(["docker", "inspect", *containers], text=True)
     assert "PRIVATE KEY" not in seen + gateway.log("acme") + gateway.log("nginx")

@@ -1,4 +1,4 @@
-"""What every backend is asked, on both routes: the rows of the feature table."""
+"""The requests for every backend, on both routes: the rows of the feature table."""
 
 from __future__ import annotations
 

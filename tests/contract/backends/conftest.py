@@ -25,8 +25,8 @@ from tests.support.images import image
 from tests.support.site import new_home
 from tests.support.stack import BACKENDS, project_name
 from tollgate.site import Site
-from tollgate.stack import secrets
-from tollgate.stack.compose import Compose
+from tollgate.stack.containers.compose import Compose
+from tollgate.stack.secrets import store as secrets
 
 PROJECT = project_name(BACKENDS)
 RECORDED = Path(__file__).with_name("recorded.py")
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class Gateway:
-    """What a client is given: an address and a key."""
+    """The address and the key of a client."""
 
     url: str
     key: str = field(repr=False)
@@ -145,7 +145,7 @@ def ended(process: subprocess.Popen[str]) -> bool:
 
 @pytest.fixture(scope="session")
 def _recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
-    os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # its image cannot be had without a registry
+    os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # its image is only in a registry
     site = new_home(tmp_path_factory.mktemp("recorded") / "home", project=PROJECT)
     listed = "".join(f"  {name}: {backend}\n" for name, backend in ENGINES.items())
     site.gateway_file.write_text(site.gateway_file.read_text() + "\nbackends:\n" + listed)

@@ -3,8 +3,8 @@
     python recorded.py        listens on 8000; which server it is, the Host header says (vllm, sglang, trtllm, ollama)
 
 The answers were written down from what is known of each engine's API (vLLM's and SGLang's OpenAI-compatible servers,
-trtllm-serve, Ollama's /api/chat), not captured from running engines: docs/limits.md says so. What LiteLLM sends to them
-and makes of them is real. Standard library only: it runs in a container beside LiteLLM.
+trtllm-serve, Ollama's /api/chat), not captured from running engines (docs/limits/not-tested.md). LiteLLM is real: its
+requests and the use it makes of the answers. Standard library only: it runs in a container beside LiteLLM.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TEXT = "The sky is blue."
 CALL = {"name": "get_weather", "arguments": {"city": "Oslo"}}
 USAGE = {"prompt_tokens": 21, "completion_tokens": 7, "total_tokens": 28}
 CREATED = 1_763_700_000
-# What each adds to OpenAI's objects.
+# The fields that each server adds to OpenAI's objects.
 CHOICE = {
     "vllm": {"logprobs": None, "stop_reason": None, "token_ids": None},
     "sglang": {"logprobs": None, "matched_stop": 151645},

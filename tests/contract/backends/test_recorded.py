@@ -1,6 +1,6 @@
-"""What LiteLLM sends to vLLM, SGLang, TensorRT-LLM and Ollama, and what it makes of the answers they document.
+"""LiteLLM's requests to vLLM, SGLang, TensorRT-LLM and Ollama, and how it reads the answers that they document.
 
-No such engine ran: recorded.py says where its answers are from.
+No such engine ran: recorded.py says where its answers come from.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def test_an_image_reaches_it(recorded: Recorded, engine: str, route: str) -> Non
 @pytest.mark.parametrize("engine", sorted(ENGINES.keys() - {"ollama"}))
 @pytest.mark.parametrize("route", ["anthropic", "openai"])
 def test_an_images_address_reaches_it(recorded: Recorded, engine: str, route: str) -> None:
-    """Fetching it is the engine's; one that we run has no way out of its network (docs/limits.md)."""
+    """The engine must fetch it; an engine that we run has no internet access (docs/limits/promises.md)."""
     if route == "anthropic":
         source = {"type": "url", "url": cases.PICTURE_URL}
         ask_claude(recorded, engine, False, messages=cases.claude_picture(source))

@@ -1,4 +1,4 @@
-"""How `tollgate serve-local` ends: whatever ends it, both are gone and it says why."""
+"""The end of `tollgate serve-local`: in every case it removes both containers and says why it ends."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def container(name: str) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_interrupted_while_it_starts(site: Site, model: Path) -> None:
+def test_ctrl_c_during_the_start_removes_both(site: Site, model: Path) -> None:
     with started(site, model) as (process, printed):
         eventually(lambda: container("backend-local"), within=240, every=0.5)
         process.send_signal(signal.SIGINT)
@@ -56,7 +56,7 @@ def test_interrupted_while_it_starts(site: Site, model: Path) -> None:
     assert "Ctrl-C stops both" not in printed.read_text()
 
 
-def test_an_engine_that_dies_takes_the_gateway_with_it(site: Site, model: Path) -> None:
+def test_the_gateway_stops_when_the_engine_stops(site: Site, model: Path) -> None:
     with started(site, model) as (process, printed):
         eventually(lambda: "Ctrl-C stops both" in printed.read_text() or process.poll() is not None, within=300)
         subprocess.run(["docker", "kill", container("backend-local")], check=True, capture_output=True)

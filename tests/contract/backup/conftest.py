@@ -1,4 +1,4 @@
-"""A Postgres of the pinned image with LiteLLM's own schema in it, that a test may destroy."""
+"""A Postgres of the pinned image with LiteLLM's schema. Tests may destroy it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ from testcontainers.core.labels import LABEL_SESSION_ID, SESSION_ID
 from tests.support.eventually import eventually
 from tests.support.images import image
 from tests.support.stack import ROOT
-from tollgate.config.env import Settings
+from tollgate.config.env import settings as env
 from tollgate.render.backup import render_archiving
 from tollgate.render.output import write
+from tollgate.render.users import USERS, passwd
 from tollgate.stack.backup.database import Postgres
 from tollgate.stack.backup.make import LIVE
-from tollgate.stack.backup.recover import Recovery
 from tollgate.stack.backup.repository import PATH, confinement
+from tollgate.stack.containers import volumes
+from tollgate.stack.restore.recover import Recovery
 
 
 class Server:
-    """One server with a volume of its own; `destroy` takes both away and `start` begins with nothing.
+    """A server with its own volume. `destroy` removes both, and `start` begins with an empty volume.
 
-    `archiving`: with compose.yaml's settings and what a deploy renders for them; the repository outlives `destroy`.
+    `archiving`: use compose.yaml's settings and the files that a deploy renders. `destroy` keeps the repository.
     """
 
     def __init__(self, directory: Path, *, archiving: bool = False) -> None:
@@ -40,7 +42,8 @@ class Server:
         self.password_file.chmod(0o444)  # read by the image's own uid; the directory above it is this user's alone
 
     def start(self) -> Postgres:
-        options = ("-v", f"{self.name}:/var/lib/postgresql/data", "-v", f"{self.password_file}:/run/password:ro")
+        kept = f"{self.name}:/var/lib/postgresql/data" + (":nocopy" if self.archiving else "")
+        options = ("-v", kept, "-v", f"{self.password_file}:/run/password:ro")
         environment = ("-e", "POSTGRES_USER=litellm", "-e", "POSTGRES_PASSWORD_FILE=/run/password")
         label = ("--label", f"{LABEL_SESSION_ID}={SESSION_ID}")
         command = (*self.confined(), *label, *options, *environment, image("POSTGRES_IMAGE"), *self.settings())
@@ -51,16 +54,27 @@ class Server:
         return Postgres(self.name)
 
     def confined(self) -> tuple[str, ...]:
-        """As in compose.yaml: pgBackRest must do with a read-only file system and no privileges."""
+        """As in compose.yaml: pgBackRest must work with a read-only file system and without privileges."""
         if not self.archiving:
             return ()
         self.archive(on=True)
-        mounts = ("-v", f"{self.name}-archive:{PATH}", "-v", f"{self.rendered}/pgbackrest:/etc/pgbackrest:ro")
-        places = ("--tmpfs", "/tmp:mode=1777", "--tmpfs", "/var/run/postgresql:uid=999,gid=999")  # noqa: S108
-        return ("--user", "999:999", "--read-only", "--cap-drop", "ALL", *places, *mounts)
+        uid, passwd_file = USERS["postgres"], self.rendered / "passwd"
+        passwd_file.write_text(passwd())
+        places = {self.name: "/var/lib/postgresql/data", f"{self.name}-archive": PATH}
+        volumes.give(image("POSTGRES_IMAGE"), uid, places)
+        mounts = (
+            "-v",
+            f"{self.name}-archive:{PATH}:nocopy",
+            "-v",
+            f"{passwd_file}:/etc/passwd:ro",
+            "-v",
+            f"{self.rendered}/pgbackrest:/etc/pgbackrest:ro",
+        )
+        own = ("--tmpfs", "/tmp:mode=1777", "--tmpfs", f"/var/run/postgresql:uid={uid},gid={uid}")  # noqa: S108
+        return ("--user", f"{uid}:{uid}", "--read-only", "--cap-drop", "ALL", *own, *mounts)
 
     def archive(self, *, on: bool) -> None:
-        chosen = Settings.model_validate({"BACKUP_SCHEDULE": "17 2 * * *" if on else ""})
+        chosen = env.parse("BACKUP_SCHEDULE=17 2 * * *\n" if on else "", Path(".env"))
         write(self.rendered, render_archiving(ROOT, chosen))
 
     def settings(self) -> list[str]:
@@ -73,7 +87,7 @@ class Server:
 
     def recovery(self) -> Recovery:
         """As `tollgate restore --at` makes it."""
-        mounts = ("-v", f"{self.name}-archive:{PATH}:ro", "-v", f"{self.rendered}/pgbackrest:/etc/pgbackrest:ro")
+        mounts = ("-v", f"{self.name}-archive:{PATH}:ro,nocopy", "-v", f"{self.rendered}/pgbackrest:/etc/pgbackrest:ro")
         label = ("--label", f"{LABEL_SESSION_ID}={SESSION_ID}")
         return Recovery(f"{self.name}-recovery", image("POSTGRES_IMAGE"), (*label, *confinement(), *mounts))
 
@@ -84,7 +98,7 @@ class Server:
         given = {"HOST": address, "PORT": "5432", "USER": "litellm", "DB": LIVE}
         environment = {f"POSTGRES_{name}": value for name, value in given.items()}
         environment |= {"POSTGRES_PASSWORD_FILE": str(self.password_file), "PATH": os.environ["PATH"]}
-        command = [sys.executable, "-m", "tollgate.litellm.migrate"]
+        command = [sys.executable, "-m", "tollgate.migrate"]
         environment["PYTHONPATH"] = str(ROOT / "src")
         subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=True)
 

@@ -1,4 +1,4 @@
-"""The drill on a real Postgres with LiteLLM's schema: rows in, rows out, and what a failure on the way leaves."""
+"""Backup and restore on a real Postgres with LiteLLM's schema: every row comes back, and failures change nothing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tollgate.stack.backup import archive
 from tollgate.stack.backup.archive import DATABASE
 from tollgate.stack.backup.database import Postgres
 from tollgate.stack.backup.make import LIVE, Secrets, make
-from tollgate.stack.progress import PlainProgress
+from tollgate.stack.host.progress import PlainProgress
 
 pytestmark = pytest.mark.docker
 
 LOGS = 20_000
-# What COPY's text format must escape, in a column that people's tools fill: the row counter reads that format.
+# Text that COPY must escape, in columns that clients fill: the row counter reads COPY's text format.
 ROWS = r"""
 INSERT INTO "LiteLLM_TeamTable" (team_id, team_alias, models) VALUES ('acme', E'a\nb\\.\n\\N "c"', '{x,y}');
 INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, api_key, spend, "startTime", "endTime", model, metadata)
@@ -43,7 +43,7 @@ def write_rows(postgres: Postgres, first: int, last: int) -> None:
 
 
 def content(postgres: Postgres, database: str = LIVE) -> dict[str, str]:
-    """A hash over every row of the tables that were written."""
+    """A hash of all rows of each table that the test wrote."""
     question = 'SELECT t::text FROM "{}" t ORDER BY 1'
     tables = ("LiteLLM_SpendLogs", "LiteLLM_TeamTable", "_prisma_migrations")
     return {
@@ -52,9 +52,7 @@ def content(postgres: Postgres, database: str = LIVE) -> dict[str, str]:
     }
 
 
-def test_what_was_written_before_the_backup_comes_back_after_the_volume_was_destroyed(
-    server: Server, site: Site
-) -> None:
+def test_a_backup_comes_back_after_the_volume_was_destroyed(server: Server, site: Site) -> None:
     postgres = Postgres(server.name)
     write_rows(postgres, 1, LOGS)
     before, rows = content(postgres), postgres.rows(LIVE)
@@ -87,7 +85,7 @@ def write_rows_of_another_team(postgres: Postgres) -> None:
     postgres.sql("INSERT INTO \"LiteLLM_TeamTable\" (team_id) VALUES ('later')", LIVE)
 
 
-def test_a_dump_that_was_cut_short_or_changed_is_seen(server: Server, tmp_path: Path) -> None:
+def test_a_truncated_dump_is_refused(server: Server, tmp_path: Path) -> None:
     postgres = Postgres(server.name)
     whole = io.BytesIO()
     with (tmp_path / "dump").open("w+b") as stream:
@@ -106,7 +104,7 @@ def test_a_dump_that_was_cut_short_or_changed_is_seen(server: Server, tmp_path: 
     assert postgres.called("half") == []
 
 
-def test_databases_are_exchanged_under_whoever_is_connected(server: Server) -> None:
+def test_an_exchange_works_while_a_client_is_connected(server: Server) -> None:
     postgres = Postgres(server.name)
     postgres.sql("CREATE DATABASE fresh")
     held = ["docker", "exec", server.name, "psql", "-U", "litellm", "-d", LIVE, "-c", "SELECT pg_sleep(600)"]
@@ -125,4 +123,4 @@ def test_an_exchange_that_fails_changes_nothing(server: Server) -> None:
     rows = postgres.rows(LIVE)
     with pytest.raises(TollgateError, match="nowhere"):
         postgres.exchange(LIVE, "nowhere", "aside")
-    assert postgres.rows(LIVE) == rows, "it can be connected to, under its own name"
+    assert postgres.rows(LIVE) == rows, "clients can connect to it, under its own name"

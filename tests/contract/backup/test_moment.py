@@ -1,4 +1,4 @@
-"""The drill of a restore to a moment, on a real Postgres with LiteLLM's schema whose volume is destroyed on the way."""
+"""A restore to a moment on a real Postgres with LiteLLM's schema, after its volume was destroyed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tollgate.stack.backup.database import Postgres
 from tollgate.stack.backup.make import LIVE, Secrets, make
 from tollgate.stack.backup.reach import usable_from
 from tollgate.stack.backup.repository import Repository
-from tollgate.stack.backup.restore_at import archived_up_to_now
-from tollgate.stack.progress import PlainProgress
+from tollgate.stack.host.progress import PlainProgress
+from tollgate.stack.restore.moment import archived_up_to_now
 
 pytestmark = pytest.mark.docker
 
@@ -29,13 +29,13 @@ LOGS = 20_000
 
 
 def now_of(postgres: Postgres) -> datetime:
-    """The server's clock, which commits carry; a moment that no commit has, for the next one comes later."""
+    """The server's clock, which also stamps commits. The next commit comes later than this moment."""
     return datetime.fromisoformat(
         postgres.sql("SELECT to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS.USOF')").strip()
     )
 
 
-def test_the_rows_of_a_moment_come_back_after_the_volume_was_destroyed(archiving: Server, tmp_path: Path) -> None:
+def test_the_rows_of_a_moment_come_back_after_a_lost_volume(archiving: Server, tmp_path: Path) -> None:
     site, postgres, repository = (
         new_home(tmp_path / "home"),
         Postgres(archiving.name),
@@ -43,10 +43,10 @@ def test_the_rows_of_a_moment_come_back_after_the_volume_was_destroyed(archiving
     )
     repository.ensure()
     repository.ensure()
-    assert repository.reaches() == [], "twin: without a base backup nothing is reachable"
+    assert repository.reaches() == [], "twin: without a base backup there is no moment"
     write_rows(postgres, 1, LOGS // 2)
     assert base_backup(postgres, "full").kind == "full"
-    # Its end is known in whole seconds: a moment within that one is not within reach for sure.
+    # pgBackRest gives the end in whole seconds, so a moment in that second may be too early.
     reachable = usable_from(repository.bases()[-1])
     eventually(lambda: now_of(postgres) > reachable, within=10)
     postgres.sql("DELETE FROM \"LiteLLM_TeamTable\" WHERE team_id = 'acme'", LIVE)  # written again by the next line
@@ -59,7 +59,7 @@ def test_the_rows_of_a_moment_come_back_after_the_volume_was_destroyed(archiving
 
     archiving.destroy()
     postgres = archiving.start()
-    assert postgres.rows(LIVE) == {}, "twin: nothing may have outlived the volume"
+    assert postgres.rows(LIVE) == {}, "twin: the new volume must be empty"
     repository = Repository.inside(archiving.name)
     repository.ensure()
 
@@ -81,14 +81,14 @@ def test_the_rows_of_a_moment_come_back_after_the_volume_was_destroyed(archiving
         f"moment: {sum(rows.values())} rows, {made.archive.manifest.size >> 20} MiB, {time.monotonic() - began:.1f} s"
     )
 
-    # The cluster that was made anew is archived beside the one that was lost, and both are reachable.
-    assert base_backup(postgres, "diff").kind == "full", "of this cluster there is none yet"
-    # pgBackRest says in whole seconds when a backup ended: a commit within the same one is not after it for sure.
+    # The repository keeps the archives of the new and the lost cluster, and moments of both can be restored.
+    assert base_backup(postgres, "diff").kind == "full", "this cluster has no base backup yet"
+    # pgBackRest gives the end in whole seconds, so a commit in that second does not count as later.
     eventually(lambda: archived_up_to_now(postgres) and len(repository.reaches()) == 2, within=60)
 
 
-def test_a_moment_that_the_log_does_not_reach_is_no_database(archiving: Server) -> None:
-    """What `base_for` keeps away from it, tried: Postgres itself refuses to stand where nobody asked it to."""
+def test_postgres_refuses_a_moment_after_the_end_of_the_wal(archiving: Server) -> None:
+    """`base_for` never asks for such a moment. Postgres itself refuses it too."""
     base = Repository.inside(archiving.name).bases()[0]
     with (
         pytest.raises(TollgateError, match="recovery ended before configured recovery target was reached"),
@@ -98,8 +98,8 @@ def test_a_moment_that_the_log_does_not_reach_is_no_database(archiving: Server) 
     assert docker("volume", "ls", "--quiet", "--filter", f"name={archiving.name}-recovery") == ""
 
 
-def test_archiving_that_fails_stops_nobody_and_is_seen(archiving: Server) -> None:
-    """Then it is mended and goes on; while it is off, nothing waits for it."""
+def test_failing_archiving_is_counted_and_the_database_serves(archiving: Server) -> None:
+    """Archiving continues after the repair. While it is off, no WAL waits for it."""
     postgres = Postgres(archiving.name)
     failed = "SELECT failed_count FROM pg_stat_archiver"
     before = int(postgres.sql(failed))
@@ -109,16 +109,16 @@ def test_archiving_that_fails_stops_nobody_and_is_seen(archiving: Server) -> Non
     eventually(lambda: int(postgres.sql(failed)) > before, within=30)
     write_rows_of_yet_another_team(postgres)
     docker(*within, "rm -rf /var/lib/pgbackrest/archive && mv /var/lib/pgbackrest/away /var/lib/pgbackrest/archive")
-    # Postgres tries again after a minute at the latest; a word makes it look now.
+    # Postgres retries within a minute.
     eventually(lambda: archived_up_to_now(postgres), within=90)
 
     archiving.archive(on=False)
     count = "SELECT archived_count FROM pg_stat_archiver"
     chain = Repository.inside(archiving.name).chains()[-1]
     done = int(postgres.sql(count))
-    assert archived_up_to_now(postgres), "Postgres is told that it is done"
+    assert archived_up_to_now(postgres), "archive.sh reports success"
     assert int(postgres.sql(count)) > done
-    assert Repository.inside(archiving.name).chains()[-1] == chain, "and nothing was kept"
+    assert Repository.inside(archiving.name).chains()[-1] == chain, "but it kept nothing"
 
 
 def write_rows_of_yet_another_team(postgres: Postgres) -> None:

@@ -1,4 +1,4 @@
-"""The container with the schedule, as its image is: by the network, as whoever deployed, with the deployment's lock."""
+"""The scheduler in its real image: over the network, as the user who deployed, with the deployment's lock."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ from tests.support.images import image
 from tests.support.site import new_home
 from tollgate.render.backup import render_schedule
 from tollgate.site import Site
-from tollgate.stack import secrets
-from tollgate.stack.backup import age, archive, files, metric, owner
+from tollgate.stack.backup import age, archive, files, metric
 from tollgate.stack.backup.archive import FILES, SECRETS
 from tollgate.stack.backup.database import Postgres
-from tollgate.stack.backup.make import LIVE, directory
+from tollgate.stack.backup.make import LIVE
 from tollgate.stack.backup.repository import Repository
+from tollgate.stack.backup.unpack import unpack
 from tollgate.stack.configuration import change_env, settings
-from tollgate.stack.lock import locked
+from tollgate.stack.host import owner
+from tollgate.stack.host.lock import locked
+from tollgate.stack.secrets import store as secrets
 
 pytestmark = pytest.mark.docker
 
@@ -46,7 +48,7 @@ def site(tmp_path: Path) -> Site:
 
 @contextmanager
 def scheduled(site: Site, server: Server) -> Iterator[str]:
-    """A container of what is rendered for Compose, beside the server and not on its networks; its name."""
+    """Start the rendered backup service in the server's network namespace; yield the container's name."""
     server.archive(on=True)
     Repository.inside(server.name).ensure()
     given = (owner.name(site), files.salt_of(site), "1.108.10")
@@ -79,34 +81,32 @@ def said(container: str) -> str:
     return docker("logs", container)
 
 
-def test_the_first_backups_are_taken_at_once_and_wait_for_whoever_changes_the_stack(
-    site: Site, archiving: Server
-) -> None:
+def test_the_first_backups_start_at_once_but_wait_for_the_lock(site: Site, archiving: Server) -> None:
     with locked(site, "deploy"), scheduled(site, archiving) as container:
         eventually(lambda: "another operation is running: deploy" in said(container), within=60)
-        assert list(directory(site).glob("*.tar")) == []
+        assert list(site.backups_dir.glob("*.tar")) == []
     with scheduled(site, archiving) as container:
         eventually(lambda: "next archive" in said(container).partition("verified")[2], within=120)
         assert re.search(r"base backup \S+ \((full|diff)\)", said(container))
         assert re.search(rf"next archive 20\d\d-\d\d-\d\d {HOUR:02}:17 UTC\n$", said(container))
         began = subprocess.run(["docker", "stop", "-t", "20", container], capture_output=True, timeout=60, check=True)
         assert began.returncode == 0
-        assert docker("inspect", "-f", "{{.State.ExitCode}}", container).strip() == "0", "it stops when it is told to"
-    made = archive.read(next(directory(site).glob("tollgate-*.tar")))
+        assert docker("inspect", "-f", "{{.State.ExitCode}}", container).strip() == "0", "it stops on SIGTERM"
+    made = archive.read(next(site.backups_dir.glob("tollgate-*.tar")))
     postgres = Postgres(archiving.name)
     assert made.manifest.rows == postgres.rows(LIVE)
     assert made.manifest.left_out == (".env", "secrets/")
-    assert made.manifest.salt == files.salt_of(site), "and knows all the same which salt key is needed"
+    assert made.manifest.salt == files.salt_of(site), "it still records which salt key is needed"
     assert not made.manifest.secrets
-    assert "tenants/example.yaml" in files.unpack(made.content(FILES))
+    assert "tenants/example.yaml" in unpack(made.content(FILES))
     assert (made.file.stat().st_uid, made.file.stat().st_mode & 0o077) == (os.getuid(), 0)
-    told = metric.last(site)
-    assert told
-    assert abs(told - made.manifest.created).total_seconds() <= 1
-    assert (metric.directory(site) / "base-backup.prom").is_file()
+    last = metric.last(site)
+    assert last
+    assert abs(last - made.manifest.created).total_seconds() <= 1
+    assert (site.metrics_dir / "base-backup.prom").is_file()
 
 
-def test_with_a_recipient_the_secrets_are_in_it_encrypted(site: Site, archiving: Server) -> None:
+def test_with_a_recipient_the_archive_has_encrypted_secrets(site: Site, archiving: Server) -> None:
     identity = site.home.parent / "identity"
     change_env(site, "BACKUP_AGE_RECIPIENT", age.make_identity(identity))
     with scheduled(site, archiving) as container:
@@ -114,8 +114,8 @@ def test_with_a_recipient_the_secrets_are_in_it_encrypted(site: Site, archiving:
         assert not [
             name for name in ("litellm_salt_key", "litellm_master_key") if secret(site, name) in said(container)
         ]
-    made = archive.read(next(directory(site).glob("tollgate-*.tar")))
-    kept = files.unpack(age.decrypt(made.content(SECRETS), identity))
+    made = archive.read(next(site.backups_dir.glob("tollgate-*.tar")))
+    kept = unpack(age.decrypt(made.content(SECRETS), identity))
     assert kept["secrets/litellm_salt_key"].decode() == (site.secrets_dir / "litellm_salt_key").read_text()
     assert b"BACKUP_AGE_RECIPIENT=age1" in kept[".env"]
 

@@ -29,8 +29,8 @@ from testcontainers.core.network import Network
 from tests.support.engine import on_loopback
 from tests.support.eventually import eventually
 from tests.support.images import image, own_image
-from tollgate.config.env import parse as parse_env
-from tollgate.config.gateway import load as load_gateway
+from tollgate.config.env.settings import parse as parse_env
+from tollgate.config.gateway.load import load as load_gateway
 from tollgate.render.litellm import render_basic
 from tollgate.render.output import write
 from tollgate.render.stack import render_authorities, render_code, render_replicas

@@ -43,7 +43,7 @@ def test_a_broken_reference_is_p2003(engine: Engine) -> None:
         "mutation { result: createOneCounter(data: {value: 1}) { id } }",
     ],
 )
-def test_a_query_that_the_schema_does_not_allow_is_refused_and_harms_nothing(engine: Engine, query: str) -> None:
+def test_a_query_outside_the_schema_is_refused_and_harms_nothing(engine: Engine, query: str) -> None:
     assert engine.refusal(query)["error_code"] in ("P2009", "P2012")
     assert engine.run("query { result: findManyTeam { id } }") == []
 

@@ -74,7 +74,7 @@ def test_it_ends_when_its_parent_is_killed(machine: EngineMachine) -> None:
 def test_a_signal_lets_what_is_under_way_finish(machine: EngineMachine, signal: str) -> None:
     name = f"late-{signal}"
     with machine.engine() as engine, machine.postgres.connect() as observer:
-        # What is under way ends when this test lets it, whenever the signal arrives.
+        # This lock keeps the query running until the test releases it, so the signal always arrives before its end.
         observer.execute("SELECT pg_advisory_lock(1)")
         pause = "WITH pause AS (SELECT pg_advisory_xact_lock(1))"
         slow = f"{pause} INSERT INTO \\\"Counter\\\" (name) SELECT '{name}' FROM pause"  # noqa: S608  our own constant

@@ -1,4 +1,4 @@
-"""Our images as a deployment would use them, run by the docker client with everything taken away that Compose takes."""
+"""Runs our images as a deployment does, with every restriction that Compose sets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privil
 
 
 def docker(*arguments: str, check: bool = True) -> str:
-    """Output of a docker command, stdout and stderr together; AssertionError with it where the command fails."""
+    """Output of a docker command, stdout and stderr together; AssertionError with it if the command fails."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=300)
     text = (done.stdout + done.stderr).strip()
     assert not check or done.returncode == 0, f"docker {' '.join(arguments[:3])} ...: {text}"
@@ -91,7 +91,7 @@ def volume() -> Iterator[str]:
 
 @pytest.fixture
 def secret_file(tmp_path: Path) -> Callable[[str, str], Path]:
-    """A file as Compose would mount it into a container: readable there, whatever its uid."""
+    """A file as Compose mounts it into a container: every uid can read it."""
 
     def write(name: str, text: str) -> Path:
         file = tmp_path / name

@@ -1,4 +1,4 @@
-"""Builds with the real engine: a failing one says which image and why, and its twin without the fault succeeds."""
+"""Builds with the real engine. The error of a failed build names the image and the reason."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 from tests.contract.images.conftest import docker
 from tollgate.errors import StepError
 from tollgate.site import Site
-from tollgate.stack import image_build
-from tollgate.stack.image_recipes import Recipe, prepare
-from tollgate.stack.images import Catalogue
-from tollgate.stack.progress import PlainProgress
+from tollgate.stack.host.progress import PlainProgress
+from tollgate.stack.images import build as image_build
+from tollgate.stack.images.recipes import Recipe, prepare
+from tollgate.stack.images.sources import ImageSources
 
 pytestmark = pytest.mark.docker
 
@@ -23,10 +23,10 @@ RECIPE = Recipe("broken-on-purpose", "V", (("context", "."),))
 
 @pytest.fixture
 def base(image: object) -> str:
-    """Our own base, made (if it is not here yet) by asking for an image that stands on it."""
+    """Our own base. Resolving an image on top of it builds it, if it is missing."""
     assert callable(image)
     image("REDIS_IMAGE")
-    return Catalogue.read("local", Site.here()).base.tag
+    return ImageSources.read("local", Site.here()).base.tag
 
 
 @pytest.fixture
@@ -53,14 +53,14 @@ def test_a_failing_build_names_the_image_the_cause_and_the_log(checkout: Path, b
     assert "the cable is cut" in (checkout / "logs" / "build.log").read_text()
 
 
-def test_the_same_build_without_the_fault_succeeds_and_shows_its_steps(checkout: Path, base: str) -> None:
+def test_twin_the_same_build_without_the_fault_succeeds(checkout: Path, base: str) -> None:
     progress = PlainProgress()
     tag = build(checkout, base, "RUN echo the cable is whole", progress)
     assert docker("run", "--rm", tag, "echo", "runs") == "runs"
     assert any(line.startswith("broken-on-purpose: [2/2] RUN") for line in progress.details)
 
 
-def test_what_a_build_is_lent_is_there_for_the_step_and_gone_afterwards(
+def test_a_build_step_has_the_secret_files_and_the_image_does_not(
     checkout: Path, base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://user:hunter2@index.example/simple")

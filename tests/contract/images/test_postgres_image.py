@@ -1,4 +1,4 @@
-"""PostgreSQL's image: a cluster as we want it, a password from a file, data that outlives the container."""
+"""PostgreSQL's image: the settings of a new cluster, a password from a file, data that survive the container."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def options(volume: str, secret_file: SecretFile) -> list[str]:
 
 
 def query(container: Container, sql: str, password: str = PASSWORD) -> str:
-    """Over TCP and the container's own address: loopback may be trusted, other containers never are."""
+    """Over TCP, to the container's own address: Postgres may trust loopback, but never other containers."""
     script = 'psql -h "$(hostname -i)" -U litellm -d gateway -Atc "$1"'
     return docker("exec", "-e", f"PGPASSWORD={password}", container.name, "sh", "-c", script, "sh", sql)
 
@@ -43,7 +43,7 @@ def answers(container: Container) -> None:
         raise AssertionError(f"{error}\n{container.logs()}") from None
 
 
-def test_a_new_cluster_is_set_up_as_agreed(started: Started, options: list[str]) -> None:
+def test_a_new_cluster_has_our_settings(started: Started, options: list[str]) -> None:
     with started("POSTGRES_IMAGE", "postgres", "-c", "max_connections=42", options=options) as postgres:
         answers(postgres)
         expected = {
@@ -65,7 +65,7 @@ def test_a_new_cluster_is_set_up_as_agreed(started: Started, options: list[str])
         assert PASSWORD not in docker("inspect", postgres.name)
 
 
-def test_data_outlives_the_container_and_the_scripts_run_once(
+def test_data_survive_the_container_and_the_scripts_run_once(
     started: Started, options: list[str], secret_file: SecretFile
 ) -> None:
     script = secret_file("10-role.sql", "create role monitor login in role pg_monitor;")
@@ -81,10 +81,10 @@ def test_data_outlives_the_container_and_the_scripts_run_once(
         assert query(postgres, "select count(*) from pg_roles where rolname = 'monitor'") == "1"
 
 
-def test_a_cluster_that_was_interrupted_while_made_is_made_again(
+def test_a_half_created_cluster_is_created_again(
     started: Started, options: list[str], image: Callable[[str], str]
 ) -> None:
-    if not image("POSTGRES_IMAGE").startswith("tollgate/"):
+    if not image("POSTGRES_IMAGE").startswith("tollgate/postgres:"):
         pytest.skip("the official image does not promise this")
     halfway = "mkdir -p $PGDATA/.initialising/data $PGDATA/base && echo 17 > $PGDATA/.initialising/data/PG_VERSION"
     docker("run", "--rm", "--entrypoint", "sh", *options, image("POSTGRES_IMAGE"), "-c", halfway)
@@ -93,7 +93,7 @@ def test_a_cluster_that_was_interrupted_while_made_is_made_again(
         assert "starting over" in postgres.logs()
 
 
-def test_files_that_are_no_cluster_are_left_alone(
+def test_files_that_are_not_a_cluster_are_not_changed(
     options: list[str], image: Callable[[str], str], started: Started
 ) -> None:
     docker("run", "--rm", "--entrypoint", "sh", *options, image("POSTGRES_IMAGE"), "-c", "echo mine > $PGDATA/notes")

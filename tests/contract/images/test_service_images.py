@@ -56,7 +56,7 @@ def test_nginx_serves_a_mounted_configuration_and_logs_to_its_output(started: St
         assert docker("inspect", "-f", "{{.State.ExitCode}}", nginx.name) == "0"
 
 
-def test_prometheus_checks_its_configuration_scrapes_itself_and_shows_its_pages(
+def test_prometheus_accepts_its_configuration_and_scrapes_itself(
     started: Started, once: Callable[..., str], secret_file: SecretFile
 ) -> None:
     text = "scrape_configs:\n- {job_name: self, scrape_interval: 1s, static_configs: [{targets: ['127.0.0.1:9090']}]}\n"
@@ -102,7 +102,7 @@ def test_alertmanager_starts_and_amtool_reads_it(started: Started, secret_file: 
         ("NGINX_EXPORTER_IMAGE", ("--nginx.scrape-uri=http://127.0.0.1:1/",), ":9113/metrics", "nginx_up 0"),
     ],
 )
-def test_an_exporter_answers_and_says_that_its_service_is_away(
+def test_an_exporter_reports_that_its_service_is_down(
     started: Started, variable: str, command: tuple[str, ...], address: str, metric: str
 ) -> None:
     options = ["--user", "65534:65534"]

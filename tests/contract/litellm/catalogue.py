@@ -1,4 +1,4 @@
-"""A gateway with the catalogue of models.yaml, tenants for it, and what its embedded provider was asked."""
+"""A gateway with the catalogue of models.yaml, its tenants, and the requests that its embedded provider got."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODELS = (Path(__file__).parent / "models.yaml").read_text()
 
 @dataclass
 class Asker:
-    """A tenant with one key, and the target each of its requests reached."""
+    """A tenant with one key, and the targets of its requests."""
 
     gateway: Gateway
     team: str
@@ -43,7 +43,7 @@ class Asker:
         return answer, upstreams(self.gateway)
 
     def spend(self) -> float:
-        """What the ledger has booked to the key."""
+        """The spend that the ledger has booked to the key."""
         rows = self.gateway.sql('SELECT spend FROM "LiteLLM_SpendLogs" WHERE api_key = %s', key_hash(self.key))
         return sum(float(row[0]) for row in rows)
 
@@ -55,7 +55,7 @@ class Asker:
 
 
 def asker(gateway: Gateway, models: list[str]) -> Asker:
-    """A tenant of its own that may use `models` ([] is all)."""
+    """A new tenant that may use `models` ([] means all)."""
     team = f"team-{secrets.token_hex(4)}"
     key = Secret(f"sk-{secrets.token_urlsafe(32)}")
     gateway.client.create_team({"team_id": team, "models": models})
@@ -74,7 +74,7 @@ def recorded(gateway: Gateway) -> list[dict[str, Any]]:
 
 
 def upstreams(gateway: Gateway) -> list[str]:
-    """The upstream models asked, without the dials in their names."""
+    """The upstream models of the recorded requests, without the dials in their names."""
     return [str(one["body"]["model"]).partition("+")[0] for one in recorded(gateway)]
 
 

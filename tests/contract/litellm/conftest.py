@@ -22,13 +22,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 @pytest.fixture(autouse=True)
 def _one_window() -> None:
-    """A limit an hour or a day's budget that reopened in the middle of a test would count from zero again."""
+    """If an hourly limit or a daily budget reopened during a test, it would count from zero again."""
     until_the_hour_has_left(120)
 
 
 @pytest.fixture
 def gateway(running: Gateway) -> Gateway:
-    """Without any team or key, ours or not."""
+    """The gateway without any team or key, ours or not."""
     for key in list(running.client.list_keys()):
         running.client.delete_key(key["token"])
     for team in list(running.client.list_teams()):
@@ -43,7 +43,7 @@ def tenants(gateway: Gateway) -> Tenants:
 
 @pytest.fixture
 def handmade(running: Gateway) -> Callable[..., Secret]:
-    """Makes a tenant of a name of its own, with the fields LiteLLM knows and the limits our hooks read; its key.
+    """Creates a tenant with a unique name, LiteLLM's fields and the limits of our hooks. Returns its key.
 
     By hand and not by `apply`, so that one test needs one limit only.
     """

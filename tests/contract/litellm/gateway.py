@@ -21,14 +21,16 @@ from testcontainers.core.network import Network
 from tests.support.engine import on_loopback
 from tests.support.eventually import eventually
 from tests.support.images import image
-from tollgate.config.env import parse as parse_env
-from tollgate.config.gateway import load as load_gateway
+from tollgate.config.env.settings import parse as parse_env
+from tollgate.config.gateway.load import load as load_gateway
 from tollgate.config.secret import Secret
 from tollgate.litellm.client import Client
+from tollgate.render.gateway import GATEWAY_ENVIRONMENT, render_gateway
 from tollgate.render.litellm import render_litellm
 from tollgate.render.output import write
 from tollgate.render.stack import REPLICA_ENVIRONMENT, render_code
 
+METRICS_KEY = "metrics-key-of-the-tests"
 EVERYWHERE = "0.0.0.0"  # noqa: S104  inside a container; only 127.0.0.1 is published
 ROOT = Path(__file__).resolve().parents[3]
 REDIS = (
@@ -39,7 +41,7 @@ REDIS = (
 
 @dataclass
 class Gateway:
-    """`client` administrates it; `ask` is a tenant's call; `sql` looks where no API does."""
+    """`client` is for administration, `ask` is a tenant's call, `sql` reads the database directly."""
 
     url: str
     master_key: Secret = field(repr=False)
@@ -47,6 +49,10 @@ class Gateway:
     # One address a replica; `url` is the first.
     urls: list[str] = field(default_factory=list)
     containers: dict[str, DockerContainer] = field(default_factory=dict, repr=False)
+    # One address for each gateway process.
+    direct: list[str] = field(default_factory=list)
+    # For containers that a test adds.
+    network: Network | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.client = Client(self.url, self.master_key)
@@ -85,13 +91,15 @@ class Gateway:
 
 
 @contextmanager
-def running_gateway(directory: Path, replicas: int = 1, gateway_yaml: str = "") -> Iterator[Gateway]:
-    """Bring everything up in `directory`'s state, and take it down whatever happens.
+def running_gateway(
+    directory: Path, replicas: int = 1, gateway_yaml: str = "", processes: int = 0
+) -> Iterator[Gateway]:
+    """Start everything with the files in `directory`, and always stop it at the end.
 
-    `gateway_yaml` stands in for config/gateway.yaml.
+    `gateway_yaml` stands in for config/gateway.yaml. `processes` gateway processes stand before the replicas.
     """
-    os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # its image cannot be had without a registry
-    words = {name: secrets.token_hex(16) for name in ("postgres", "redis", "salt")}
+    os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # its image is only in a registry
+    words = {name: secrets.token_hex(16) for name in ("postgres", "redis", "salt", "handover")}
     master_key = Secret(f"sk-{secrets.token_urlsafe(32)}")
     with ExitStack() as stack:
         network = stack.enter_context(Network())
@@ -113,14 +121,21 @@ def running_gateway(directory: Path, replicas: int = 1, gateway_yaml: str = "") 
         for number in range(1, replicas + 1):
             name = f"litellm-{number}"
             containers[name] = start(_replica(directory, master_key, words), name)
+        for number in range(1, processes + 1):
+            name = f"gateway-{number}"
+            replica = f"litellm-{1 + number % replicas}"
+            containers[name] = start(_process(directory, name, replica, master_key, words), name)
         urls = [
             f"http://127.0.0.1:{container.get_exposed_port(4000)}"
             for name, container in containers.items()
             if name.startswith("litellm-")
         ]
-        gateway = stack.enter_context(Gateway(urls[0], master_key, database, urls, containers))
+        gateway = stack.enter_context(Gateway(urls[0], master_key, database, urls, containers, network=network))
         for url, name in zip(urls, sorted(name for name in containers if name.startswith("litellm-")), strict=True):
             _wait_for(url, containers[name])
+        for name in [name for name in containers if name.startswith("gateway-")]:
+            gateway.direct.append(f"http://127.0.0.1:{containers[name].get_exposed_port(4100)}")
+            _wait_for(gateway.direct[-1], containers[name])
         yield gateway
 
 
@@ -139,6 +154,7 @@ def _redis(password: str) -> DockerContainer:
 
 def _provider() -> DockerContainer:
     command = ["python", "-m", "tollgate.services.provider", "--host", EVERYWHERE, "--port", "8080"]
+    command += ["--under-test", "yes"]
     return on_loopback(DockerContainer(image("TOLLGATE_IMAGE")), 8080).with_command(command)
 
 
@@ -152,7 +168,7 @@ def _migrate(directory: Path, database: dict[str, Any]) -> None:
         "POSTGRES_DB": database["dbname"],
         "POSTGRES_PASSWORD_FILE": str(directory / "postgres_password"),
     }
-    job = [sys.executable, "-m", "tollgate.litellm.migrate", "--wait-for-database", "90"]
+    job = [sys.executable, "-m", "tollgate.migrate", "--wait-for-database", "90"]
     done = subprocess.run(job, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -167,7 +183,22 @@ def gateway_for_tests() -> str:
     return yaml.safe_dump(gateway, sort_keys=False)
 
 
-# Answers are cached for who asks for it (`cache: {use-cache: true}`): other tests see nothing of it.
+# Only questions that begin so are cached: other tests see nothing of it. A client cannot ask for it, a callback can.
+CACHED = "Answer from the cache:"
+CACHE_CALLBACK = f"""
+from litellm.integrations.custom_logger import CustomLogger
+
+
+class Cached(CustomLogger):
+    async def async_pre_call_hook(self, user_api_key_dict, cache, data, call_type):
+        if "{CACHED}" in str(data.get("messages")):
+            data["cache"] = {{"use-cache": True, "namespace": "everybody"}}
+        return data
+
+
+handler = Cached()
+"""
+FIRST_CALLBACK = "    - tollgate.services.hooks.caller.handler\n"
 CACHE = """litellm_settings:
   cache: true
   cache_params: {type: redis, host: redis, port: 6379, password: os.environ/REDIS_PASSWORD, ttl: 600, mode: default_off}
@@ -177,17 +208,21 @@ EVERY_MINUTE = ('cleanup_cron: "17 3 * * *"', 'cleanup_cron: "* * * * *"')
 
 
 def configure(directory: Path, gateway_yaml: str = "") -> None:
-    """What a deployment renders for its replicas: LiteLLM's configuration, and our code that runs beside it."""
+    """Render the files of a deployment for its replicas: LiteLLM's configuration and our code."""
     file = ROOT / "config" / "gateway.yaml"
     if gateway_yaml:
         file = directory / "gateway.yaml"
         file.write_text(gateway_yaml)
-    files = render_litellm(ROOT, load_gateway(file), parse_env("", directory / ".env"))
+    loaded, settings = load_gateway(file), parse_env("", directory / ".env")
+    files = [*render_litellm(ROOT, loaded, settings), *render_gateway(loaded, settings)]
     write(directory, [*files, *render_code(ROOT)])
+    (directory / "code" / "tollgate" / "services" / "hooks" / "cached_for_tests.py").write_text(CACHE_CALLBACK)
     config = directory / "litellm" / "config.yaml"
     text = config.read_text()
     if "\n  cache: true" not in text:
         text = text.replace("litellm_settings:\n", CACHE, 1)
+    assert FIRST_CALLBACK in text
+    text = text.replace(FIRST_CALLBACK, FIRST_CALLBACK + "    - tollgate.services.hooks.cached_for_tests.handler\n", 1)
     config.write_text(text.replace(*EVERY_MINUTE))
 
 
@@ -199,11 +234,38 @@ def _replica(directory: Path, master_key: Secret, words: dict[str, str]) -> Dock
         LITELLM_SALT_KEY=f"sk-{words['salt']}",
         DATABASE_URL=f"postgresql://litellm:{words['postgres']}@postgres:5432/litellm",
         REDIS_PASSWORD=words["redis"],
+        TOLLGATE_METRICS_KEY=METRICS_KEY,
+        TOLLGATE_HANDOVER_KEY=words["handover"],
     )
     container.with_volume_mapping(str(directory / "litellm"), "/etc/litellm", "ro")
     container.with_volume_mapping(str(directory / "code"), "/opt/tollgate", "ro")
     container.with_kwargs(entrypoint=["python", "-m", "tollgate.services.replica.server"])
     return container
+
+
+def _process(directory: Path, name: str, replica: str, master_key: Secret, words: dict[str, str]) -> DockerContainer:
+    """One gateway process, configured as compose/gateways.yaml.j2 does it."""
+    secrets_dir, journal = directory / "secrets-of-gateways", directory / "journal"
+    secrets_dir.mkdir(exist_ok=True)
+    journal.mkdir(exist_ok=True)
+    journal.chmod(0o777)
+    values = {
+        "master_key": master_key.reveal(),
+        "postgres_password": words["postgres"],
+        "redis_password": words["redis"],
+        "metrics_key": METRICS_KEY,
+        "handover_key": words["handover"],
+        "provider_keys.json": "{}",
+    }
+    for file, value in values.items():
+        (secrets_dir / file).write_text(value)
+    container = on_loopback(DockerContainer(image("TOLLGATE_IMAGE")), 4100)
+    container.with_envs(**{**GATEWAY_ENVIRONMENT, "GATEWAY_NAME": name, "LITELLM_URL": f"http://{replica}:4000"})
+    for rendered in ("gateway", "litellm"):
+        container.with_volume_mapping(str(directory / rendered), f"/etc/tollgate-gateway/{rendered}", "ro")
+    container.with_volume_mapping(str(secrets_dir), "/run/secrets", "ro")
+    container.with_volume_mapping(str(journal), "/var/lib/tollgate-journal", "rw")
+    return container.with_command(["python", "-m", "tollgate.services.gateway"])
 
 
 def _wait_for(url: str, container: DockerContainer) -> None:
@@ -214,7 +276,7 @@ def _wait_for(url: str, container: DockerContainer) -> None:
             return False
 
     try:
-        eventually(ready, within=180, every=0.5)
+        eventually(ready, within=400, every=0.5)
     except AssertionError as error:
         out, err = container.get_logs()
         raise AssertionError(f"{error}\n{(out + err).decode()[-4000:]}") from error

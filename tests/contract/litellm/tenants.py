@@ -1,4 +1,4 @@
-"""Tenant files, their keys, and plan and apply against the gateway as the command line does them."""
+"""Tenant files, their keys, and plan and apply with the gateway, like the command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.contract.litellm.gateway import Gateway
 from tests.support import reconcile
 from tests.support.reconcile import secret_of
 from tollgate.config.secret import Secret
-from tollgate.litellm.provider import Provider
+from tollgate.litellm.provider import LiteLLMTenants
 from tollgate.litellm.state import State
 from tollgate.reconcile.apply import Outcome, apply
 from tollgate.reconcile.desired import key_hash
@@ -44,6 +44,9 @@ keys:
     rate_limits: {requests_per_minute: 2, requests_per_day: 5, tokens_per_minute: 6, max_parallel_requests: 1}
 """
 NAMES = ("acme", "beta", "frugal", "full", "gone", "hasty", "held", "p1", "p2", "payer")
+# Each counts or pays in one test of the direct route, whose ledger remembers.
+NAMES += ("again", "apart", "kept", "killed", "left", "mixed", "stranger")
+NAMES += ("crowd", "freed", "purse", "poor-one", "poor-two")
 KEYS = ("default", "ci", "alice")
 NONE = State()
 
@@ -58,14 +61,14 @@ def wanted(*files: str) -> State:
 
 @dataclass
 class Tenants:
-    """Plan and apply against the gateway, as the command line does."""
+    """Plan and apply with the gateway, like the command line."""
 
     gateway: Gateway
-    provider: Provider = field(init=False)
+    provider: LiteLLMTenants = field(init=False)
 
     def __post_init__(self) -> None:
         secrets = [key_of(tenant, name) for tenant in NAMES for name in KEYS]
-        self.provider = Provider(self.gateway.client, {key_hash(secret): secret for secret in secrets})
+        self.provider = LiteLLMTenants(self.gateway.client, {key_hash(secret): secret for secret in secrets})
 
     def plan(self, state: State, *, allow_delete: bool = False) -> Plan:
         return diff(state, self.provider.observe(), allow_delete=allow_delete)

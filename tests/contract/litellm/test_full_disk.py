@@ -1,4 +1,4 @@
-"""What LiteLLM's ledger writer does with its lines while Postgres has no room: with our layer it keeps them."""
+"""With our layer, LiteLLM's ledger writer keeps its rows while the disk of Postgres is full."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.support.stack import ROOT
 
 pytestmark = pytest.mark.docker
 
-# LiteLLM's own writer and a table that answers as Postgres does with a full disk.
+# LiteLLM's own writer, and a table that answers like Postgres with a full disk.
 WRITE = """
 import asyncio, json
 from types import SimpleNamespace
 import prisma.errors
 from litellm.proxy import utils
-from tollgate.services.replica.full_disk import keep_what_found_no_room
+from tollgate.services.replica.full_disk import retry_spend_when_disk_full
 
 FULL = '''Error occurred during query execution:
 ConnectorError(ConnectorError { user_facing_error: None, kind: QueryError(PostgresError { code: "53100", message: "could
@@ -38,7 +38,7 @@ async def write():
     return {"dropped": True}
 
 alone = asyncio.run(write())
-keep_what_found_no_room()
+retry_spend_when_disk_full()
 print("ANSWER " + json.dumps({"alone": alone, "with our layer": asyncio.run(write())}))
 """
 
@@ -47,14 +47,15 @@ print("ANSWER " + json.dumps({"alone": alone, "with our layer": asyncio.run(writ
 def written() -> dict[str, dict[str, bool]]:
     command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "python"]
     command += ["--volume", f"{ROOT / 'src'}:/opt/tollgate:ro", "--env", "PYTHONPATH=/opt/tollgate"]
-    command += ["--env", "PYTHONDONTWRITEBYTECODE=1", image("LITELLM_IMAGE"), "-c", WRITE]
+    command += ["--env", "LITELLM_LOCAL_MODEL_COST_MAP=True", "--env", "PYTHONDONTWRITEBYTECODE=1"]
+    command += [image("LITELLM_IMAGE"), "-c", WRITE]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     answers = [line for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
     assert answers, done.stderr[-2000:]
     return dict(json.loads(answers[-1].removeprefix("ANSWER ")))
 
 
-def test_lines_that_find_no_room_are_kept_to_be_written_again(written: dict[str, dict[str, bool]]) -> None:
+def test_rows_that_did_not_fit_on_the_disk_are_written_again(written: dict[str, dict[str, bool]]) -> None:
     assert written["with our layer"] == {"dropped": False, "written again": True}
 
 

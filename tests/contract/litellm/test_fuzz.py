@@ -53,21 +53,21 @@ def test_no_request_to_a_public_route_is_answered_with_a_500(door: str, tenants:
     for path, body in PLAIN.items():
         answer = httpx.post(door + path, json={"model": "test-model", **body}, headers=headers, timeout=60)
         assert answer.status_code == 200, "twin: the key opens the door that the others stand before"
-    found = fuzz(described(), door, key_of("beta").reveal(), EXAMPLES)
-    # The embedded provider has no such route, as OpenAI's newer models have none: a 502 that says so.
-    missing = [line for line in found.failed if line.startswith("POST /v1/completions") and "model_missing" in line]
-    assert [line for line in found.failed if line not in missing] == []
-    assert {status for _, _, status in found.seen} >= {200, 400}
-    assert sum(found.seen.values()) > 10 * EXAMPLES
+    result = fuzz(described(), door, key_of("beta").reveal(), EXAMPLES)
+    # The embedded provider lacks this route, like OpenAI's newer models. The answer is a 502 that says so.
+    missing = [line for line in result.failed if line.startswith("POST /v1/completions") and "model_missing" in line]
+    assert [line for line in result.failed if line not in missing] == []
+    assert {status for _, _, status in result.seen} >= {200, 400}
+    assert sum(result.seen.values()) > 10 * EXAMPLES
 
 
-def test_a_model_s_name_and_a_header_forge_no_line_of_a_replica_s_log(running: Gateway, tenants: Tenants) -> None:
+def test_a_models_name_and_a_header_cannot_forge_a_log_line(running: Gateway, tenants: Tenants) -> None:
     tenants.apply(wanted("tenant: {id: beta}\nallowed_models: [test-model]"))
     forged = '\n{"message": "forged-by-a-client", "level": "INFO"}\n\x1b[2J'
     headers = {"Authorization": f"Bearer {key_of('beta').reveal()}", "User-Agent": "forged-by-a-client\\n{}"}
     for path in ("/v1/messages", "/v1/chat/completions"):
         body = {"model": forged, "max_tokens": 5, "messages": [{"role": "user", "content": forged}]}
-        assert httpx.post(running.url + path, json=body, headers=headers, timeout=60).status_code == 403
+        assert httpx.post(running.url + path, json=body, headers=headers, timeout=60).status_code == 400
 
     def logged() -> str:
         return b"\n".join(running.containers["litellm-1"].get_logs()).decode()
@@ -76,7 +76,7 @@ def test_a_model_s_name_and_a_header_forge_no_line_of_a_replica_s_log(running: G
     eventually(lambda: "mark-after-forging" in logged(), within=20)
     lines = [line for line in logged().splitlines() if "forged-by-a-client" in line]
     assert [line for line in lines if "\x1b" in line] == []
-    # The words stand inside entries of LiteLLM's own; none of them is an entry.
+    # The text is inside LiteLLM's own log entries, but is not an entry itself.
     assert [line for line in lines if line.strip().startswith('{"message": "forged')] == []
 
 
@@ -86,7 +86,7 @@ class Quiet(WSGIRequestHandler):
 
 
 def test_twin_a_route_that_fails_is_found() -> None:
-    """A server that fails when `n` is 0, and answers in no shape of ours when it is negative."""
+    """A server that fails if `n` is 0, and answers in another form than ours if it is negative."""
 
     def application(environ, start):  # type: ignore[no-untyped-def]
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode()
@@ -102,8 +102,8 @@ def test_twin_a_route_that_fails_is_found() -> None:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            found = fuzz(description, f"http://127.0.0.1:{server.server_port}", "sk-x", EXAMPLES)
+            result = fuzz(description, f"http://127.0.0.1:{server.server_port}", "sk-x", EXAMPLES)
         finally:
             server.shutdown()
-    assert any("500 words" in line for line in found.failed)
-    assert any("400 is no JSON" in line for line in found.failed)
+    assert any("500 words" in line for line in result.failed)
+    assert any("400 is no JSON" in line for line in result.failed)

@@ -38,7 +38,7 @@ PRICE = {
 
 
 def asked(gateway: Gateway, question: str, **values: str) -> str:
-    """What the psql of the database's own container prints."""
+    """The output of psql in the database's own container."""
     port = f"publish={gateway.database['port']}"
     found = subprocess.run(["docker", "ps", "-q", "--filter", port], capture_output=True, text=True, check=True)
     command = ["docker", "exec", "-i", found.stdout.strip(), *psql(values)]
@@ -77,15 +77,11 @@ def price(used: dict[str, Any]) -> Decimal:
 
 
 def written(gateway: Gateway, requests: int) -> Usage:
-    """The tenant's usage once the ledger has that many requests of it, and the team's own counters have caught up:
-    LiteLLM books the month's first, the ledger's rows next and the day's last."""
+    """The tenant's usage once the ledger has that many requests of it."""
 
     def there() -> Usage:
         found = read(gateway, "payer")
         assert found is not None and found.month.totals.requests == requests, found and found.month.totals
-        counted = found.team.counters.get("1mo")
-        assert counted is not None and abs(counted.spend - found.month.totals.spend) < Decimal("0.000001"), counted
-        assert found.windows[0].counted, "the day's is not there yet"
         return found
 
     return eventually(there, within=60, every=0.5)
@@ -97,7 +93,7 @@ def test_a_tenants_ledger_from_its_first_request_to_after_its_end(gateway: Gatew
     assert before is not None and before.month.totals.requests == 0
     answers = [send(gateway), send(gateway, "/v1/chat/completions"), send(gateway, cached=True), send(gateway)]
     used = [answer.raise_for_status().json()["usage"] for answer in answers]
-    refused = send(gateway, model="claude-opus-5-5")
+    refused = send(gateway, model="dead-model")
     assert refused.is_client_error
 
     found = written(gateway, requests=5)
@@ -113,7 +109,6 @@ def test_a_tenants_ledger_from_its_first_request_to_after_its_end(gateway: Gatew
     assert {model: part.spend for model, part in found.models.items() if part.spend} == {"test-model": totals.spend}
     assert [(key.name, key.totals) for key in found.keys] == [("default", totals)]
     assert found.team.limits.budgets == {"1d": 5, "1mo": 100} and found.team.limits.rates["requests_per_minute"] == 600
-    assert found.windows[0].counted is not None and not found.windows[0].disagrees
 
     today, running = datetime.now(UTC).date(), month_of(datetime.now(UTC).date())
     values = {"tenant": "payer", "since": f"{running.since}", "until": f"{running.until}"}
@@ -165,7 +160,7 @@ def test_days_begin_and_end_where_they_were_asked_to(gateway: Gateway) -> None:
 @pytest.mark.parametrize("tenant", ["' OR '1'='1", 'x\'; DROP TABLE "LiteLLM_SpendLogs"; --', ":'since'", "a\nb", "\\"])
 def test_a_tenants_name_is_never_sql(gateway: Gateway, tenant: str) -> None:
     answer = rows.loads(asked(gateway, queries.TENANT, tenant=tenant, since="2026-01-01", until="2099-01-01"))
-    assert answer == {"teams": [], "keys": [], "entries": [], "counted": []}
+    assert answer == {"teams": [], "keys": [], "entries": []}
     assert gateway.sql('SELECT count(*) FROM "LiteLLM_SpendLogs"')
 
 

@@ -1,9 +1,10 @@
-"""config/gateway.yaml's catalogue in a real LiteLLM: which target a request reaches, and what it costs."""
+"""config/gateway.yaml's catalogue in a real LiteLLM: the target that a request reaches, and its cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.contract.litellm.catalogue import MODELS, Asker, asker, forget, recorded, upstreams
@@ -27,16 +28,16 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 @pytest.fixture(scope="module")
 def anyone(catalogue: Gateway) -> Asker:
-    """May use everything."""
+    """A tenant that may use every model."""
     return asker(catalogue, EVERYTHING)
 
 
-def test_weights_share_the_requests_out(catalogue: Gateway, anyone: Asker) -> None:
+def test_weights_distribute_the_requests(catalogue: Gateway, anyone: Asker) -> None:
     forget(catalogue)
     for _ in range(140):
         assert anyone.ask("spread").status_code == 200
     asked = upstreams(catalogue)
-    # 126 and 14 are expected; each bound is passed by chance less than once in a million runs.
+    # 126 and 14 are expected; by chance, less than one run in a million exceeds a limit.
     assert len(asked) == 140
     assert 105 <= asked.count("spread-often") < 140
     assert 0 < asked.count("spread-seldom") <= 35
@@ -50,20 +51,20 @@ def test_a_target_that_fails_is_followed_by_the_next_in_order(anyone: Asker, pat
     assert set(asked[:-1]) <= {"ordered-first"}
 
 
-def test_of_the_same_order_the_other_target_is_asked(anyone: Asker) -> None:
+def test_a_failing_target_is_followed_by_another_of_the_same_order(anyone: Asker) -> None:
     for _ in range(3):
         answer, asked = anyone.reached("halves")
         assert answer.status_code == 200, answer.text
         assert asked[-1] == "halves-up"
 
 
-def test_an_upstream_at_its_limit_is_left_for_the_next_at_once(anyone: Asker) -> None:
+def test_a_rate_limited_upstream_is_followed_by_the_next_immediately(anyone: Asker) -> None:
     answer, asked = anyone.reached("refusing")
     assert answer.status_code == 200, answer.text
     assert asked in (["refusing-one", "refusing-two"], ["refusing-two"])
 
 
-def test_several_targets_cool_down_and_come_back(anyone: Asker) -> None:
+def test_a_failing_target_cools_down_and_is_used_again(anyone: Asker) -> None:
     def only_second() -> bool:
         return anyone.reached("ordered")[1] == ["ordered-second"]
 
@@ -72,8 +73,8 @@ def test_several_targets_cool_down_and_come_back(anyone: Asker) -> None:
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_the_only_target_is_never_left_alone(anyone: Asker, path: str) -> None:
-    """Nothing else could answer: each request is tried, and the provider's own word is passed on."""
+def test_the_only_target_never_cools_down(anyone: Asker, path: str) -> None:
+    """No other target could answer, so each request is sent, and the client gets the provider's own error."""
     for status in (500, 503, 429, 529, 401, 404):
         for _ in range(2):
             answer = anyone.ask("test-model", text=f"[[status={status}]]", path=path)
@@ -101,7 +102,7 @@ def test_an_alias_reaches_its_model(anyone: Asker) -> None:
     assert (answer.status_code, asked) == (200, ["third"])
 
 
-def test_a_fallback_never_reaches_what_the_tenant_may_not_use(catalogue: Gateway, anyone: Asker) -> None:
+def test_a_fallback_never_reaches_a_model_that_is_not_allowed(catalogue: Gateway, anyone: Asker) -> None:
     limited = asker(catalogue, ["leading"])
     answer, asked = limited.reached("leading")
     assert answer.status_code >= 500, answer.text
@@ -112,21 +113,21 @@ def test_a_fallback_never_reaches_what_the_tenant_may_not_use(catalogue: Gateway
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_a_prompt_too_long_goes_where_the_catalogue_says(anyone: Asker, path: str) -> None:
+def test_a_prompt_that_is_too_long_goes_to_its_configured_fallback(anyone: Asker, path: str) -> None:
     answer, asked = anyone.reached("narrow", text="word " * 500, path=path)
     assert answer.status_code == 200, answer.text
     assert asked == ["wide"]
 
 
-def test_a_prompt_too_long_does_not_follow_other_fallbacks(anyone: Asker) -> None:
-    """Clients compact a conversation when told that it is too long; so they are told."""
+def test_a_prompt_that_is_too_long_does_not_use_other_fallbacks(anyone: Asker) -> None:
+    """Clients compact a conversation after this error, so they must get it."""
     answer, asked = anyone.reached("tight", text="word " * 500)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["message"].startswith("prompt is too long: ")
     assert asked == []
 
 
-def test_what_a_provider_calls_malformed_is_not_tried_elsewhere(anyone: Asker) -> None:
+def test_a_request_that_a_provider_calls_malformed_is_not_retried(anyone: Asker) -> None:
     answer, asked = anyone.reached("misread")
     assert answer.status_code == 400, answer.text
     assert asked == ["misread"]
@@ -134,18 +135,16 @@ def test_what_a_provider_calls_malformed_is_not_tried_elsewhere(anyone: Asker) -
 
 @pytest.mark.parametrize("more", [{}, {"stream": True}], ids=["whole", "stream"])
 @pytest.mark.parametrize("path", ROUTES)
-def test_what_is_refused_for_its_content_goes_where_the_catalogue_says(
-    anyone: Asker, path: str, more: dict[str, object]
-) -> None:
+def test_a_content_refusal_goes_to_its_configured_fallback(anyone: Asker, path: str, more: dict[str, object]) -> None:
     answer, asked = anyone.reached("prim", path=path, **more)  # type: ignore[arg-type]
     assert answer.status_code == 200, answer.text
     assert asked == ["prim", "third"]
-    assert ':"refusal"' not in answer.text.replace(" ", ""), "the refusal is seen"
+    assert ':"refusal"' not in answer.text.replace(" ", ""), "the client got the refusal"
 
 
 @pytest.mark.parametrize(("path", "status"), [("/v1/messages", 200), ("/v1/chat/completions", 400)])
-def test_twin_without_such_a_fallback_the_client_is_told(anyone: Asker, path: str, status: int) -> None:
-    """In the provider's way, and not by way of its other fallbacks."""
+def test_twin_without_such_a_fallback_the_client_gets_the_refusal(anyone: Asker, path: str, status: int) -> None:
+    """The refusal has the provider's form, and other fallbacks are not used."""
     answer, asked = anyone.reached("prudish", path=path)
     assert (answer.status_code, asked) == (status, ["prudish"]), answer.text
     if status == 200:
@@ -155,19 +154,19 @@ def test_twin_without_such_a_fallback_the_client_is_told(anyone: Asker, path: st
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_what_has_no_price_in_litellms_list_is_not_served(anyone: Asker, path: str) -> None:
-    """It would cost nothing, and no budget would ever stop it."""
+def test_a_model_without_a_price_in_litellms_list_is_not_served(anyone: Asker, path: str) -> None:
+    """LiteLLM would count no cost, so no budget would ever stop it."""
     answer, asked = anyone.reached("unlisted", path=path)
     assert (answer.status_code, asked) == (403, [])
     assert "has no price" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_more_tokens_than_the_model_has_are_lowered_to_it(anyone: Asker, catalogue: Gateway, path: str) -> None:
+def test_max_tokens_is_lowered_to_the_models_maximum(anyone: Asker, catalogue: Gateway, path: str) -> None:
     for asked, sent in ((400, 400), (9000, 500)):
         forget(catalogue)
         assert anyone.ask("test-model", path=path, max_tokens=asked).status_code == 200
-        assert [one["body"]["max_tokens"] for one in recorded(catalogue)] == [sent]
+        assert [request["body"]["max_tokens"] for request in recorded(catalogue)] == [sent]
 
 
 @pytest.mark.parametrize("path", ROUTES)
@@ -182,13 +181,13 @@ def test_a_custom_provider_gets_its_headers_and_no_key_of_ours(anyone: Asker, ca
     assert catalogue.master_key.reveal() not in str(headers)
 
 
-def test_a_target_may_be_less_patient_than_the_others(anyone: Asker) -> None:
+def test_a_target_can_have_a_shorter_timeout(anyone: Asker) -> None:
     answer = anyone.ask("hasty")
     assert answer.status_code in (408, 504, 529, 503), answer.text
 
 
-def test_the_price_written_is_the_price_billed(catalogue: Gateway) -> None:
-    """To the cent of a cent: prompt, answer, tokens read from and written to the provider's cache."""
+def test_the_configured_price_is_billed(catalogue: Gateway) -> None:
+    """Exactly: prompt, answer, and tokens read from and written to the provider's cache."""
     payer = asker(catalogue, EVERYTHING)
     cached = {"type": "text", "text": "context " * 200, "cache_control": {"type": "ephemeral"}}
     turns = [
@@ -224,14 +223,14 @@ def test_a_fallback_is_billed_at_its_own_price(catalogue: Gateway) -> None:
     ],
     ids=["nothing", "long", "image", "image and tool", "tool", "stream"],
 )
-def test_auto_is_the_cheapest_that_can_do_it(anyone: Asker, more: dict[str, object], reached: str) -> None:
+def test_auto_is_the_cheapest_suitable_model(anyone: Asker, more: dict[str, object], reached: str) -> None:
     answer, asked = anyone.reached("auto", **more)  # type: ignore[arg-type]
     assert answer.status_code == 200, answer.text
     assert asked == [reached]
     assert answer.headers["x-tollgate-model"] == reached
 
 
-def test_auto_only_chooses_what_the_tenant_may_use(catalogue: Gateway) -> None:
+def test_auto_chooses_only_models_that_the_tenant_may_use(catalogue: Gateway) -> None:
     answer, asked = asker(catalogue, ["auto", "dear-able"]).reached("auto")
     assert (answer.status_code, asked) == (200, ["dear-able"])
     answer, asked = asker(catalogue, ["cheap-blind"]).reached("auto")
@@ -240,17 +239,17 @@ def test_auto_only_chooses_what_the_tenant_may_use(catalogue: Gateway) -> None:
     assert (answer.status_code, asked) == (403, [])
 
 
-def test_auto_is_billed_as_what_was_chosen(catalogue: Gateway) -> None:
+def test_auto_is_billed_as_the_chosen_model(catalogue: Gateway) -> None:
     payer = asker(catalogue, ["auto", "fair-handless"])
     usage = payer.ask("auto").json()["usage"]
     assert payer.booked(1) == pytest.approx((usage["input_tokens"] + usage["output_tokens"]) * 0.0001, abs=0.000001)
 
 
-def test_auto_does_not_cost_more_than_it_may(anyone: Asker, catalogue: Gateway) -> None:
+def test_auto_does_not_cost_more_than_its_limit(anyone: Asker, catalogue: Gateway) -> None:
     able = asker(catalogue, ["auto", "dear-able"])
     answer, asked = able.reached("auto", max_tokens=5000)
     assert (answer.status_code, asked) == (400, [])
-    assert "may cost $2" in answer.text
+    assert "the limit is $2" in answer.text
     answer, asked = anyone.reached("auto", headers={"x-tollgate-max-cost": "0.0001"})
     assert (answer.status_code, asked) == (400, [])
 
@@ -261,31 +260,92 @@ def test_auto_is_listed_as_a_model(anyone: Asker) -> None:
 
 
 @pytest.mark.parametrize("more", [{}, {"stream": True}], ids=["whole", "stream"])
-def test_an_answer_is_given_again_to_its_own_tenant_only(catalogue: Gateway, more: dict[str, object]) -> None:
-    one, other = asker(catalogue, EVERYTHING), asker(catalogue, EVERYTHING)
-    question = f"what is {one.team}?"
+def test_a_cached_answer_is_only_for_its_own_tenant(catalogue: Gateway, more: dict[str, object]) -> None:
+    first, other = asker(catalogue, EVERYTHING), asker(catalogue, EVERYTHING)
+    question = f"what is {first.team}?"
 
-    def asked(who: Asker, **extra: object) -> list[str]:
+    def asked(who: Asker) -> list[str]:
         path = "/v1/chat/completions"
-        answer, reached = who.reached("third", text=question, again=True, path=path, **more, **extra)  # type: ignore[arg-type]
+        answer, reached = who.reached("third", text=question, again=True, path=path, **more)
         assert answer.status_code == 200, answer.text
         return reached
 
-    assert asked(one) == ["third"]
-    # It is written after the answer has gone out.
-    eventually(lambda: asked(one) == [], within=30)
+    assert asked(first) == ["third"]
+    # LiteLLM caches an answer after it was sent.
+    eventually(lambda: asked(first) == [], within=30)
     assert asked(other) == ["third"]
-    # Nor by asking for somebody else's.
+    # A client cannot ask for another tenant's answer either: it may not set options of the cache.
     stranger = asker(catalogue, EVERYTHING)
-    assert asked(stranger, cache={"namespace": f"tenant:{one.team}"}) == ["third"]
+    order = {"cache": {"namespace": f"tenant:{first.team}"}}
+    refused, reached = stranger.reached(
+        "third", text=question, again=True, path="/v1/chat/completions", **more, **order
+    )
+    assert (refused.status_code, reached) == (400, [])
+    assert "cache" in refused.json()["error"]["message"]
 
 
-def test_on_v1_messages_each_answer_has_its_own_shape(catalogue: Gateway) -> None:
-    """LiteLLM would hand out the OpenAI answer it cached for the chat call that it makes of a message."""
-    one = asker(catalogue, EVERYTHING)
+def test_a_cached_answer_on_v1_messages_has_anthropics_form(catalogue: Gateway) -> None:
+    """LiteLLM translates a message to a chat call. It would return the cached OpenAI answer of that call."""
+    tenant = asker(catalogue, EVERYTHING)
     for model in ("third", "custom-llm"):
         for _ in range(3):
-            answer = one.ask(model, text=f"what is {one.team}?", again=True)
+            answer = tenant.ask(model, text=f"what is {tenant.team}?", again=True)
             assert answer.status_code == 200, answer.text
             assert answer.json()["type"] == "message"
             assert answer.json()["content"][0]["text"]
+
+
+@pytest.mark.parametrize("model", ["twin-open", "twin-free", "same", "twin-down"])
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_model_gets_no_limits_of_other_models_of_its_upstream(
+    catalogue: Gateway, anyone: Asker, model: str, path: str
+) -> None:
+    """`same` is an alias of twin-open, and twin-down falls back to it. twin-short has a window of 100 tokens."""
+    answer, asked = anyone.reached(model, text="word " * 500, path=path, max_tokens=60)
+    assert answer.status_code == 200, answer.text
+    assert asked[-1] == "twin"
+    assert recorded(catalogue)[-1]["body"]["max_tokens"] == 60
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_twin_each_model_with_limits_has_its_own(catalogue: Gateway, anyone: Asker, path: str) -> None:
+    """100 and 400 tokens of context, 20 and 40 of output. twin-short falls back to twin-long for its window."""
+    for words, answers, asked in ((50, "twin-short", 20), (200, "twin-long", 40)):
+        forget(catalogue)
+        answer = anyone.ask("twin-short", text="word " * words, path=path, max_tokens=60)
+        assert answer.status_code == 200, (answers, answer.text)
+        assert [request["body"]["max_tokens"] for request in recorded(catalogue)] == [asked]
+    answer, reached = anyone.reached("twin-long", text="word " * 500, path=path)
+    assert (answer.status_code, reached) == (400, []), answer.text
+
+
+def test_an_embedding_and_a_chat_model_of_one_upstream_share_nothing(catalogue: Gateway, anyone: Asker) -> None:
+    headers = {"authorization": f"Bearer {anyone.key.reveal()}"}
+
+    def embed(words: int) -> httpx.Response:
+        body = {"model": "twin-vector", "input": "word " * words}
+        return httpx.post(f"{catalogue.url}/v1/embeddings", json=body, headers=headers, timeout=60, trust_env=False)
+
+    assert embed(200).status_code == 200
+    refused = embed(900)
+    assert refused.status_code == 400, refused.text
+
+
+@pytest.mark.parametrize(
+    "model, read, written",
+    [
+        ("twin-open", 0.003, 0.003),
+        ("twin-long", 0.002, 0.002),
+        ("twin-short", 0.001, 0.005),
+        ("twin-free", 0.0, 0.0),
+        ("same", 0.003, 0.003),
+        ("twin-down", 0.003, 0.003),
+    ],
+)
+def test_each_model_of_one_upstream_has_its_own_price(
+    catalogue: Gateway, model: str, read: float, written: float
+) -> None:
+    payer = asker(catalogue, EVERYTHING)
+    usage = payer.ask(model).json()["usage"]
+    due = usage["input_tokens"] * read + usage["output_tokens"] * written
+    assert payer.booked(1) == pytest.approx(due, abs=0.00005)

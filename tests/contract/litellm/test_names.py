@@ -1,4 +1,4 @@
-"""Who may use an alias: LiteLLM's own check, asked in its image, against what tenant files are judged by."""
+"""The models that an alias allows: LiteLLM's own check in its image, compared with our check of tenant files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from tests.support.images import image
-from tollgate.config.model_names import ModelNames
+from tollgate.config.gateway.model_names import ModelNames
 
 pytestmark = pytest.mark.docker
 
@@ -31,7 +31,7 @@ print(json.dumps([may(*question) for question in questions]))
 """
 
 
-def test_a_name_is_allowed_by_itself_or_by_what_it_stands_for() -> None:
+def test_a_name_is_allowed_by_itself_or_by_its_model() -> None:
     every = sorted([*NAMES.models, *NAMES.aliases])
     questions = [(name, list(allowed)) for name in every for allowed in itertools.combinations(every, 2)]
     questions += [(name, [allowed]) for name in every for allowed in every]
@@ -42,7 +42,7 @@ def test_a_name_is_allowed_by_itself_or_by_what_it_stands_for() -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     answers = json.loads(done.stdout.splitlines()[-1])
-    judged = [NAMES.within(name, allowed) for name, allowed in questions]
-    assert answers == judged
+    ours = [NAMES.within(name, allowed) for name, allowed in questions]
+    assert answers == ours
     assert {True, False} == set(answers)
-    assert not NAMES.within("model", ["alias"]), "the direction that does not hold"
+    assert not NAMES.within("model", ["alias"]), "an alias does not allow its model"

@@ -1,4 +1,4 @@
-"""Tenants as code against a real LiteLLM: what is applied is what is there, and nothing else is touched."""
+"""Tenants as code with a real LiteLLM: it stores exactly the applied state, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tollgate.config.secret import Secret
 from tollgate.errors import TollgateError
 from tollgate.litellm import provider as provider_module
 from tollgate.litellm.fields import key_fields, team_fields
-from tollgate.litellm.provider import Provider
+from tollgate.litellm.provider import LiteLLMTenants
 from tollgate.litellm.state import Key, Limits, Team
 from tollgate.reconcile.apply import apply
 from tollgate.reconcile.desired import key_hash
@@ -65,7 +65,7 @@ def test_each_field_can_change_and_change_back(tenants: Tenants, change: tuple[s
         assert tenants.plan(state).empty
 
 
-def test_applying_twice_is_applying_once(tenants: Tenants) -> None:
+def test_a_second_apply_changes_nothing(tenants: Tenants) -> None:
     tenants.apply(wanted(ACME, BETA))
     rows = tenants.rows()
 
@@ -73,7 +73,7 @@ def test_applying_twice_is_applying_once(tenants: Tenants) -> None:
     assert tenants.rows() == rows
 
 
-def test_an_apply_cut_off_anywhere_is_finished_by_the_next(tenants: Tenants, gateway: Gateway) -> None:
+def test_the_next_apply_finishes_an_interrupted_one(tenants: Tenants, gateway: Gateway) -> None:
     state = wanted(ACME, BETA)
     for done in range(4):
         cut_off = apply(tenants.plan(state), CutOff(tenants.provider, after=done), workers=1)
@@ -86,9 +86,9 @@ def test_an_apply_cut_off_anywhere_is_finished_by_the_next(tenants: Tenants, gat
 
 @dataclass
 class CutOff:
-    """A provider during whose work somebody presses Ctrl-C."""
+    """A provider that is interrupted by Ctrl-C after some writes."""
 
-    provider: Provider
+    provider: LiteLLMTenants
     after: int
 
     def write(self, before: Team | Key | None, after: Team | Key | None) -> None:
@@ -101,7 +101,7 @@ class CutOff:
         return self.provider.confirm(keys)
 
 
-def test_what_is_not_ours_is_left_as_it_is(tenants: Tenants, gateway: Gateway) -> None:
+def test_objects_that_are_not_ours_are_not_changed(tenants: Tenants, gateway: Gateway) -> None:
     gateway.client.create_team(
         {"team_id": "theirs", "models": ["test-model"], "max_budget": 3, "budget_duration": "1d"}
     )
@@ -118,11 +118,11 @@ def test_what_is_not_ours_is_left_as_it_is(tenants: Tenants, gateway: Gateway) -
     assert tenants.rows() == rows
 
 
-def test_a_team_with_somebody_elses_key_in_it_is_not_deleted(tenants: Tenants, gateway: Gateway) -> None:
+def test_a_team_with_a_key_that_is_not_ours_is_not_deleted(tenants: Tenants, gateway: Gateway) -> None:
     tenants.apply(wanted(ACME))
     gateway.client.create_key(key_of("theirs"), {"team_id": "acme", "key_alias": "theirs"})
 
-    with pytest.raises(TollgateError, match=r"team acme: it holds 1 key\(s\) that Tollgate did not make: theirs"):
+    with pytest.raises(TollgateError, match=r"team acme: it has 1 key\(s\) that Tollgate did not make: theirs"):
         tenants.apply(NONE, allow_delete=True)
     assert gateway.client.find_key(key_hash(key_of("theirs")))
 
@@ -131,7 +131,7 @@ def test_a_team_with_somebody_elses_key_in_it_is_not_deleted(tenants: Tenants, g
     assert tenants.provider.observe() == NONE
 
 
-def test_a_team_or_key_that_somebody_else_made_is_refused(tenants: Tenants, gateway: Gateway) -> None:
+def test_a_team_or_key_that_is_not_ours_is_refused(tenants: Tenants, gateway: Gateway) -> None:
     gateway.client.create_team({"team_id": "acme"})
     gateway.client.create_key(key_of("beta"), {})
     rows = tenants.rows()
@@ -143,16 +143,17 @@ def test_a_team_or_key_that_somebody_else_made_is_refused(tenants: Tenants, gate
     assert tenants.rows() == rows
 
 
-def test_a_change_made_by_hand_is_planned_back(tenants: Tenants, gateway: Gateway) -> None:
+def test_a_change_made_by_hand_is_reverted(tenants: Tenants, gateway: Gateway) -> None:
     state = wanted(FULL)
     tenants.apply(state)
-    by_hand = {"rpm_limit": 9999, "blocked": True, "tpd_limit": 5, "model_rpm_limit": {"test-model": 1}}
+    budgets = {"max_budget": 1, "budget_duration": "1mo", "budget_limits": [{"budget_duration": "1d", "max_budget": 1}]}
+    limits = {**budgets, "rpm_limit": 9999, "tpm_limit": 9999, "tpd_limit": 5}
+    by_hand = {**limits, "blocked": True, "model_rpm_limit": {"test-model": 1}}
     gateway.client.update_team("full", by_hand)
     for key in state.keys:
-        gateway.client.update_key(
-            key, {"models": [], "allowed_routes": [], "max_budget": 1, "max_parallel_requests": 9, "duration": "1h"}
-        )
-        gateway.client.update_key(key, {"tpd_limit": 4, "model_rpm_limit": {"test-model": 1}})
+        more = {"models": [], "allowed_routes": [], "max_parallel_requests": 9, "duration": "1h"}
+        gateway.client.update_key(key, {**limits, **more})
+        gateway.client.update_key(key, {"model_rpm_limit": {"test-model": 1}})
 
     assert {(change.kind, str(change.action)) for change in tenants.plan(state).changes} == {
         ("team", "update"),
@@ -162,33 +163,33 @@ def test_a_change_made_by_hand_is_planned_back(tenants: Tenants, gateway: Gatewa
     assert tenants.provider.observe() == state
 
 
-# ---- what LiteLLM does not say
+# ---- problems that LiteLLM does not report
 
 
-def test_a_field_litellm_does_not_know_is_caught(tenants: Tenants, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_field_of_a_team_is_found(tenants: Tenants, monkeypatch: pytest.MonkeyPatch) -> None:
     def misspelt(team: Team) -> dict[str, Any]:
         fields = team_fields(team)
-        return {"rpm_limits" if name == "rpm_limit" else name: value for name, value in fields.items()}
+        return {"team_aliases" if name == "team_alias" else name: value for name, value in fields.items()}
 
     monkeypatch.setattr(provider_module, "team_fields", misspelt)
 
-    with pytest.raises(TollgateError, match="team acme: LiteLLM accepted the change and did not make it: limits is"):
+    with pytest.raises(TollgateError, match="team acme: LiteLLM accepted the change but did not make it: name is"):
         tenants.apply(wanted(ACME))
 
 
-def test_a_field_of_a_key_litellm_does_not_know_is_caught(tenants: Tenants, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_field_of_a_key_is_found(tenants: Tenants, monkeypatch: pytest.MonkeyPatch) -> None:
     def misspelt(key: Key) -> dict[str, Any]:
-        return {"rpm_limits" if name == "rpm_limit" else name: value for name, value in key_fields(key).items()}
+        return {"route" if name == "allowed_routes" else name: value for name, value in key_fields(key).items()}
 
     monkeypatch.setattr(provider_module, "key_fields", misspelt)
 
     with pytest.raises(
-        TollgateError, match=r"key full/ci/.*: LiteLLM accepted the change and did not make it: limits is"
+        TollgateError, match=r"key full/(ci|default)/.*: LiteLLM accepted the change but did not make it: routes is"
     ):
         tenants.apply(wanted(FULL))
 
 
-def test_a_key_that_is_somebody_elses_by_the_time_it_is_made_is_caught(tenants: Tenants, gateway: Gateway) -> None:
+def test_a_key_that_another_team_got_after_the_plan_is_found(tenants: Tenants, gateway: Gateway) -> None:
     state = wanted(ACME, BETA)
     plan = tenants.plan(state)
     gateway.client.create_team({"team_id": "theirs"})
@@ -197,11 +198,11 @@ def test_a_key_that_is_somebody_elses_by_the_time_it_is_made_is_caught(tenants: 
     outcome = apply(plan, tenants.provider)
 
     assert str(outcome) == "applied 3, failed 1, not tried 0"
-    assert "LiteLLM has this key already, of team theirs" in outcome.failed[0][1].message
+    assert "LiteLLM has this key already, in team theirs" in outcome.failed[0][1].message
 
 
-def test_litellm_still_answers_200_to_a_key_that_exists_and_changes_nothing(gateway: Gateway) -> None:
-    """Why a key that was created is read back. Should this fail, that can go from provider.py."""
+def test_litellm_still_answers_200_to_an_existing_key_unchanged(gateway: Gateway) -> None:
+    """This is why a created key is read back. If this test fails, provider.py no longer needs to do that."""
     gateway.client.create_key(key_of("acme"), {"rpm_limit": 1})
     gateway.client.create_key(key_of("acme"), {"rpm_limit": 2})
 

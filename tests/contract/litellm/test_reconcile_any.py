@@ -1,6 +1,6 @@
-"""From any tenants to any others against a real LiteLLM, and the gateway in memory held to it.
+"""From any tenants to any others with a real LiteLLM, compared with the gateway in memory.
 
-tests/unit/test_reconcile_apply.py tries thousands of such pairs in memory; what it shows is worth as much as this.
+tests/unit/reconcile/test_apply.py tries thousands of such pairs in memory. These tests show that the memory is right.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tollgate.reconcile.diff import diff
 
 pytestmark = pytest.mark.docker
 
-# Nothing but choices: into numbers Hypothesis mixes constants of the modules that are loaded, other tests' among them.
+# Only choices, because Hypothesis mixes constants of all loaded modules into numbers, also those of other tests.
 amounts = st.sampled_from([1, 2.5])
 budgets = st.fixed_dictionaries(
     {},
@@ -31,7 +31,7 @@ budgets = st.fixed_dictionaries(
         "soft_limit": amounts,
         "per_model": st.just({"test-model": {"daily_limit": 0.5}}),
     },
-).filter(lambda found: "soft_limit" not in found or "monthly_limit" in found)
+).filter(lambda budget: "soft_limit" not in budget or "monthly_limit" in budget)
 rates = st.fixed_dictionaries(
     {},
     optional={
@@ -69,7 +69,7 @@ def files(tenants: dict[str, dict[str, Any]]) -> list[str]:
 
 @settings(max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(before=sets, after=sets, allow_delete=st.booleans())
-def test_any_tenants_applied_over_any_others_end_there(
+def test_any_tenants_can_replace_any_others(
     tenants: Tenants, before: dict[str, Any], after: dict[str, Any], allow_delete: bool
 ) -> None:
     start, end = wanted(*files(before)), wanted(*files(after))
@@ -79,22 +79,22 @@ def test_any_tenants_applied_over_any_others_end_there(
     tenants.apply(end, allow_delete=allow_delete)
     apply(diff(end, memory.state, allow_delete=allow_delete), memory).raise_if_incomplete()
 
-    found = tenants.provider.observe()
-    assert (found.teams, found.keys) == (memory.state.teams, memory.state.keys), "the gateway in memory lies"
-    assert diff(end, found, allow_delete=allow_delete).empty
+    state = tenants.provider.observe()
+    assert (state.teams, state.keys) == (memory.state.teams, memory.state.keys), "the gateway in memory is wrong"
+    assert diff(end, state, allow_delete=allow_delete).empty
     if allow_delete:
-        assert found.teams == end.teams
+        assert state.teams == end.teams
 
 
-def test_two_operators_at_once_end_at_the_same_place(tenants: Tenants) -> None:
-    """Two machines share no lock file. Whoever is second may be refused, and nothing is doubled or half made."""
+def test_two_operators_at_once_reach_the_same_state(tenants: Tenants) -> None:
+    """Two machines share no lock file. The second one can be refused, but nothing is duplicated or incomplete."""
     state = wanted(ACME, BETA, FULL)
     plan = tenants.plan(state)
 
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(lambda _: apply(plan, tenants.provider), range(2)))
-    told = [error.message for outcome in outcomes for _, error in outcome.failed]
-    assert all("already exists" in message or "Unique constraint" in message for message in told), told
+    messages = [error.message for outcome in outcomes for _, error in outcome.failed]
+    assert all("already exists" in message or "Unique constraint" in message for message in messages), messages
 
     tenants.apply(state)
     assert tenants.provider.observe() == state

@@ -1,6 +1,6 @@
-"""Every refusal asked of the real LiteLLM through our layer: an upgrade that changes what it raises turns red here.
+"""Every refusal of the real LiteLLM through our layer. If an upgrade changes LiteLLM's errors, a test fails here.
 
-tests/unit/test_replica_wording.py has what LiteLLM 1.108.10 answered; this asks it again.
+tests/unit/services/replica/test_wording.py has the answers of LiteLLM 1.108.10; this file requests them again.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ Handmade = Callable[..., Secret]
 
 
 def error(answer: httpx.Response) -> tuple[int, str, str | None, bool]:
-    """Status, type, x-should-retry, and whether there is a retry-after. The shape is checked on the way."""
-    said = answer.json()
+    """Status, type, x-should-retry, and whether there is a retry-after. It also checks the form of the answer."""
+    body = answer.json()
     if answer.request.url.path.startswith("/v1/messages"):
-        assert (said["type"], said["request_id"]) == ("error", answer.headers["request-id"])
+        assert (body["type"], body["request_id"]) == ("error", answer.headers["request-id"])
     else:
-        assert set(said["error"]) == {"message", "type", "param", "code"}
+        assert set(body["error"]) == {"message", "type", "param", "code"}
     for inside in ("litellm", "exception", "provider:8080", "hosted_vllm", "model group", "x-api-key"):
-        assert inside not in said["error"]["message"].lower()
+        assert inside not in body["error"]["message"].lower()
     shown = answer.headers.get("x-should-retry")
-    return answer.status_code, said["error"]["type"], shown, "retry-after" in answer.headers
+    return answer.status_code, body["error"]["type"], shown, "retry-after" in answer.headers
 
 
 def message(answer: httpx.Response) -> str:
@@ -104,23 +104,23 @@ def test_a_model_that_is_not_the_tenants(
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
-    ("team", "key", "window"),
+    ("budget", "window"),
     [
-        ({"budget_limits": [{"budget_duration": "1d", "max_budget": 0.0001}]}, {}, "daily"),
-        ({"budget_limits": [{"budget_duration": "7d", "max_budget": 0.0001}]}, {}, "weekly"),
-        ({"max_budget": 0.0001, "budget_duration": "1mo"}, {}, "monthly"),
-        ({}, {"budget_limits": [{"budget_duration": "1d", "max_budget": 0.0001}]}, "daily"),
-        ({}, {"max_budget": 0.0001, "budget_duration": "1mo"}, "monthly"),
+        ({"limits": {"daily_limit": 0.0001}}, "daily"),
+        ({"limits": {"weekly_limit": 0.0001}}, "weekly"),
+        ({"key_limits": {"monthly_limit": 0.0001}}, "monthly"),
+        # LiteLLM's own budgets, of a team and a key that were made by hand
+        ({"team": {"budget_limits": [{"budget_duration": "1d", "max_budget": 0.0001}]}}, "daily"),
+        ({"key": {"max_budget": 0.0001, "budget_duration": "1mo"}}, "monthly"),
     ],
 )
-def test_a_spent_budget(
-    running: Gateway, handmade: Handmade, path: str, team: dict[str, Any], key: dict[str, Any], window: str
-) -> None:
-    secret = handmade(team, key)
+def test_a_spent_budget(running: Gateway, handmade: Handmade, path: str, budget: dict[str, Any], window: str) -> None:
+    secret = handmade(**budget)
 
     def refused() -> httpx.Response | None:
+        """Not because LiteLLM has not booked the first call yet"""
         answer = running.ask(secret, path)
-        return answer if answer.status_code != 200 else None
+        return answer if answer.status_code != 200 and "may need the rest" not in message(answer) else None
 
     answer = eventually(refused, within=30)
     kind = "billing_error" if path == "/v1/messages" else "insufficient_quota"
@@ -138,6 +138,7 @@ def test_a_spent_budget(
         ({"rpm_limit": 1}, {}, {}, {}, "has used its 1 request per minute"),
         ({}, {"rpm_limit": 1}, {}, {}, 'Key "alice" of tenant'),
         ({"tpm_limit": 60}, {}, {}, {}, "has used its 60 tokens per minute"),
+        ({}, {}, {"requests_per_minute": 1}, {}, "has used its 1 request per minute"),
         ({}, {}, {"requests_per_hour": 1}, {}, "has used its 1 request per hour"),
         ({}, {}, {}, {"requests_per_day": 1}, 'Key "alice" has used its 1 request per day'),
     ],
@@ -161,8 +162,8 @@ def test_a_limit_of_requests(
     assert 1 <= left <= (60 if "minute" in message(answer) else 86400)
 
 
-def test_a_minute_that_has_begun_ends_sooner(running: Gateway, handmade: Handmade) -> None:
-    """LiteLLM itself always says 60."""
+def test_retry_after_is_the_rest_of_the_minute(running: Gateway, handmade: Handmade) -> None:
+    """LiteLLM itself always sends 60."""
     secret = handmade({"rpm_limit": 1})
     assert running.ask(secret).status_code == 200
     eventually(lambda: int(running.ask(secret).headers["retry-after"]) < 60, within=10)
@@ -186,7 +187,7 @@ PROVIDER = {
 
 @pytest.mark.parametrize("status", PROVIDER)
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_a_provider_answers(running: Gateway, handmade: Handmade, status: int, stream: bool) -> None:
+def test_an_error_of_the_provider(running: Gateway, handmade: Handmade, status: int, stream: bool) -> None:
     key = handmade()
     assert error(running.ask(key, text=f"[[status={status}]] x", stream=stream)) == PROVIDER[status]
     answer = running.ask(key, "/v1/chat/completions", text=f"[[status={status}]] x", stream=stream)
@@ -195,41 +196,42 @@ def test_what_a_provider_answers(running: Gateway, handmade: Handmade, status: i
     assert (got, got_retry, got_later) == (503 if expected == 529 else expected, retry, later)
 
 
-def test_a_provider_that_hangs_up_or_is_not_there(running: Gateway, handmade: Handmade) -> None:
+def test_a_provider_that_disconnects_or_is_unreachable(running: Gateway, handmade: Handmade) -> None:
     key = handmade({"models": ["test-model", "dead-model"]})
     assert error(running.ask(key, text="[[drop]] x")) == DOWN
     assert error(running.ask(key, model="dead-model")) == DOWN
 
 
 def test_a_providers_words_about_the_request_are_kept(running: Gateway, handmade: Handmade) -> None:
-    said = message(running.ask(handmade(), text="[[status=400]] x"))
-    assert said == "Invalid request"
+    answer = running.ask(handmade(), text="[[status=400]] x")
+    assert message(answer) == "Invalid request"
 
 
 @pytest.mark.parametrize("body", [b"{nope", b'{"model":"test-model"}', b'{"model":"test-model","messages":[]}'])
 @pytest.mark.parametrize("path", [*PATHS, "/v1/messages/count_tokens"])
-def test_a_request_that_is_none(running: Gateway, handmade: Handmade, path: str, body: bytes) -> None:
+def test_a_malformed_request(running: Gateway, handmade: Handmade, path: str, body: bytes) -> None:
     headers = {"x-api-key": handmade().reveal(), "content-type": "application/json"}
     answer = httpx.post(running.url + path, content=body, headers=headers, timeout=60, trust_env=False)
-    if answer.status_code != 200:  # a provider may take no messages at all
+    if answer.status_code != 200:  # a provider may accept a request without messages
         assert error(answer) == (400, "invalid_request_error", "false", False)
 
 
 def test_a_stream_that_breaks_ends_with_an_event(running: Gateway, handmade: Handmade) -> None:
-    # Slowly: a break that LiteLLM sees together with the first words is an error without a stream.
+    # The stream must be slow: if LiteLLM sees the break with the first words, it answers with an error and no stream.
     answer = running.ask(handmade(), text="[[drop=after:3 tps=4]] x", stream=True)
     assert answer.status_code == 200
     *_, name, data = [line for line in answer.text.splitlines() if line]
     assert name == "event: error"
-    said = json.loads(data.removeprefix("data: "))
-    assert (said["type"], said["error"]["type"]) == ("error", "overloaded_error")
-    assert said["request_id"] == answer.headers["request-id"]
+    event = json.loads(data.removeprefix("data: "))
+    assert (event["type"], event["error"]["type"]) == ("error", "overloaded_error")
+    assert event["request_id"] == answer.headers["request-id"]
 
 
 def test_the_management_api_keeps_litellms_own_errors(running: Gateway) -> None:
-    """The twin: the same wrong key, and nothing of ours in the answer."""
-    headers = {"Authorization": "Bearer sk-nobody-0123456789abcdef"}
-    answer = httpx.get(f"{running.url}/team/list", headers=headers, timeout=60, trust_env=False)
-    assert answer.status_code == 401
-    assert answer.json()["error"]["type"] == "token_not_found_in_db"
+    """The twin: our layer does not change LiteLLM's own refusals there. The guard already refuses an unknown key."""
+    answer = running.get(running.master_key, "/team/info?team_id=nobody-has-this-team")
+    assert answer.status_code == 404
+    assert "nobody-has-this-team" in answer.text
     assert "x-should-retry" not in answer.headers
+    stranger = running.get(Secret("sk-nobody-0123456789abcdef"), "/team/list")
+    assert (stranger.status_code, stranger.json()["error"]["code"]) == (401, "key_unknown")

@@ -1,4 +1,4 @@
-"""The ledger's single requests do not stay for ever: LiteLLM deletes what is older than the rendered retention."""
+"""LiteLLM deletes single requests from the ledger when they are older than the rendered retention."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, api_key, spend, "startTi
 VALUES (%s, 'acompletion', 'k', 1, now() - %s * interval '1 day', now() - %s * interval '1 day') RETURNING request_id
 """
 
-# What the single requests were added up to, a line for each day: usage and reports of past months read it.
+# The daily sums of single requests. Usage and reports of past months read them.
 DAY = """
 INSERT INTO "LiteLLM_DailyTeamSpend" (id, team_id, date, api_key, spend, updated_at)
 VALUES (%s, %s, to_char(now() - %s * interval '1 day', 'YYYY-MM-DD'), 'k', 1, now()) RETURNING id
 """
 
 
-def test_what_is_older_than_400_days_is_deleted_and_nothing_else(running: Gateway) -> None:
+def test_only_requests_older_than_400_days_are_deleted(running: Gateway) -> None:
     mark = uuid.uuid4().hex
     for days in (0, 399, 401, 900):
         running.sql(INSERT, f"{mark}-{days}", days, days)
         running.sql(DAY, f"{mark}-{days}", mark, days)
 
     def left() -> set[str]:
-        found = running.sql('SELECT request_id FROM "LiteLLM_SpendLogs" WHERE request_id LIKE %s', f"{mark}-%")
-        return {row[0].rpartition("-")[2] for row in found}
+        rows = running.sql('SELECT request_id FROM "LiteLLM_SpendLogs" WHERE request_id LIKE %s', f"{mark}-%")
+        return {row[0].rpartition("-")[2] for row in rows}
 
     assert {"0", "399"} <= left(), "twin: they were written"
     eventually(lambda: not {"401", "900"} & left(), within=200, every=1)

@@ -11,15 +11,17 @@ import pytest
 from tests.contract.litellm.gateway import Gateway
 from tests.support.eventually import eventually
 from tests.support.site import new_home
-from tollgate.config.tenant_model import Tenant
-from tollgate.config.tenants import parse
-from tollgate.litellm.provider import Provider
+from tollgate.config.tenant.load import parse
+from tollgate.config.tenant.model import Tenant
+from tollgate.litellm.provider import LiteLLMTenants
 from tollgate.litellm.state import State
 from tollgate.reconcile.change import Action
 from tollgate.site import Site
-from tollgate.stack import key_rotation, secrets
-from tollgate.stack.progress import PlainProgress
-from tollgate.stack.tenants import Tenancy
+from tollgate.stack.host.progress import PlainProgress
+from tollgate.stack.secrets import store as secrets
+from tollgate.stack.tenants import rotate as key_rotation
+from tollgate.stack.tenants.key_file import KeyFile
+from tollgate.stack.tenants.tenancy import Tenancy
 
 pytestmark = pytest.mark.docker
 HOUR = timedelta(hours=1)
@@ -37,7 +39,7 @@ def tenant(name: str, more: str = "") -> Tenant:
 
 def opened(gateway: Gateway, site: Site, of: Tenant) -> Tenancy:
     observed: Future[State] = Future()
-    observed.set_result(Provider(gateway.client, {}).observe(of.id))
+    observed.set_result(LiteLLMTenants(gateway.client, {}).observe(of.id))
     return Tenancy(site, [of], gateway.client, observed)
 
 
@@ -75,7 +77,7 @@ def test_both_keys_work_on_one_budget_until_the_old_one_ends_by_itself(gateway: 
     assert [(change.action, change.takes_access) for change in left.changes] == [(Action.DELETE, False)]
 
 
-def test_a_leaked_key_is_refused_at_once_and_with_it_those_of_earlier_rotations(gateway: Gateway, site: Site) -> None:
+def test_a_leaked_key_and_its_predecessors_are_refused_at_once(gateway: Gateway, site: Site) -> None:
     leaky = tenant("leaky")
     applied(gateway, site, leaky)
     first = secret(site, leaky)
@@ -87,7 +89,7 @@ def test_a_leaked_key_is_refused_at_once_and_with_it_those_of_earlier_rotations(
     assert opened(gateway, site, leaky).plan().empty
 
 
-@pytest.mark.parametrize("step", ["apply_change", "_retire", "replace"])
+@pytest.mark.parametrize("step", ["apply_change", "_retire", "promote_next"])
 def test_whatever_interrupts_it_the_next_run_ends_it(
     gateway: Gateway, site: Site, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -99,13 +101,13 @@ def test_whatever_interrupts_it_the_next_run_ends_it(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    owner = {"apply_change": Provider, "_retire": key_rotation, "replace": Path}[step]
+    owner = {"apply_change": LiteLLMTenants, "_retire": key_rotation, "promote_next": KeyFile}[step]
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(owner, step, killed)
         rotate(gateway, site, hardy)
     assert secret(site, hardy) == old and gateway.ask(old).status_code == 200
     assert key_rotation.unfinished(site, hardy, hardy.all_keys[0])
-    text = secrets.read(site, f"tenants/{hardy.id}{key_rotation.NEXT}").reveal()
+    text = secrets.read(site, f"tenants/{hardy.id}~next").reveal()
 
     rotate(gateway, site, hardy)
     assert secret(site, hardy).reveal() == text, "the key that was made, not a third one"

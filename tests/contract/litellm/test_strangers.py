@@ -15,7 +15,7 @@ from tollgate.reconcile.desired import key_hash
 
 pytestmark = pytest.mark.docker
 
-# Words that only the other tenant's rows have.
+# Texts that are only in the other tenant's rows.
 MARK, OWNER, LABEL = "the words nobody else wrote", "lead@beta.example", "centre-4711-of-beta"
 BETA = (
     f"tenant: {{id: beta, owner: {OWNER}}}\nallowed_models: [test-model, dead-model]\nmetadata: {{centre: {LABEL}}}\n"
@@ -120,7 +120,7 @@ WRITE = {
 
 @pytest.fixture
 def seen(tenants: Tenants, gateway: Gateway) -> dict[str, str]:
-    """Two tenants, and what the other one has: its key's hash and the id of a request that it made."""
+    """Two tenants. The values are the other one's: its key's hash and the id of its request."""
     tenants.apply(wanted(ACME, BETA))
     assert gateway.ask(key_of("beta"), text=MARK).status_code == 200
     query = 'SELECT request_id FROM "LiteLLM_SpendLogs" WHERE team_id = \'beta\' ORDER BY "startTime" DESC LIMIT 1'
@@ -129,12 +129,12 @@ def seen(tenants: Tenants, gateway: Gateway) -> dict[str, str]:
 
 
 def told(answer: httpx.Response, asked: str, seen: dict[str, str]) -> list[str]:
-    """What of the other's the answer holds that the question did not."""
+    """The other tenant's values that are in the answer but not in the request."""
     theirs = (MARK, OWNER, LABEL, *seen.values(), "beta", "dead-model")
     return [word for word in theirs if word in answer.text and word not in asked]
 
 
-def test_a_tenants_key_reads_nothing_of_anothers(gateway: Gateway, seen: dict[str, str]) -> None:
+def test_a_tenants_key_cannot_read_another_tenants_data(gateway: Gateway, seen: dict[str, str]) -> None:
     answered = {}
     for path in READ:
         asked = path.format(**seen)
@@ -146,8 +146,8 @@ def test_a_tenants_key_reads_nothing_of_anothers(gateway: Gateway, seen: dict[st
     assert {path for path in answered if not path.startswith("/health/")} <= OWN, answered
 
 
-def test_and_changes_nothing(gateway: Gateway, seen: dict[str, str]) -> None:
-    # What a replica books by itself, seconds after the other's own request, is no change of a stranger's.
+def test_a_tenants_key_cannot_change_another_tenants_data(gateway: Gateway, seen: dict[str, str]) -> None:
+    # A replica writes the spend of the other tenant's own request seconds later. That is not a change by this key.
     rows = "SELECT to_jsonb(t) - '{{spend,total_spend,updated_at,last_active}}'::text[] FROM \"{}\" t ORDER BY 1"
     tables = ("LiteLLM_TeamTable", "LiteLLM_VerificationToken", "LiteLLM_UserTable", "LiteLLM_ProxyModelTable")
     before = [gateway.sql(rows.format(table)) for table in tables]
@@ -161,8 +161,8 @@ def test_and_changes_nothing(gateway: Gateway, seen: dict[str, str]) -> None:
     assert [gateway.sql(rows.format(table)) for table in tables] == before
 
 
-def test_twin_the_operator_s_key_reads_it(gateway: Gateway, seen: dict[str, str]) -> None:
-    """Were there nothing to be read on these routes, the test above could not fail."""
+def test_twin_the_master_key_can_read_it(gateway: Gateway, seen: dict[str, str]) -> None:
+    """Without data on these routes, the test above could not fail."""
     read = {
         path: gateway.get(gateway.master_key, path.format(**seen)) for path in (*READ[:8], "/spend/logs?api_key={key}")
     }

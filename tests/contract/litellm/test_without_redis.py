@@ -1,6 +1,6 @@
-"""While Redis is away a replica counts alone, from zero, and says so in its log; when it is back, its counters hold.
+"""While Redis is away, a replica counts alone from zero and logs that. After Redis is back, its counters count again.
 
-Last by its name: LiteLLM's own circuit breaker leaves Redis alone for a minute afterwards.
+Its name makes it the last file: LiteLLM's own circuit breaker does not use Redis for a minute after it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tollgate.config.secret import Secret
 pytestmark = pytest.mark.docker
 
 
-def test_a_frozen_redis_stops_nobody_and_lifts_no_limit_for_good(
+def test_a_frozen_redis_stops_no_request_and_lifts_no_limit_for_good(
     running: Gateway, handmade: Callable[..., Secret]
 ) -> None:
     key = handmade(limits={"requests_per_hour": 2, "max_parallel_requests": 1})
@@ -32,7 +32,7 @@ def test_a_frozen_redis_stops_nobody_and_lifts_no_limit_for_good(
     answers = set()
 
     def back() -> bool:
-        """The two of this hour that Redis knows are still there, so that no answer here is another"""
+        """Redis still has the two requests of this hour, so no request may pass here."""
         answers.add(running.ask(key).status_code)
         return log(running).count("Redis is back") > came
 

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the migrate job, one empty database a test, and the job as the process it really is."""
+"""A real PostgreSQL with an empty database for each test, and the migrate job as a process."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.contract.migrate.server import Server, running_server
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("postgres")) as found:
-        yield found
+    with running_server(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
 
 
 @dataclass
 class Job:
-    """The migrate job against one database, as `python -m tollgate.litellm.migrate` in its own process."""
+    """The migrate job against one database, as `python -m tollgate.migrate` in its own process."""
 
     server: Server
     database: str
@@ -48,7 +48,7 @@ class Job:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "tollgate.litellm.migrate", *arguments],
+            [sys.executable, "-m", "tollgate.migrate", *arguments],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -89,7 +89,7 @@ def job(server: Server, tmp_path: Path) -> Iterator[Job]:
 
 @pytest.fixture
 def hold(job: Job) -> Iterator[psycopg.Connection[Any]]:
-    """A second session in the job's database, for a test to hold something with."""
+    """A second session in the job's database, with which a test holds locks."""
     with job.server.connect(job.database) as connection:
         yield connection
 

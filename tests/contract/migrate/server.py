@@ -60,7 +60,7 @@ def running_server(directory: Path) -> Iterator[Server]:
     password_file = directory / "password"
     password_file.write_text(password)
     password_file.chmod(0o444)  # read by the image's own uid; the directory above it is this user's alone
-    os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # its image cannot be had without a registry
+    os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # its image is not available without a registry
     container = on_loopback(DockerContainer(image("POSTGRES_IMAGE")), 5432)
     container.with_envs(POSTGRES_USER="litellm", POSTGRES_PASSWORD_FILE="/run/password")
     container.with_volume_mapping(str(password_file), "/run/password", "ro")

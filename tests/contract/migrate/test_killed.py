@@ -1,4 +1,4 @@
-"""The migrate job killed, cut off or failing, against a real PostgreSQL; and the indexes that leaves behind."""
+"""The migrate job is killed or fails with a real PostgreSQL, and leaves unusable indexes behind."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ FIRST = 'CREATE TABLE "LiteLLM_A" (a int); CREATE TABLE "LiteLLM_B" (b int);'
 SECOND = 'ALTER TABLE "LiteLLM_A" ADD COLUMN c int;'
 
 
-# ---- killed, cut off, broken
+# ---- killed or failed
 
 
-def test_killed_inside_a_migration_nothing_of_it_is_kept(job: Job, write: Any) -> None:
+def test_a_migration_whose_job_was_killed_leaves_no_trace(job: Job, write: Any) -> None:
     write(m1=FIRST)
     argument = write(m2=SECOND + "SELECT pg_sleep(600);")
     with job.start(argument) as process:
@@ -39,7 +39,7 @@ def test_killed_inside_a_migration_nothing_of_it_is_kept(job: Job, write: Any) -
     assert job.query("SELECT count(*) FROM _prisma_migrations") == [(2,)]
 
 
-def test_a_migration_that_fails_is_rolled_back_whole_and_named(job: Job, write: Any) -> None:
+def test_a_failed_migration_is_rolled_back_and_named(job: Job, write: Any) -> None:
     argument = write(m1=FIRST, m2=SECOND + "SELECT 1/0;")
 
     failed = job.run(argument)
@@ -52,7 +52,7 @@ def test_a_migration_that_fails_is_rolled_back_whole_and_named(job: Job, write: 
     assert job.run(argument).returncode == 0
 
 
-def test_a_row_prisma_left_halfway_is_tried_again(job: Job, write: Any) -> None:
+def test_a_migration_that_prisma_did_not_finish_is_tried_again(job: Job, write: Any) -> None:
     argument = write(m1=FIRST)
     job.run(argument)
     write(m2=SECOND)
@@ -60,12 +60,12 @@ def test_a_row_prisma_left_halfway_is_tried_again(job: Job, write: Any) -> None:
 
     again = job.run(argument)
 
-    assert "m2 was cut off in an earlier run; trying it again" in again.stdout
+    assert "an earlier run of m2 was interrupted; trying it again" in again.stdout
     assert job.finished() == ["m1", "m2"]
     assert job.query("SELECT rolled_back_at IS NOT NULL FROM _prisma_migrations WHERE id = 'half'") == [(True,)]
 
 
-def test_a_row_prisma_left_halfway_after_all_its_work_is_explained(job: Job, write: Any) -> None:
+def test_a_migration_that_prisma_applied_but_did_not_record_has_a_hint(job: Job, write: Any) -> None:
     argument = write(m1=FIRST)
     job.run(argument)
     write(m2=SECOND)
@@ -83,7 +83,7 @@ def test_a_row_prisma_left_halfway_after_all_its_work_is_explained(job: Job, wri
 # ---- index builds
 
 
-# Without IF NOT EXISTS, which a release may leave out: the run that continues must not stumble over its own index.
+# Without IF NOT EXISTS, which a release may leave out: the next run must accept the index that the first one built.
 INDEX = 'CREATE INDEX CONCURRENTLY "LiteLLM_A_a_idx" ON "LiteLLM_A"("a");'
 
 
@@ -114,7 +114,7 @@ def test_an_index_whose_build_was_killed_is_built_again(job: Job, write: Any, ho
     assert job.finished() == ["m1", "m2"]
 
 
-def test_an_unusable_index_behind_a_finished_row_is_rebuilt(job: Job, write: Any) -> None:
+def test_an_unusable_index_of_a_finished_migration_is_rebuilt(job: Job, write: Any) -> None:
     argument = write(m1=FIRST, m2=INDEX)
     job.run(argument)
     job.query("UPDATE pg_index SET indisvalid = false WHERE indexrelid = '\"LiteLLM_A_a_idx\"'::regclass")

@@ -1,4 +1,4 @@
-"""The migrate job against a real PostgreSQL, with the 220 migrations LiteLLM ships and with small ones of our own."""
+"""The migrate job with a real PostgreSQL: the 220 migrations that LiteLLM ships, and small ones of our own."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import pytest
 
 from tests.contract.migrate.conftest import Job
 from tests.support.eventually import eventually
-from tollgate.litellm.migrate import releases, sql
-from tollgate.litellm.migrate.database import LOCK_KEY
-from tollgate.litellm.migrate.files import Migration, load, shipped_directory
-from tollgate.litellm.migrate.indexes import LOG_INDEXES
-from tollgate.stack.litellm_versions import order
+from tollgate.migrate import releases, sql
+from tollgate.migrate.applied import Migrated
+from tollgate.migrate.database import LOCK_KEY
+from tollgate.migrate.files import Migration, load, shipped_directory
+from tollgate.migrate.indexes import LOG_INDEXES
+from tollgate.stack.images.litellm import order
 
 pytestmark = pytest.mark.docker
 
@@ -31,7 +32,7 @@ def tables(job: Job) -> set[str]:
 # ---- LiteLLM's own migrations
 
 
-def test_an_empty_database_gets_every_shipped_migration_and_then_nothing_more(job: Job) -> None:
+def test_an_empty_database_gets_every_shipped_migration_once(job: Job) -> None:
     shipped = load(shipped_directory())
 
     assert job.run("--check").returncode == 2
@@ -42,19 +43,19 @@ def test_an_empty_database_gets_every_shipped_migration_and_then_nothing_more(jo
     assert (first.returncode, first.stderr) == (0, "")
     assert f"done: {len(shipped)} applied, 0 already there, {len(LOG_INDEXES)} indexes built" in first.stdout
     assert f"done: 0 applied, {len(shipped)} already there, 0 indexes built" in again.stdout
+    assert Migrated.read(first.stdout).applied == len(shipped)
+    assert not Migrated.read(again.stdout).changed
     assert (check.returncode, check.stdout) == (0, f"migrate: 0 pending, {len(shipped)} applied\n")
     assert job.finished() == [migration.name for migration in shipped]
     assert {"LiteLLM_TeamTable", "LiteLLM_VerificationToken", "LiteLLM_SpendLogs"} <= tables(job)
 
 
-def test_a_database_goes_from_one_known_release_to_the_next_and_serves_the_first_again(
-    job: Job, tmp_path: Path
-) -> None:
+def test_a_database_is_upgraded_and_still_serves_the_older_release(job: Job, tmp_path: Path) -> None:
     """With the older one's list cut short: the releases of one line may have the same migrations."""
     older, newest = sorted(releases.known(), key=order)[0], sorted(releases.known(), key=order)[-1]
     more = set(list(releases.migrations(newest))[-3:])
     shutil.copytree("src/tollgate", tmp_path / "tollgate")
-    file = tmp_path / "tollgate" / "litellm" / "migrate" / "releases" / f"{older}.txt"
+    file = tmp_path / "tollgate" / "migrate" / "releases" / f"{older}.txt"
     file.write_text("\n".join(name for name in releases.migrations(newest) if name not in more))
     job.overrides["PYTHONPATH"] = str(tmp_path)
 
@@ -74,10 +75,10 @@ def test_a_release_without_a_list_is_refused(job: Job) -> None:
     done = job.run("--release", "1.99.0")
 
     assert done.returncode == 1
-    assert "there is no list of the migrations of LiteLLM 1.99.0" in done.stderr
+    assert "this image has no list of the migrations of LiteLLM 1.99.0" in done.stderr
 
 
-def test_the_ledger_is_prismas_to_the_column(job: Job, write: Any) -> None:
+def test_the_ledger_has_the_same_columns_as_prismas(job: Job, write: Any) -> None:
     job.run(write(m1=FIRST))
 
     columns = job.query(
@@ -99,7 +100,7 @@ def test_the_ledger_is_prismas_to_the_column(job: Job, write: Any) -> None:
     assert row == [(hashlib.sha256(FIRST.encode()).hexdigest(), 1, None, None)]
 
 
-def test_killed_halfway_through_the_shipped_migrations_the_next_run_finishes(job: Job) -> None:
+def test_after_a_kill_halfway_the_next_run_finishes_the_migrations(job: Job) -> None:
     with job.start() as process:
         assert process.stdout
         while "40 of" not in process.stdout.readline():
@@ -118,9 +119,9 @@ def test_killed_halfway_through_the_shipped_migrations_the_next_run_finishes(job
     assert job.query("SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NULL") == [(0,)]
 
 
-def test_every_shipped_migration_that_needs_no_transaction_is_an_index_build_that_can_be_repeated() -> None:
-    """What run.py does for these rests on it; a release with another kind of statement must be looked at."""
-    unprotected = [one for one in load(shipped_directory()) if any(map(sql.outside_a_transaction, statements(one)))]
+def test_migrations_without_a_transaction_are_repeatable_index_builds() -> None:
+    """run.py relies on this; check a release that has another kind of statement."""
+    unprotected = [each for each in load(shipped_directory()) if any(map(sql.outside_a_transaction, statements(each)))]
 
     assert len(unprotected) >= 5
     for migration in unprotected:
@@ -139,7 +140,7 @@ def test_no_shipped_migration_ends_its_own_transaction() -> None:
             )
 
 
-def test_our_list_of_log_indexes_is_the_packages() -> None:
+def test_our_list_of_log_indexes_equals_the_packages() -> None:
     from litellm_proxy_extras.request_log_indexes import REQUEST_LOG_INDEXES
 
     theirs = [(index.name, index.table, index.columns) for index in REQUEST_LOG_INDEXES]
@@ -147,10 +148,10 @@ def test_our_list_of_log_indexes_is_the_packages() -> None:
     assert [(index.name, index.table, index.columns) for index in LOG_INDEXES] == theirs
 
 
-# ---- two at once, and databases we must not touch
+# ---- two jobs at once, and databases that the job must not change
 
 
-# Takes as long as somebody holds this lock; looks for it, for a migration that waits for a lock gives up.
+# It runs until nobody holds this lock. It polls, because a migration that waits for a lock stops after a timeout.
 HELD = """DO $$ BEGIN WHILE EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711)
     LOOP PERFORM pg_sleep(0.1); END LOOP; END $$;"""
 
@@ -158,7 +159,7 @@ HELD = """DO $$ BEGIN WHILE EXISTS (SELECT FROM pg_locks WHERE locktype = 'advis
 def test_two_at_once_apply_each_migration_once(job: Job, write: Any, hold: psycopg.Connection[Any]) -> None:
     argument = write(m1=FIRST + HELD, m2=SECOND)
     hold.execute("SELECT pg_advisory_lock(4711)")
-    # The one that has to wait asks who it is waiting for, and then for the lock again.
+    # The waiting job reads who holds the lock, then tries to take the lock again.
     asked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' AND query LIKE %s"
     with job.start(argument) as one, job.start(argument) as other:
         eventually(lambda: job.query(asked, "SELECT a.pid, a.application_name%"), within=90, every=0.1)
@@ -172,7 +173,9 @@ def test_two_at_once_apply_each_migration_once(job: Job, write: Any, hold: psyco
     assert job.query("SELECT count(*) FROM _prisma_migrations") == [(2,)]
 
 
-def test_the_wait_for_another_job_is_bounded_and_names_it(job: Job, write: Any, hold: psycopg.Connection[Any]) -> None:
+def test_the_wait_for_another_job_has_a_limit_and_names_that_job(
+    job: Job, write: Any, hold: psycopg.Connection[Any]
+) -> None:
     hold.execute("SET application_name = 'prisma on host-b'")
     hold.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
 
@@ -183,7 +186,7 @@ def test_the_wait_for_another_job_is_bounded_and_names_it(job: Job, write: Any, 
     assert "LiteLLM_A" not in tables(job)
 
 
-def test_a_table_in_use_stops_the_migration_instead_of_all_traffic(
+def test_a_table_in_use_stops_the_migration_and_not_all_traffic(
     job: Job, write: Any, hold: psycopg.Connection[Any]
 ) -> None:
     argument = write(m1=FIRST)
@@ -194,7 +197,7 @@ def test_a_table_in_use_stops_the_migration_instead_of_all_traffic(
         refused = job.run(argument)
 
     assert refused.returncode == 1
-    assert "error: migration m2: waited for a table that is in use; it was rolled back" in refused.stderr
+    assert "error: migration m2: another session uses its table; the migration was rolled back" in refused.stderr
     assert job.run(argument).returncode == 0
 
 
@@ -215,7 +218,7 @@ def test_a_newer_database_is_refused_and_nothing_is_written(job: Job, write: Any
     assert job.finished() == ["m1", "m9_newer"]
 
 
-def test_an_edited_migration_is_warned_about_and_not_run_again(job: Job, write: Any) -> None:
+def test_an_edited_migration_gives_a_warning_and_is_not_run_again(job: Job, write: Any) -> None:
     argument = write(m1=FIRST)
     job.run(argument)
     write(m1=FIRST + " -- edited", m2=SECOND)
@@ -239,7 +242,7 @@ def test_tables_without_a_ledger_are_refused(job: Job, write: Any) -> None:
 # ---- the environment
 
 
-def test_a_wrong_password_is_refused_at_once_and_not_shown(job: Job, write: Any) -> None:
+def test_a_wrong_password_is_refused_immediately_and_not_shown(job: Job, write: Any) -> None:
     job.password_file.write_text("not-the-password")
 
     refused = job.run(write(m1=FIRST), "--wait-for-database=60")
@@ -257,7 +260,7 @@ def test_a_missing_password_file_is_named(job: Job, write: Any) -> None:
     assert f"error: {job.password_file}: expected the database password in this file" in refused.stderr
 
 
-def test_a_database_that_does_not_answer_is_waited_for_and_then_reported(job: Job, write: Any) -> None:
+def test_the_job_waits_for_a_database_and_then_reports_it(job: Job, write: Any) -> None:
     job.overrides["POSTGRES_PORT"] = "1"
 
     refused = job.run(write(m1=FIRST), "--wait-for-database=1")

@@ -47,7 +47,7 @@ def edge(start_edge: StartEdge) -> Iterator[Edge]:
 
 @pytest.fixture(scope="session")
 def careless_edge(start_edge: StartEdge) -> Iterator[Edge]:
-    """The twin: the same edge with its rules taken out. What passes on `edge` must fail here."""
+    """The twin: the same edge without its rules. A check that passes on `edge` must fail here."""
     edits = {
         "nginx.conf": (
             "one-request.conf;\n            return 404;\n",
@@ -58,8 +58,10 @@ def careless_edge(start_edge: StartEdge) -> Iterator[Edge]:
             "proxy_http_version 1.0;\nproxy_buffering on;",
         ),
         "snippets/hidden-headers.conf": ("proxy_hide_header x-litellm", "proxy_hide_header x-other"),
-        "snippets/request-headers.conf": ('proxy_set_header X-Litellm-Api-Key ""', 'proxy_set_header X-Other ""'),
-        "snippets/maps.conf": ('    "" $http_x_api_key;', ""),
+        "snippets/request-headers.conf": [
+            ('proxy_set_header X-Litellm-Api-Key ""', 'proxy_set_header X-Other ""'),
+            ("proxy_set_header X-Api-Key $http_x_api_key", 'proxy_set_header X-Api-Key ""'),
+        ],
         "snippets/log.conf": ('"uri":"$log_uri"', '"uri":"$request_uri"'),
     }
     with start_edge(replicas=1, edits=edits) as running:

@@ -16,8 +16,11 @@ from testcontainers.core.network import Network
 
 from tests.support.engine import on_loopback
 from tests.support.eventually import eventually
+from tollgate.render.gateway import gateway_names
 from tollgate.render.nginx import render_nginx
 from tollgate.render.output import write
+from tollgate.render.stack import replica_names
+from tollgate.stack.containers.drain import port_of
 
 ROOT = Path(__file__).resolve().parents[3]
 REPLICA = Path(__file__).with_name("replica.py")
@@ -25,6 +28,10 @@ VERSION = "9.8.7"
 PUBLIC, TLS, ADMIN, INTERNAL = 4000, 4443, 4001, 8081
 # Its reaper is an image of its own, which a machine without a registry cannot have; `edge` cleans up itself.
 testcontainers_config.ryuk_disabled = True
+
+
+Edits = Mapping[str, tuple[str, str] | list[tuple[str, str]]]
+WITH_KEY = {"Authorization": "Bearer sk-test-key-0001"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Limits:
 
     requests_per_second: int = 500
     burst: int = 500
+    connections_per_address: int = 1000
     max_body_mb: int = 1
     read_timeout_s: float = 60
     connect_timeout_s: float = 2
@@ -71,10 +79,16 @@ class Edge:
 
     @property
     def bundle(self) -> Path:
-        """What nginx is given as key and certificate; written over where it lies, as a deploy does."""
+        """nginx's key and certificate. A test writes over this mounted file, as a deploy does."""
         return self.directory / "tls.pem"
 
-    def client(self, **options: Any) -> httpx.Client:
+    def client(self, headers: Mapping[str, str] | None = None, **options: Any) -> httpx.Client:
+        """A client with a key, unless `headers` say otherwise: requests without one are rationed by address."""
+        headers = WITH_KEY if headers is None else {**WITH_KEY, **headers}
+        return httpx.Client(base_url=self.url, timeout=30, follow_redirects=False, headers=headers, **options)
+
+    def stranger(self, **options: Any) -> httpx.Client:
+        """A client without a key."""
         return httpx.Client(base_url=self.url, timeout=30, follow_redirects=False, **options)
 
     def run(self, *command: str) -> str:
@@ -91,17 +105,17 @@ class Edge:
         return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
 
     def start_nginx(self) -> None:
-        """As compose.yaml runs it: uid 101, read-only, no capabilities, two small tmpfs."""
+        """As compose.yaml runs it: a user of its own, read-only, no capabilities, two small tmpfs."""
         container = (
             DockerContainer(self.images.nginx)
             .with_network(self.network)
             .with_network_aliases("nginx")
             .with_volume_mapping(str(self.directory / "nginx"), "/etc/nginx/tollgate", "ro")
-            .with_tmpfs_mount("/run/nginx", "uid=101,gid=101,mode=0755")
-            .with_tmpfs_mount("/tmp", f"uid=101,gid=101,mode=0700,size={self.tmp_size}")  # noqa: S108
+            .with_tmpfs_mount("/run/nginx", "uid=65520,gid=65520,mode=0755")
+            .with_tmpfs_mount("/tmp", f"uid=65520,gid=65520,mode=0700,size={self.tmp_size}")  # noqa: S108
             .with_kwargs(
                 entrypoint=["/bin/sh", "/etc/nginx/tollgate/entrypoint.sh"],
-                user="101:101",
+                user="65520:65520",
                 read_only=True,
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges:true"],
@@ -122,13 +136,18 @@ class Edge:
             .with_env("PYTHONDONTWRITEBYTECODE", "1")
             .with_kwargs(entrypoint=["python3", "/srv/replica.py"], init=True)
         )
-        self.replicas[name] = self._started(on_loopback(container, PUBLIC))
+        container.with_env("PORT", str(port_of(name)))
+        self.replicas[name] = self._started(on_loopback(container, port_of(name)))
 
     def remove_replica(self, name: str) -> None:
         self.replicas.pop(name).get_wrapped_container().remove(force=True)
 
     def kill_replica(self, name: str) -> None:
         self.replicas[name].get_wrapped_container().kill()
+
+    def own_url(self, name: str) -> str:
+        """The address of a replica itself, without nginx."""
+        return address(self.replicas[name], port_of(name))
 
     def ip(self, name: str) -> str:
         container = self.replicas[name].get_wrapped_container()
@@ -137,10 +156,10 @@ class Edge:
 
     def tell(self, name: str, order: str) -> None:
         """POST /_release, /_rearm or /_hold straight to one replica."""
-        httpx.post(f"{address(self.replicas[name], PUBLIC)}/_{order}", timeout=10).raise_for_status()
+        httpx.post(f"{self.own_url(name)}/_{order}", timeout=10).raise_for_status()
 
     def seen(self, name: str) -> dict[str, Any]:
-        return dict(httpx.get(f"{address(self.replicas[name], PUBLIC)}/_seen", timeout=10).json())
+        return dict(httpx.get(f"{self.own_url(name)}/_seen", timeout=10).json())
 
     def posts(self, name: str) -> list[dict[str, Any]]:
         """The POST requests one replica got, oldest first; health probes are none."""
@@ -155,12 +174,12 @@ class Edge:
         """Until nginx balances over exactly these replicas and each of them answers."""
         self.wait_for_rotation(*names)
         for name in names:
-            url = f"{address(self.replicas[name], PUBLIC)}/_seen"
+            url = f"{self.own_url(name)}/_seen"
             eventually(lambda url=url: answers(url), within=60)
 
     def wait_for_rotation(self, *names: str) -> None:
         """Until nginx balances over exactly these replicas."""
-        wanted = {f"{self.ip(name)}:4000" for name in names}
+        wanted = {f"{self.ip(name)}:{port_of(name)}" for name in names}
         eventually(lambda: self.in_rotation() == wanted, within=60)
 
     def wait_until_open(self) -> None:
@@ -191,19 +210,20 @@ def remove(container: DockerContainer) -> None:
         container.stop()
 
 
-def render(directory: Path, limits: Limits, replicas: int, edits: Mapping[str, tuple[str, str]], tls: str) -> None:
-    """What a deploy renders, then `edits`: file name to (old, new), for twins that take one rule out.
+def render(directory: Path, limits: Limits, replicas: int, edits: Edits, tls: str, gateways: int = 0) -> None:
+    """Render as a deploy does, then apply `edits` (file name to one or several (old, new)), for twins without a rule.
 
-    Docker mounts the directory for uid 101, so it must be open to others.
+    Docker mounts the directory for nginx's user, so it must be open to others.
     """
-    write(directory, render_nginx(ROOT, limits, replicas, VERSION, tls=bool(tls)))
+    write(directory, render_nginx(ROOT, limits, replicas, VERSION, gateways=gateways, tls=bool(tls)))
     if tls:
         (directory / "tls.pem").write_text(tls)
-    for name, (old, new) in edits.items():
+    for name, changes in edits.items():
         file = directory / "nginx" / name
-        text = file.read_text()
-        assert old in text, f"{name} no longer has {old!r}: the twin would prove nothing"
-        file.write_text(text.replace(old, new))
+        for old, new in [changes] if isinstance(changes, tuple) else changes:
+            text = file.read_text()
+            assert old in text, f"{name} no longer has {old!r}: the twin would prove nothing"
+            file.write_text(text.replace(old, new))
     for path in (directory, *directory.rglob("*")):
         path.chmod(0o755)
 
@@ -214,8 +234,9 @@ def running_edge(
     directory: Path,
     *,
     replicas: int = 2,
+    gateways: int = 0,
     limits: Limits | None = None,
-    edits: Mapping[str, tuple[str, str]] | None = None,
+    edits: Edits | None = None,
     tmp_size: str = "512m",
     tls: str = "",
 ) -> Iterator[Edge]:
@@ -223,10 +244,10 @@ def running_edge(
 
     `tls`: key and certificate for port 4443, which is closed without.
     """
-    render(directory, limits or Limits(), replicas, edits or {}, tls)
+    render(directory, limits or Limits(), replicas, edits or {}, tls, gateways)
     with ExitStack() as cleanup:
         edge = Edge(images, directory, cleanup.enter_context(Network()), cleanup, tmp_size, bool(tls))
-        names = [f"litellm-{number}" for number in range(1, replicas + 1)]
+        names = [*replica_names(replicas), *gateway_names(gateways)]
         for name in names:
             edge.start_replica(name)
         edge.start_nginx()

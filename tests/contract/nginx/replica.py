@@ -3,6 +3,7 @@
 A request's `X-Test` header chooses the answer; without one it is a JSON description of the request itself.
     stream       one event, then silence until POST /_release, then the last event (POST /_rearm for the next test)
     hold         no answer while this replica holds (POST /_hold), else the description
+    early        401 before any of the body is read, as the guard answers an unknown key
     status:503   that status with a body of its own
 Paths under /_ are for the test, which speaks to the container directly; nginx lets none of them through.
 """
@@ -10,6 +11,7 @@ Paths under /_ are for the test, which speaks to the container directly; nginx l
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -17,8 +19,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-NAME = os.environ["REPLICA"]
-# What LiteLLM adds to its answers, and what an answer could do to nginx if nginx listened to it.
+NAME, PORT = os.environ["REPLICA"], int(os.environ.get("PORT", "4000"))
+# Headers that LiteLLM adds to its answers, and headers that would control nginx if nginx obeyed them.
 HEADERS = {
     "x-litellm-call-id": "call-1",
     "x-litellm-model-group": "test-model",
@@ -38,11 +40,12 @@ HEADERS = {
 
 
 class State:
-    """What this replica saw and does now. `left` counts clients that went away in the middle of a stream."""
+    """The requests that this replica got, and its behaviour now. `left` counts clients that left during a stream."""
 
     def __init__(self) -> None:
         self.seen: list[dict[str, object]] = []
         self.left = 0
+        self.thrown_away = 0
         self.holding = False
         self.release = asyncio.Event()
 
@@ -73,7 +76,22 @@ async def events() -> AsyncIterator[bytes]:
         state.left += not done
 
 
+class Early(Response):
+    """Answers first, and throws away what still comes until the other side closes."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        body = b'{"refused": true}'
+        headers = [(b"content-length", str(len(body)).encode()), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 401, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        while (message := await receive())["type"] == "http.request" and message["more_body"]:
+            state.thrown_away += len(message["body"])
+        await send({"type": "http.response.body", "body": b""})
+
+
 async def answer(request: Request) -> Response:
+    if request.headers.get("x-test") == "early":
+        return Early()
     described = await description(request)
     state.seen.append(described)
     wish = request.headers.get("x-test", "")
@@ -87,7 +105,7 @@ async def answer(request: Request) -> Response:
 
 
 async def seen(request: Request) -> Response:
-    return JSONResponse({"seen": state.seen, "left": state.left})
+    return JSONResponse({"seen": state.seen, "left": state.left, "thrown_away": state.thrown_away})
 
 
 async def release(request: Request) -> Response:
@@ -114,4 +132,7 @@ routes = [
 ]
 
 if __name__ == "__main__":
-    uvicorn.run(Starlette(routes=routes), host="0.0.0.0", port=4000, timeout_keep_alive=90, access_log=False)  # noqa: S104
+    # Under httptools uvicorn answers in chunks even to HTTP/1.0, and nginx passes chunks on at once. The twin that
+    # buffers answers asks with HTTP/1.0.
+    like_litellm = {"http": "h11", "loop": "asyncio", "timeout_keep_alive": 90, "access_log": False}
+    uvicorn.run(Starlette(routes=routes), host="0.0.0.0", port=PORT, **like_litellm)  # noqa: S104

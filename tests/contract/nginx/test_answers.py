@@ -1,4 +1,4 @@
-"""What nginx does to an answer on its way out: streams at once, inner headers kept in, a replica's words untouched."""
+"""nginx passes answers on: streams immediately, inner headers removed, a replica's body unchanged."""
 
 from __future__ import annotations
 

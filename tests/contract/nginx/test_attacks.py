@@ -19,7 +19,7 @@ pytestmark = pytest.mark.docker
 
 ALLOWED = {route.upstream for route in ROUTES} | {"/health/liveliness"}
 KEY = "Authorization: Bearer sk-test-key-0001\r\n"
-# What is smuggled in: were it ever taken for a request, a replica would write it down.
+# The smuggled request. If a server ever read it as a request, a replica would record it.
 INNER = f"POST /key/generate HTTP/1.1\r\nHost: x\r\n{KEY}X-Smuggled: yes\r\nContent-Length: 2\r\n\r\n{{}}"
 POST = f"POST /v1/messages HTTP/1.1\r\nHost: x\r\n{KEY}"
 

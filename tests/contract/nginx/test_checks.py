@@ -23,7 +23,7 @@ def thaw(edge: Edge, name: str) -> None:
     edge.replicas[name].get_wrapped_container().unpause()
 
 
-def test_frozen_replicas_leave_the_rotation_and_come_back_but_never_all_of_them(start_edge: StartEdge) -> None:
+def test_frozen_replicas_get_no_requests_but_one_always_stays(start_edge: StartEdge) -> None:
     with start_edge(edits={"checks.sh": OFTEN}) as edge, edge.client() as client:
         freeze(edge, "litellm-1")
         edge.wait_for_rotation("litellm-2")

@@ -1,4 +1,4 @@
-"""A reload closes what is kept and idle, whoever is about to send on it: so the public listener keeps no connection."""
+"""A reload closes idle connections, even if a client is about to send. So the public listener keeps no connection."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_reloads_under_requests_fail_none(start_edge: StartEdge) -> None:
 
 
 def test_twin_a_connection_that_is_kept_is_closed_by_a_reload(start_edge: StartEdge) -> None:
-    """What the rule above is for: the client did nothing, and what it would have sent now is lost."""
+    """The reason for the rule above: nginx closes the client's idle connection, and its next request is lost."""
     with start_edge(edits=KEPT) as edge, closing(connection(edge)) as asking:
         asking.request("POST", "/v1/messages", body="{}")
         answer = asking.getresponse()

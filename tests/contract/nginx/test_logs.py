@@ -1,4 +1,4 @@
-"""What nginx writes down: one JSON object a request, and nowhere a credential or a query string."""
+"""nginx logs one JSON object for each request, and never a credential or a query string."""
 
 from __future__ import annotations
 

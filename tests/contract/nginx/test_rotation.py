@@ -1,4 +1,4 @@
-"""What a rollout asks of nginx, of one that was started a moment before: its silence is no promise."""
+"""A rollout drains replicas through an nginx that has just started. A missing list does not mean that one is out."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import pytest
 
 from tests.contract.nginx.conftest import StartEdge
 from tests.contract.nginx.edge import Edge
-from tollgate.stack.compose import Compose, Container
-from tollgate.stack.progress import PlainProgress
-from tollgate.stack.rotation import Rotation
+from tollgate.stack.containers.compose import Compose
+from tollgate.stack.containers.container import Container
+from tollgate.stack.containers.drain import Drain
+from tollgate.stack.host.progress import PlainProgress
 
 pytestmark = pytest.mark.docker
 
 
 class Containers(Compose):
-    """Those of an edge, under their services' names."""
+    """The containers of an edge, with the names of their services."""
 
     def __init__(self, edge: Edge) -> None:
         super().__init__("t", (), Path("compose.env"))
@@ -29,9 +30,9 @@ class Containers(Compose):
         return [Container(name, name, made, "running", "", 0, "") for name, made in ids.items()]
 
 
-def test_a_replica_is_taken_out_of_an_nginx_that_has_just_started(start_edge: StartEdge) -> None:
+def test_a_replica_is_drained_from_an_nginx_that_has_just_started(start_edge: StartEdge) -> None:
     with start_edge() as edge:
-        rotation = Rotation(Containers(edge), PlainProgress())
+        rotation = Drain(Containers(edge), PlainProgress())
         edge.nginx.get_wrapped_container().restart(timeout=20)
         rotation.take_out("litellm-1")
         assert edge.in_rotation() == {f"{edge.ip('litellm-2')}:4000"}

@@ -16,7 +16,7 @@ from tests.contract.nginx.conftest import StartEdge
 from tests.contract.nginx.edge import Edge
 from tests.contract.nginx.test_routes import CLOSED
 from tests.support.eventually import eventually
-from tollgate.stack.self_signed import make
+from tollgate.stack.certificates.self_signed import make
 
 pytestmark = pytest.mark.docker
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.images import references
-from tollgate.render.observability import render_observability
+from tollgate.render import watchers
+from tollgate.render.observability import WITHOUT_GRAFANA, render_observability
 from tollgate.render.output import write
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -31,6 +32,8 @@ class Tool:
         command = ["docker", "run", "--rm", "--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL"]
         # The tests' own directories are readable by us alone.
         command += [f"--user={os.getuid()}:{os.getgid()}", f"--volume={directory}:/work:ro", "--workdir=/work"]
+        # promtool looks whether the file with Prometheus's key is there; it does not read it.
+        command += ["--volume=/dev/null:/run/secrets/metrics_key:ro"]
         command += [f"--entrypoint={self.program}", self.image, *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
@@ -51,11 +54,14 @@ def amtool(images: Mapping[str, str]) -> Tool:
     return Tool(images["ALERTMANAGER_IMAGE"], "/bin/amtool")
 
 
-@pytest.fixture(params=["three replicas", "one replica, Grafana, webhook"])
+@pytest.fixture(params=["three replicas", "one replica, gateways, Grafana, webhook"])
 def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """var/rendered of a deployment, in the two shapes that differ most."""
     full = request.param != "three replicas"
-    write(tmp_path, render_observability(ROOT, 1 if full else 3, "tollgate", grafana=full, webhook=full))
+    running = watchers.WATCHERS if full else WITHOUT_GRAFANA
+    gateways = 2 if full else 0
+    files = render_observability(ROOT, 1 if full else 3, "tollgate", gateways=gateways, watchers=running, webhook=full)
+    write(tmp_path, files)
     return tmp_path
 
 

@@ -1,4 +1,4 @@
-"""What both SDKs' tests share."""
+"""Shared parts of both SDKs' tests."""
 
 from __future__ import annotations
 

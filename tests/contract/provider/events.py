@@ -1,4 +1,4 @@
-"""The order the Anthropic stream promises, as a check that can fail."""
+"""A check of the order of events in an Anthropic stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the suite runs against: the embedded provider itself, a gateway in front of it, or a real provider."""
+"""The target of the suite: the embedded provider itself, a gateway in front of it, or a real provider."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEY = "sk-contract-c0ffee5ca1ab1e"
 
 @dataclass(frozen=True)
 class Target:
-    """`url` has no /v1. `dials`: the embedded provider is at the end of it. `direct`: nothing stands in between."""
+    """`url` has no /v1. `dials`: the embedded provider is the upstream. `direct`: no gateway is in between."""
 
     url: str
     key: str
@@ -31,9 +31,9 @@ class Target:
     direct: bool
 
     def recorded(self, request_id: str) -> dict[str, Any] | None:
-        """What the provider remembers of one request; only where it is reached directly."""
-        found = httpx.get(f"{self.url}/_recorded", params={"limit": 1000}).raise_for_status().json()["requests"]
-        return next((entry for entry in found if entry["request_id"] == request_id), None)
+        """The provider's record of one request; only with a direct target."""
+        entries = httpx.get(f"{self.url}/_recorded", params={"limit": 1000}).raise_for_status().json()["requests"]
+        return next((entry for entry in entries if entry["request_id"] == request_id), None)
 
     def post(self, path: str, body: object, **headers: str) -> httpx.Response:
         sent = {"authorization": f"Bearer {self.key}", **headers}
@@ -42,7 +42,7 @@ class Target:
 
 
 def from_environment() -> Target | None:
-    """TOLLGATE_CONTRACT_URL, _KEY, _MODEL, _EMBEDDING_MODEL; _DIALS=no where a real provider is at the end."""
+    """TOLLGATE_CONTRACT_URL, _KEY, _MODEL, _EMBEDDING_MODEL; _DIALS=no if the upstream is a real provider."""
     url = os.environ.get("TOLLGATE_CONTRACT_URL")
     if not url:
         return None
@@ -60,7 +60,7 @@ def from_environment() -> Target | None:
 @contextmanager
 def embedded(log: Path) -> Iterator[Target]:
     """The provider as its container runs it, on a free port; its log must be clean when it stops."""
-    command = [sys.executable, "-m", "tollgate.services.provider", "--port", "0"]
+    command = [sys.executable, "-m", "tollgate.services.provider", "--port", "0", "--under-test", "yes"]
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT) as process:
         try:
             port = eventually(lambda: listening_port(log), within=60)
@@ -74,13 +74,13 @@ def embedded(log: Path) -> Iterator[Target]:
 
 
 def listening_port(log: Path) -> int | None:
-    """The provider says which port it took"""
+    """The provider prints its port"""
     first = log.read_text().partition("\n")
     return json.loads(first[0])["port"] if first[1] else None
 
 
 def unclean(log: str, key: str) -> list[str]:
-    """Lines that should not be in a provider's log: not JSON, worse than info, a query string, or the key."""
+    """Lines that must not be in a provider's log: not JSON, worse than info, a query string, or the key."""
     found = []
     for line in log.splitlines():
         try:

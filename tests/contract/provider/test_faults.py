@@ -1,7 +1,7 @@
-"""Each dial as the official SDKs feel it: the right exception, a broken stream, a time-out.
+"""Each dial with the official SDKs: the right exception, a broken stream, a timeout.
 
-A gateway in between may word an error anew and turn a broken connection into an error of its own; it may not lose it.
-What only the provider itself can promise (envelopes, exact exceptions) asks for `direct`.
+A gateway in between may change the words of an error, and may turn a broken connection into its own error. It must not
+lose the error. Tests of the provider's own answers (envelopes, exact exceptions) use `direct`.
 """
 
 from __future__ import annotations

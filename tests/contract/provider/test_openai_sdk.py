@@ -79,11 +79,11 @@ def test_chat_mentions_what_was_asked(gpt: openai.OpenAI, target: Target, stream
 
 
 def test_whole_and_streamed_say_and_count_the_same(gpt: openai.OpenAI, dialled: Target) -> None:
-    one = ask(gpt, dialled, False, "Same — either way? [[tokens=90]]")
+    whole = ask(gpt, dialled, False, "Same — either way? [[tokens=90]]")
     two = ask(gpt, dialled, True, "Same — either way? [[tokens=90]]")
-    assert one.text == two.text
-    assert one.usage.prompt_tokens == two.usage.prompt_tokens
-    assert one.usage.completion_tokens == two.usage.completion_tokens == 90
+    assert whole.text == two.text
+    assert whole.usage.prompt_tokens == two.usage.prompt_tokens
+    assert whole.usage.completion_tokens == two.usage.completion_tokens == 90
     assert two.pieces > 10
 
 
@@ -173,9 +173,9 @@ def test_a_json_answer_satisfies_its_schema(gpt: openai.OpenAI, dialled: Target,
         "required": ["title", "score"],
     }
     wanted = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": schema}}
-    made = json.loads(ask(gpt, dialled, stream, "Judge this long sentence, please.", response_format=wanted).text)
-    assert len(made["title"]) <= 20
-    assert made["score"] >= 2
+    value = json.loads(ask(gpt, dialled, stream, "Judge this long sentence, please.", response_format=wanted).text)
+    assert len(value["title"]) <= 20
+    assert value["score"] >= 2
     assert isinstance(json.loads(ask(gpt, dialled, stream, "{", response_format={"type": "json_object"}).text), dict)
 
 
@@ -196,9 +196,9 @@ def test_embeddings_are_unit_vectors_that_say_the_same_in_both_encodings(gpt: op
 
 
 def test_embeddings_have_the_size_asked_for(gpt: openai.OpenAI, direct: Target) -> None:
-    made = gpt.embeddings.create(model=direct.embedding_model, input=[[1, 2, 3]], dimensions=33)
-    assert len(made.data[0].embedding) == 33
-    assert made.usage.prompt_tokens == 3
+    answer = gpt.embeddings.create(model=direct.embedding_model, input=[[1, 2, 3]], dimensions=33)
+    assert len(answer.data[0].embedding) == 33
+    assert answer.usage.prompt_tokens == 3
     with pytest.raises(openai.BadRequestError, match="dimensions"):
         gpt.embeddings.create(model=direct.embedding_model, input="x", dimensions=0)
 

@@ -1,4 +1,4 @@
-"""What the provider remembers and promises beyond the SDKs: its record, its wire, its manners under load."""
+"""The provider beyond the SDKs: its record, its raw answers, its behaviour under load."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_request_is_recorded_without_its_key(direct: Target) -> None:
     assert not any(secret in everything for secret in (direct.key, "sk-second", "sk-third"))
 
 
-def test_a_client_that_leaves_is_noticed(direct: Target) -> None:
+def test_a_disconnect_of_the_client_is_recorded(direct: Target) -> None:
     body = chat(direct, "going [[hang=after:6]]", stream=True)
     headers = {"x-api-key": direct.key}
     with httpx.stream("POST", f"{direct.url}/v1/messages", json=body, headers=headers, timeout=30) as answer:
@@ -53,7 +53,7 @@ def test_a_client_that_leaves_is_noticed(direct: Target) -> None:
         assert running["ended"] is None
 
     def gone() -> dict[str, Any] | None:
-        """The provider noticed that its client left"""
+        """The provider recorded the disconnect"""
         entry = direct.recorded(request_id)
         return entry if entry and entry["client_gone_at"] else None
 
@@ -61,7 +61,7 @@ def test_a_client_that_leaves_is_noticed(direct: Target) -> None:
     assert (entry["ended"], entry["tokens_sent"]) == ("client gone", 6)
 
 
-def test_a_client_that_leaves_during_latency_is_noticed(direct: Target) -> None:
+def test_a_disconnect_during_latency_is_recorded(direct: Target) -> None:
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(
             f"{direct.url}/v1/chat/completions",
@@ -71,15 +71,15 @@ def test_a_client_that_leaves_during_latency_is_noticed(direct: Target) -> None:
         )
 
     def gone() -> bool:
-        """The provider noticed that its client left"""
-        found = httpx.get(f"{direct.url}/_recorded").json()["requests"]
-        mine = [entry for entry in found if "leaving-early" in json.dumps(entry["body"])]
+        """The provider recorded the disconnect"""
+        entries = httpx.get(f"{direct.url}/_recorded").json()["requests"]
+        mine = [entry for entry in entries if "leaving-early" in json.dumps(entry["body"])]
         return [(entry["ended"], entry["tokens_sent"]) for entry in mine] == [("client gone", 0)]
 
     eventually(gone, within=30)
 
 
-def test_a_drop_is_recorded_as_ours(direct: Target) -> None:
+def test_a_drop_is_recorded_as_the_providers(direct: Target) -> None:
     headers = {"x-api-key": direct.key}
     body = chat(direct, "[[drop=after:4]]", stream=True)
     with (
@@ -109,7 +109,7 @@ def test_the_record_is_limited_filtered_and_cleared(direct: Target) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_same_request_gets_the_same_bytes_but_for_its_id(direct: Target, path: str, stream: bool) -> None:
+def test_the_same_request_gets_the_same_bytes_except_its_id(direct: Target, path: str, stream: bool) -> None:
     def answer() -> str:
         response = direct.post(path, chat(direct, "again", stream=stream))
         name = "request-id" if "request-id" in response.headers else "x-request-id"
@@ -137,9 +137,9 @@ def test_health_and_its_check(direct: Target) -> None:
 
 
 def test_many_streams_at_once_all_end_well(direct: Target) -> None:
-    """200 streams that all wait in the middle: threads or a blocked loop would not let them through together."""
+    """200 streams all wait in the middle. With threads or a blocked loop they could not all finish."""
 
-    async def one(client: httpx.AsyncClient, number: int) -> int:
+    async def stream(client: httpx.AsyncClient, number: int) -> int:
         body = chat(direct, f"stream {number} [[tokens=20 gap=after:5:2]]", stream=True)
         answer = await client.post("/v1/messages", json=body, headers={"x-api-key": direct.key})
         return answer.text.count("text_delta")
@@ -147,12 +147,12 @@ def test_many_streams_at_once_all_end_well(direct: Target) -> None:
     async def all_of_them() -> list[int]:
         limits = httpx.Limits(max_connections=200)
         async with httpx.AsyncClient(base_url=direct.url, limits=limits, timeout=120) as client:
-            return await asyncio.gather(*(one(client, number) for number in range(200)))
+            return await asyncio.gather(*(stream(client, number) for number in range(200)))
 
     assert asyncio.run(all_of_them()) == [20] * 200
 
 
-def test_a_stop_ends_what_hangs_without_a_traceback(tmp_path: Path) -> None:
+def test_a_stop_ends_hanging_requests_without_a_traceback(tmp_path: Path) -> None:
     log = tmp_path / "provider.log"
     with ExitStack() as client:
         with embedded(log) as running:
@@ -168,7 +168,7 @@ def test_a_stop_ends_what_hangs_without_a_traceback(tmp_path: Path) -> None:
     assert not any("error" in line for line in lines)
 
 
-def test_twin_the_log_check_sees_what_should_not_be_there() -> None:
+def test_twin_the_log_check_finds_forbidden_lines() -> None:
     good = '{"level": "info", "event": "request", "path": "/v1/messages"}'
     bad = [
         "Traceback (most recent call last):",

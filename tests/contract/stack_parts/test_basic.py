@@ -1,4 +1,4 @@
-"""`make basic` as a person runs it: one LiteLLM, one key, both APIs; nothing left when it is taken down."""
+"""`make basic` as an operator runs it: one LiteLLM, one key, both APIs. `make down` leaves nothing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.support import logs
 from tests.support.site import new_home
 from tests.support.stack import PARTS, project_name
 from tollgate.site import Site
-from tollgate.stack import secrets
-from tollgate.stack.compose import Compose
+from tollgate.stack.containers.compose import Compose
+from tollgate.stack.secrets import store as secrets
 
 pytestmark = pytest.mark.docker
 
@@ -32,7 +32,7 @@ def docker(*arguments: str) -> str:
 
 @dataclass
 class Basic:
-    """The set-up as it runs; `printed` is what the first run told the person."""
+    """The running set-up. `printed` is the output of the first run."""
 
     site: Site
     printed: str
@@ -105,7 +105,7 @@ def test_it_listens_on_this_machine_only(basic: Basic) -> None:
     assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
 
 
-def test_it_tells_how_to_connect_without_telling_the_key(basic: Basic) -> None:
+def test_the_output_says_how_to_connect_and_hides_the_key(basic: Basic) -> None:
     port = basic.url.rpartition(":")[2]
     assert f"export ANTHROPIC_BASE_URL=http://localhost:{port}\n" in basic.printed
     [command] = re.findall(r'ANTHROPIC_AUTH_TOKEN="\$\((.+)\)"', basic.printed)
@@ -113,7 +113,7 @@ def test_it_tells_how_to_connect_without_telling_the_key(basic: Basic) -> None:
     assert basic.key not in basic.printed
 
 
-def test_its_key_shows_neither_in_inspect_nor_in_arguments_nor_in_logs(basic: Basic) -> None:
+def test_the_key_is_not_in_inspect_arguments_or_logs(basic: Basic) -> None:
     for row in basic.compose.containers():
         assert basic.key not in docker("inspect", row.id)
         assert basic.key not in docker("top", row.name, "-eo", "pid,args")
@@ -133,7 +133,7 @@ def test_a_second_run_changes_nothing(basic: Basic) -> None:
 
 
 def test_twin_a_changed_key_is_a_change(basic: Basic) -> None:
-    """The last of this file: it recreates LiteLLM, and only that."""
+    """The last test of this file, because it recreates LiteLLM, and only LiteLLM."""
     before, old = basic.compose.running(), basic.key
     (basic.site.secrets_dir / secrets.BASIC_KEY).unlink()
     done = run(basic.site)

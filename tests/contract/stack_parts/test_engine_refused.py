@@ -1,4 +1,4 @@
-"""Where there is no engine and none may be installed, a deploy says so and stops before it changes anything."""
+"""If there is no engine and installing one is forbidden, a deploy stops before it changes anything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "deploy.sh"
 
 
 def deploy(home: Path, path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`tollgate deploy` on a machine on which only the programs in `path` are found."""
+    """`tollgate deploy` on a machine that has only the programs in `path`."""
     site = new_home(home)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DOCKER", "SKIP_"))}
     environ = {**kept, "PATH": str(path), **environment}
@@ -24,7 +24,7 @@ def deploy(home: Path, path: Path, **environment: str) -> subprocess.CompletedPr
 
 
 @pytest.mark.parametrize("wish", ["1", "yes", "true"])
-def test_without_an_engine_it_prints_what_is_missing_and_what_to_do(tmp_path: Path, wish: str) -> None:
+def test_without_an_engine_the_error_has_the_cause_and_a_hint(tmp_path: Path, wish: str) -> None:
     done = deploy(tmp_path / "home", tmp_path, SKIP_ENGINE_INSTALL=wish)
     assert done.returncode == 1
     assert (
@@ -36,7 +36,7 @@ def test_without_an_engine_it_prints_what_is_missing_and_what_to_do(tmp_path: Pa
     assert not (tmp_path / "home" / "var" / "rendered").exists()
 
 
-def test_without_a_plugin_it_names_the_plugin(tmp_path: Path) -> None:
+def test_without_a_plugin_the_error_names_the_plugin(tmp_path: Path) -> None:
     docker = tmp_path / "docker"
     docker.write_text('#!/bin/sh\ncase "$1" in version) echo 27.1;; *) exit 1;; esac\n')
     docker.chmod(0o755)
@@ -55,6 +55,6 @@ def test_an_unknown_verb_is_refused_before_anything_is_installed() -> None:
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "restart", "status", "logs", "clean"])
-def test_every_verb_people_know_is_in_the_scripts_help(verb: str) -> None:
+def test_every_old_verb_is_in_the_scripts_help(verb: str) -> None:
     done = subprocess.run([SCRIPT, "--help"], capture_output=True, text=True, check=True)
     assert f"\n  {verb} " in done.stdout

@@ -1,4 +1,4 @@
-"""Every setting that is rendered exists in the LiteLLM that runs: it would ignore a misspelt one in silence."""
+"""Every rendered setting exists in the LiteLLM that runs. LiteLLM ignores a misspelt setting without a message."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 
 from tests.support.images import image
 from tests.support.site import new_home
-from tollgate.config import env, gateway
-from tollgate.config.catalogue import needed
+from tollgate.config.env import settings as env
+from tollgate.config.gateway import load as gateway
+from tollgate.config.gateway.catalogue import needed
 from tollgate.config.secret import Secret
 from tollgate.render.litellm import render_basic, render_litellm
 from tollgate.render.output import write
@@ -26,7 +27,7 @@ KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY")
 
 @pytest.fixture
 def rendered(tmp_path: Path) -> Path:
-    """Both configurations with every provider's models in them, where the container's user can read them."""
+    """Both configurations with the models of every provider, in files that the container's user can read."""
     site = new_home(tmp_path / "home", *(f"{name}=sk-0123456789" for name in KEYS))
     loaded = configuration.load(site)
     assert len(loaded.catalogue.models) > 5
@@ -38,8 +39,8 @@ def rendered(tmp_path: Path) -> Path:
 
 
 def unknown(config: Path) -> list[str]:
-    """What the checker says, run by the Python of the LiteLLM image. The configuration comes by standard input, so
-    that no directory has to be opened to the container's user."""
+    """Run the checker with the Python of the LiteLLM image. The configuration comes through standard input, so no
+    directory must be readable for the container's user."""
     script = "import sys; open('/tmp/c.yaml', 'w').write(sys.stdin.read()); sys.argv = ['', '/tmp/c.yaml']; "
     script += f"exec({CHECKER.read_text()!r})"
     confined = ["--network=none", "--read-only", "--cap-drop=ALL", "--tmpfs=/tmp:mode=1777", "--user=65534:65534"]
@@ -57,7 +58,7 @@ def test_litellm_knows_every_setting(rendered: Path, name: str) -> None:
 
 @pytest.fixture
 def providers(tmp_path: Path) -> Path:
-    """The example with every kind of provider in it, all of it served."""
+    """The example with every kind of provider. All its models are served."""
     loaded = gateway.load(EXAMPLES / "providers.yaml")
     settings = env.parse("", tmp_path / ".env")
     wanted = {name for model in loaded.models.values() for target in model.targets for name in needed(target)}
@@ -70,7 +71,7 @@ def test_litellm_knows_every_provider_and_the_prices_left_to_it(providers: Path)
     assert unknown(providers) == []
 
 
-def test_twin_a_provider_or_price_it_lacks_would_be_noticed(providers: Path) -> None:
+def test_twin_an_unknown_provider_or_price_is_noticed(providers: Path) -> None:
     text = (
         providers.read_text()
         .replace("custom_openai/", "custom_provider/")
@@ -84,7 +85,7 @@ def test_twin_a_provider_or_price_it_lacks_would_be_noticed(providers: Path) -> 
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_twin_a_misspelt_setting_would_be_noticed(rendered: Path, name: str) -> None:
+def test_twin_a_misspelt_setting_is_noticed(rendered: Path, name: str) -> None:
     config = rendered / name
     text = config.read_text()
     assert "drop_params:" in text

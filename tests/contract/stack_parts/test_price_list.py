@@ -1,4 +1,4 @@
-"""A price that LiteLLM's own list lacks stops a deploy, with its line; the list is the one in the image that serves."""
+"""A price that LiteLLM's own list lacks stops a deploy, and the error has the line. The image contains the list."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from tests.support.images import image
 from tests.support.site import new_home
 from tollgate.errors import InputError
-from tollgate.stack import configuration, price_list
+from tollgate.stack import configuration
+from tollgate.stack.deploy import price_list
 
 pytestmark = pytest.mark.docker
 
@@ -56,7 +57,7 @@ def test_a_price_litellm_lacks_stops_a_deploy(tmp_path: Path) -> None:
     ]
 
 
-def test_twin_what_it_knows_passes(tmp_path: Path) -> None:
+def test_twin_a_price_that_litellm_knows_passes(tmp_path: Path) -> None:
     check(tmp_path, CATALOGUE)
 
 

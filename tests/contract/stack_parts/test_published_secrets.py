@@ -11,14 +11,14 @@ import pytest
 
 from tests.support.images import image
 from tollgate.config.secret import Secret
-from tollgate.stack import publish
-from tollgate.stack.publish import Published
+from tollgate.stack.secrets import publish
+from tollgate.stack.secrets.publish import Published
 
 pytestmark = pytest.mark.docker
 
 VALUE = random.token_urlsafe(24)
-FILES = [Published(f"service-{uid}", "word", uid, Secret(VALUE)) for uid in (999, 65534, 10001, 472)]
-EVERYBODY = ("0:0", "999:999", "65534:65534", "10001:10001", "472:0", "1000:1000")
+FILES = [Published(f"service-{uid}", "word", uid, Secret(VALUE)) for uid in (65521, 65525, 65523, 472)]
+EVERYBODY = ("0:0", "65521:65521", "65525:65525", "65534:65534", "999:999", "10001:10001", "472:0", "1000:1000")
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +42,9 @@ def test_its_own_user_reads_it(directory: Path, file: Published) -> None:
     assert (done.returncode, done.stdout) == (0, VALUE), done.stderr
 
 
-@pytest.mark.parametrize("user", [user for user in EVERYBODY if not user.startswith("65534")])
+@pytest.mark.parametrize("user", [user for user in EVERYBODY if not user.startswith("65525")])
 def test_nobody_else_does(directory: Path, user: str) -> None:
-    done = read(directory / "service-65534" / "word", user)
+    done = read(directory / "service-65525" / "word", user)
     assert done.returncode != 0
     assert "Permission denied" in done.stderr
     assert VALUE not in done.stdout + done.stderr
@@ -55,6 +55,6 @@ def test_a_changed_secret_is_seen_by_a_new_container(directory: Path) -> None:
     changed = [Published(FILES[0].service, "word", FILES[0].uid, Secret("another")), *FILES[1:]]
     try:
         assert publish.write(directory, changed, image("TOLLGATE_IMAGE")) == [FILES[0].path]
-        assert read(directory / FILES[0].path, "999:999").stdout == "another"
+        assert read(directory / FILES[0].path, "65521:65521").stdout == "another"
     finally:
         publish.write(directory, FILES, image("TOLLGATE_IMAGE"))

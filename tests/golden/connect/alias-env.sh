@@ -1,5 +1,5 @@
 # Claude Code through Tollgate: tenant alias, key default
-# Reads the key from its file on this machine; elsewhere put the key itself in its place.
+# This reads the key from its file on this machine. On other machines write the key itself here.
 export ANTHROPIC_BASE_URL=http://gateway.example:4000
 export ANTHROPIC_AUTH_TOKEN="$(cat /srv/tollgate/secrets/tenants/alias)"
 export ANTHROPIC_MODEL=small

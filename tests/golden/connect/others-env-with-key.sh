@@ -1,5 +1,5 @@
 # Claude Code through Tollgate: tenant others, key default
-# This holds the key: do not commit it, and mind your shell's history.
+# This contains the key: do not commit it, and keep it out of your shell's history.
 export ANTHROPIC_BASE_URL=http://gateway.example:4000
 export ANTHROPIC_AUTH_TOKEN=sk-not-a-real-key-of-anybody
 export ANTHROPIC_MODEL=qwen-coder

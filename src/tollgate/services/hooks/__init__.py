@@ -1,1 +1,1 @@
-"""LiteLLM callbacks that run inside each replica, as config/litellm/*.j2 name them. README.md walks through them."""
+"""LiteLLM callbacks that run inside each replica; config/litellm/*.j2 names them. README.md explains their order."""

@@ -1,7 +1,8 @@
-"""The callback behind `cheapest:` in config/gateway.yaml: puts the cheapest model that will do in place of its name.
+"""The callback behind `cheapest:` in config/gateway.yaml. It replaces that name with the cheapest suitable model.
 
-LiteLLM's own cost-based routing compares targets of one model, and neither what they can do nor what a tenant may use.
-From here on the request is one for the chosen model: limits, price, fallbacks and ledger are that model's.
+LiteLLM's own cost-based routing compares targets of one model. It does not check what a model can do, nor what a
+tenant may use. After this callback the request is for the chosen model, with its limits, price, fallbacks and ledger
+entries.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from litellm.proxy._types import ProxyException
 
 from tollgate.services.hooks.choice import Candidate, Choice, cheapest, needs, read, unable
 
-# A client may lower `max_cost` for a request; it can never raise it.
+# With this header a client can lower `max_cost` for a request, but not raise it.
 MAX_COST = "x-tollgate-max-cost"
-# Which model answered.
+# The response header with the model that answered.
 ANSWERED = "x-tollgate-model"
 ASKED = "tollgate_asked"
 
 
-class Cheapest(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there when types are checked
-    """Before the callbacks that count, so that what is counted is the model that answers."""
+class Cheapest(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed when types are checked
+    """It runs before the callbacks that count, so they count for the model that answers."""
 
     def __init__(self, choices: Mapping[str, Choice]) -> None:
         super().__init__()
@@ -38,24 +39,24 @@ class Cheapest(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there when
         choice = self._choices.get(name)
         if choice is not None:
             data["model"] = await self._choose(name, choice, data, user_api_key_dict)
-            # Here it stays out of what is sent on; the body beside it is made anew after the callbacks.
+            # A name here is not sent to the provider; LiteLLM builds the body again after the callbacks.
             data.setdefault("proxy_server_request", {})[ASKED] = name
         return data
 
     async def _choose(self, name: str, choice: Choice, data: Mapping[str, Any], caller: Any) -> str:
         allowed = [model for model in choice.models if await _may_use(caller, model.name)]
         if not allowed:
-            message = f"{name}: this key may use none of the models it is chosen from"
+            message = f"{name}: this key may not use any of its models"
             raise ProxyException(message=message, type="permission_error", param="model", code=403)
         wanted = needs(data)
         able = cheapest(allowed, wanted)
         if not able:
             reasons = ", ".join(f"{model.name} {unable(model, wanted)}" for model in allowed)
-            raise _refused(f"{name}: no model can do this request of about {wanted.prompt} tokens: {reasons}")
+            raise _refused(f"{name}: no model can handle this request (about {wanted.prompt} tokens): {reasons}")
         price, model = able[0]
         limit = _limit(choice, data)
         if limit is not None and price > limit:
-            raise _refused(_too_dear(name, model, price, limit))
+            raise _refused(_too_expensive(name, model, price, limit))
         return model.name
 
     async def async_post_call_response_headers_hook(
@@ -68,15 +69,15 @@ class Cheapest(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there when
     ) -> dict[str, str] | None:
         if ASKED not in (data.get("proxy_server_request") or {}):
             return None
-        # Targets are named <model>:<provider>; after a fallback the target is another model's.
+        # Targets are named <model>:<provider>. After a fallback, the target belongs to another model.
         target = str((litellm_call_info or {}).get("model_id") or "")
         return {ANSWERED: target.rpartition(":")[0] or str(data.get("model"))}
 
 
 async def _may_use(caller: Any, model: str) -> bool:
-    """LiteLLM's own answer, as for its fallbacks: key, team and their access groups."""
+    """LiteLLM's own check, which it also uses for fallbacks: key, team and their access groups."""
     from litellm.proxy.auth.fallback_model_access import is_model_authorized_for_token
-    from litellm.proxy.proxy_server import llm_router  # set when the server has read its configuration
+    from litellm.proxy.proxy_server import llm_router  # set after the server has read its configuration
 
     return bool(await is_model_authorized_for_token(model=model, valid_token=caller, llm_router=llm_router))
 
@@ -95,10 +96,10 @@ def _limit(choice: Choice, data: Mapping[str, Any]) -> Decimal | None:
     return asked if choice.max_cost is None else min(asked, choice.max_cost)
 
 
-def _too_dear(name: str, model: Candidate, price: Decimal, limit: Decimal) -> str:
+def _too_expensive(name: str, model: Candidate, price: Decimal, limit: Decimal) -> str:
     return (
-        f"{name}: this request could cost ${price:.4f} with {model.name}, the cheapest model that can do it, and may "
-        f"cost ${limit.normalize():f}; ask for fewer max_tokens, or name a model"
+        f"{name}: this request could cost ${price:.4f} with {model.name}, the cheapest suitable model, but the limit "
+        f"is ${limit.normalize():f}; ask for fewer max_tokens, or name a model"
     )
 
 
@@ -107,7 +108,7 @@ def _refused(message: str) -> ProxyException:
 
 
 def _configured() -> dict[str, Choice]:
-    """Beside LiteLLM's own configuration."""
+    """The choices by name, from the file in the directory of LiteLLM's own configuration."""
     return read(Path(os.environ["CONFIG_FILE_PATH"]).with_name("choices.json").read_text())
 
 

@@ -1,4 +1,4 @@
-"""Which of several models can do a request, and for how much: plain values in, plain values out."""
+"""Finds the models that can handle a request, and their cost. Pure: plain values in, plain values out."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-# Rather too many tokens than too few: three bytes each, and an image as large as providers scale one down to.
+# These estimate too many tokens rather than too few. An image has the size to which providers scale it down.
 BYTES_A_TOKEN = 3
 TOKENS_AN_IMAGE = 1600
-# What an answer is taken to need where the request does not say.
+# Tokens of an answer if the request sets no maximum.
 USUAL_ANSWER = 4096
 _IMAGES = ("image", "image_url", "input_image")
 _SKIPPED = {"data", "url"}
@@ -19,7 +19,7 @@ _SKIPPED = {"data", "url"}
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model that might be chosen; prices are USD a token."""
+    """A model that can be chosen; prices are USD per token."""
 
     name: str
     input: Decimal
@@ -40,7 +40,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a request asks of a model."""
+    """The needs of a request. `prompt` and `answer` are tokens; `answer` is None if the request sets no maximum."""
 
     prompt: int
     answer: int | None
@@ -54,16 +54,16 @@ def read(text: str) -> dict[str, Choice]:
         name: Choice(
             tuple(
                 Candidate(**{**model, "input": Decimal(model["input"]), "output": Decimal(model["output"])})
-                for model in one["models"]
+                for model in choice["models"]
             ),
-            None if one["max_cost"] is None else Decimal(one["max_cost"]),
+            None if choice["max_cost"] is None else Decimal(choice["max_cost"]),
         )
-        for name, one in json.loads(text).items()
+        for name, choice in json.loads(text).items()
     }
 
 
 def needs(body: Mapping[str, Any]) -> Needs:
-    """Of a body in Anthropic's or OpenAI's form."""
+    """The needs of a request body in Anthropic's or OpenAI's form."""
     asked = body.get("max_tokens") or body.get("max_completion_tokens")
     parts = [body.get(name) for name in ("system", "messages", "tools", "functions", "response_format")]
     blocks = list(_blocks(parts))
@@ -78,18 +78,18 @@ def needs(body: Mapping[str, Any]) -> Needs:
 
 
 def unable(model: Candidate, wanted: Needs) -> str:
-    """Why a model cannot do it; "" where it can."""
+    """Why a model cannot handle the request; "" if it can."""
     if wanted.tools and not model.tools:
         return "cannot call tools"
     if wanted.vision and not model.vision:
         return "cannot see images"
     if model.context is not None and wanted.prompt > model.context:
-        return f"holds {model.context} tokens"
+        return f"has a context of {model.context} tokens"
     return ""
 
 
 def cost(model: Candidate, wanted: Needs) -> Decimal:
-    """What the request costs at most: the prompt, and the longest answer it allows."""
+    """The maximum cost in USD: the prompt and the longest answer that the request allows."""
     answer = USUAL_ANSWER if wanted.answer is None else wanted.answer
     if model.max_output is not None:
         answer = min(answer, model.max_output)
@@ -97,9 +97,9 @@ def cost(model: Candidate, wanted: Needs) -> Decimal:
 
 
 def cheapest(models: Sequence[Candidate], wanted: Needs) -> list[tuple[Decimal, Candidate]]:
-    """Those that can do it, the cheapest first; of two that cost the same, the one that is named first."""
+    """The models that can handle the request, with their costs, cheapest first; equal costs in the given order."""
     able = [(cost(model, wanted), place, model) for place, model in enumerate(models) if not unable(model, wanted)]
-    return [(price, model) for price, _, model in sorted(able, key=lambda one: one[:2])]
+    return [(price, model) for price, _, model in sorted(able, key=lambda entry: entry[:2])]
 
 
 def _blocks(value: object) -> Iterator[Mapping[str, Any]]:
@@ -113,7 +113,7 @@ def _blocks(value: object) -> Iterator[Mapping[str, Any]]:
 
 
 def _without_images(value: object) -> object:
-    """Everything but what images are made of, which is no text."""
+    """The value without the data and URLs of images, because they are not text."""
     if isinstance(value, Mapping):
         image = value.get("type") in (*_IMAGES, "base64", "url")
         return {

@@ -1,61 +1,88 @@
-"""What LiteLLM knows of money: which model a name means, what a tenant has spent on it, what one request cost."""
+"""LiteLLM as the limiter needs it: when a tenant was created, models and their prices, and what was spent."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from tollgate.services.hooks.tenant_limits import Holder, Limit, money_limits
-from tollgate.services.hooks.windows import Window
+from tollgate.services.limits.questions import statements
+from tollgate.services.limits.rule import NANO
+from tollgate.services.limits.spent import Question
+from tollgate.services.requests.estimate import input_tokens
+from tollgate.services.requests.fields import unpacked
 
-log = logging.getLogger("litellm.tollgate.limits")
+log = logging.getLogger("tollgate.limits")
 
-# One row a day, team, key and model; LiteLLM writes it within seconds, by the day (UTC) a request began.
-SPENT = """
-SELECT COALESCE(SUM(spend), 0)::float8 AS spent FROM "LiteLLM_DailyTeamSpend"
- WHERE team_id = $1 AND date >= $2 AND date < $3 AND model_group IN ({names})
-"""
+# By tenant, for the time when neither a cache nor Postgres has it.
+_CREATED: dict[str, datetime | str | None] = {}
+# A model whose price nobody can compute is asked of the budgets, and reserves nothing worth naming.
+UNKNOWN_PRICE = 1
 
 
-def _aliases() -> Mapping[str, str]:
-    """Other names of models, as config/gateway.yaml has them."""
-    from litellm.proxy.proxy_server import llm_router  # set when the server has read its configuration
+def aliases() -> Mapping[str, str]:
+    """Aliases of models from config/gateway.yaml, each with its model."""
+    from litellm.proxy.proxy_server import llm_router  # set after the server has read its configuration
 
-    aliases = getattr(llm_router, "model_group_alias", None) or {}
-    return {alias: one["model"] if isinstance(one, Mapping) else one for alias, one in aliases.items()}
+    found = getattr(llm_router, "model_group_alias", None) or {}
+    return {alias: target["model"] if isinstance(target, Mapping) else target for alias, target in found.items()}
 
 
 def model_of(name: str) -> str:
-    """The model behind an alias: a cap on a model is no cap on one of its names."""
-    return _aliases().get(name, name)
+    """The model behind an alias or a name of Claude Code's. A limit on a model counts all its names together."""
+    known = aliases()
+    return known.get(name) or known.get(unpacked(name), unpacked(name))
 
 
-async def spent(team: str, model: str, inside: Window) -> float | None:
-    """What a tenant has spent on a model in a window, in USD; None where the ledger cannot be asked."""
+async def created_at(team: str) -> datetime | str | None:
+    """When the team was created: the counters of a tenant that is created again are new ones.
+
+    LiteLLM's authentication has looked the team up a moment before, so this asks its memory. While Postgres is away
+    it is what this replica knew; None if it knew nothing.
+    """
+    from litellm.proxy import proxy_server as server
+    from litellm.proxy.auth.auth_checks import get_team_object
+
+    try:
+        found = await get_team_object(
+            team, server.prisma_client, server.user_api_key_cache, proxy_logging_obj=server.proxy_logging_obj
+        )
+    except Exception as error:  # noqa: BLE001  LiteLLM makes every failure of its look-up a 404; no request ends for it
+        log.warning("LiteLLM does not say when a tenant was created: %s", type(error).__name__)
+    else:
+        _CREATED[team] = found.created_at or _CREATED.get(team)
+    return _CREATED.get(team)
+
+
+def input_tokens_of(data: Mapping[str, Any]) -> int:
+    """An estimate, for every API: the texts to embed or to complete have fields of their own."""
+    return input_tokens(data) + input_tokens({"system": [data.get("input"), data.get("prompt")]})
+
+
+def highest_cost(data: Mapping[str, Any], model: str, route: str, tokens: int) -> int:
+    """In nano-dollars, 0 for a free model. By LiteLLM's own rule for reservations (replica/reservation.py), with our
+    estimate of the input."""
+    from litellm.proxy.proxy_server import llm_router
+    from litellm.proxy.spend_tracking import budget_reservation
+
+    usd = budget_reservation._estimate_request_max_cost_for_model(
+        request_body=dict(data), route=route, model=model, llm_router=llm_router, input_tokens=tokens
+    )
+    return UNKNOWN_PRICE if usd is None else math.ceil(usd * NANO)
+
+
+async def spent(questions: Sequence[Question]) -> list[int | None]:
+    """What services/limits/spent.py asks. It catches every failure."""
     from litellm.proxy.proxy_server import prisma_client
 
-    names = [model, *(alias for alias, meant in _aliases().items() if meant == model)]
-    query = SPENT.format(names=", ".join(f"${number}" for number in range(4, 4 + len(names))))
-    days = (f"{inside.start:%Y-%m-%d}", f"{inside.end:%Y-%m-%d}")
-    try:
-        rows = await prisma_client.db.query_raw(query, team, *days, *names)
-    except Exception as error:  # noqa: BLE001  Prisma's errors have no common base, and a ledger away stops nobody
-        log.warning("the ledger cannot be asked, a limit per model is not held: %s", type(error).__name__)
-        return None
-    return float(rows[0]["spent"])
-
-
-def caps_of(kwargs: Mapping[str, Any], payload: Mapping[str, Any], now: datetime) -> list[Limit]:
-    """The limits of money that a finished request counts for: those of the model that answered, in its team."""
-    params = kwargs.get("litellm_params") or {}
-    metadata = {**(params.get("metadata") or {}), **(params.get("litellm_metadata") or {})}
-    team, limits = (
-        metadata.get("user_api_key_team_id"),
-        (metadata.get("user_api_key_team_metadata") or {}).get("limits"),
-    )
-    if not team or not isinstance(limits, Mapping):
-        return []
-    model = model_of(str(payload.get("model_group") or metadata.get("model_group") or ""))
-    return list(money_limits(Holder("team", str(team), str(team), limits), model, now))
+    names = aliases()
+    amounts: list[int | None] = []
+    for question in questions:
+        nano = 0
+        for statement in statements(question, names):
+            rows = await prisma_client.db.query_raw(statement.sql, *statement.values)
+            nano += int(rows[0]["nano"])
+        amounts.append(nano)
+    return amounts

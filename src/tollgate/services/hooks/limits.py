@@ -1,94 +1,63 @@
-"""The callback that holds the limits LiteLLM lacks, over all replicas; and keeps tenants' cached answers apart.
+"""The callback that enforces a tenant's limits, over all replicas and gateway processes. It also separates caches.
 
-Requests per hour and day, requests running at once, and money per model. Redis is asked once for each request. While
-it is away each replica counts alone, from zero: at most the limit passes on each replica, once in a window
-(docs/limits.md).
+The limiter is that of the gateway processes (services/limits), with the same counters in Redis. A request that a
+gateway process has let in already is taken over: the replica counts nothing again, and settles it. Any other request
+asks the limits here: without gateway processes, when none takes a connection, and when one hands over a request that
+it has not counted. While Redis is away, each replica counts alone (docs/refusals.md).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.proxy._types import ProxyException
 
 from tollgate.services.hooks import ledger
-from tollgate.services.hooks.counters import AwayError, Over, SharedCounters
-from tollgate.services.hooks.ongoing import CURRENT, Ongoing
-from tollgate.services.hooks.redis_counters import RedisCounters, connect
-from tollgate.services.hooks.refusal import Refusal
-from tollgate.services.hooks.tenant_limits import (
-    Limit,
-    owner,
-    refusal,
-    request_limits,
-)
+from tollgate.services.hooks.admission import Admission, Asked
+from tollgate.services.hooks.names import owner
+from tollgate.services.hooks.ongoing import CURRENT
+from tollgate.services.limits.counters import AwayError
+from tollgate.services.limits.limiter import Limiter
+from tollgate.services.limits.redis_counters import RedisCounters
+from tollgate.services.limits.resp import Redis
+from tollgate.services.limits.rule import NANO, Rule
+from tollgate.services.limits.rules import rules_of
+from tollgate.services.refusals.refusal import Refusal
 
 
-class Limits(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there when types are checked
-    """Runs before LiteLLM's own limiter, which refuses what is over requests or tokens a minute."""
+class LimitsHook(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed when types are checked
+    """`secret` is what gateway processes sign tickets with."""
 
-    def __init__(self, shared: RedisCounters) -> None:
+    def __init__(self, redis: Redis, secret: str = "") -> None:
         super().__init__()
-        self._shared = shared
-        self._counters = SharedCounters(shared)
-        # By tenant and model, from the answers of this replica: what to reserve for a request that is let in.
-        self._usual_cost: dict[tuple[str, str], float] = {}
+        self._redis = redis
+        self._admission = Admission(Limiter(RedisCounters(redis), ledger.spent), secret)
 
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
     ) -> dict[str, Any]:
         separate_cache(user_api_key_dict, data)
         ongoing = CURRENT.get()
-        now = datetime.now(UTC)
-        model = ledger.model_of(str(data.get("model", "")))
-        usual_cost = self._usual_cost.get((str(user_api_key_dict.team_id), model), 0.0)
-        limits = request_limits(user_api_key_dict, model, now, usual_cost)
-        if limits:
-            over = await self._take(ongoing, limits)
-            if over is not None:
-                which = next(limit for limit in limits if limit.check is over.check)
-                ongoing.refusal = refusal(which, over, now, owner(user_api_key_dict))
-                raise _as_litellms(ongoing.refusal)
+        if ongoing.held is None and (rules := await _rules(user_api_key_dict)):
+            ongoing.refusal = await self._admission.admit(ongoing, _asked(user_api_key_dict, rules, data))
+            if ongoing.refusal is not None:
+                raise _as_proxy_exception(ongoing.refusal)
         return data
-
-    async def _take(self, ongoing: Ongoing, limits: list[Limit]) -> Over | None:
-        """Take from every counter, or say which one refuses. A counter of money that Redis does not know is seeded."""
-        request = uuid.uuid4().hex
-        checks = [limit.check for limit in limits]
-        over = await self._counters.take(checks, request)
-        while over is not None and over.used is None:
-            unknown = next(limit for limit in limits if limit.check is over.check)
-            inside = unknown.window
-            spent = None if inside is None else await ledger.spent(unknown.holder.id, unknown.model, inside)
-            if spent is None:
-                checks.remove(unknown.check)
-            else:
-                await self._counters.seed(unknown.check, spent)
-            over = await self._counters.take(checks, request)
-        if over is None:
-            ongoing.settle = lambda refund: self._counters.give_back(request, refund)
-            ongoing.reserved = {check.key: check.reserve for check in checks if check.reserve}
-        return over
 
     async def async_log_success_event(
         self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
     ) -> None:
-        """What a request cost, as LiteLLM computes it, onto the counters of its model, for what was reserved."""
+        """Replace what was reserved by what the answer used, as LiteLLM counted it."""
+        ongoing = CURRENT.get(None)
+        if ongoing is None or ongoing.held is None:
+            return
         payload = kwargs.get("standard_logging_object") or {}
-        cost = float(payload.get("response_cost") or 0)
-        amounts = _released()
-        for limit in ledger.caps_of(kwargs, payload, datetime.now(UTC)):
-            amounts[limit.check.key] = amounts.get(limit.check.key, 0.0) + cost
-            whose = (limit.holder.id, limit.model)
-            self._usual_cost[whose] = 0.8 * self._usual_cost.get(whose, cost) + 0.2 * cost
-        if amounts:
-            await self._counters.spend(amounts)
+        tokens = int(payload.get("prompt_tokens") or 0) + int(payload.get("completion_tokens") or 0)
+        await ongoing.held.booked(tokens, round(float(payload.get("response_cost") or 0) * NANO))
 
     async def async_post_call_failure_hook(
         self,
@@ -97,28 +66,41 @@ class Limits(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there when t
         user_api_key_dict: Any,
         traceback_str: str | None = None,
     ) -> None:
-        """What failed costs nothing. And LiteLLM says 60 s whatever is left of a tenant's minute; Redis knows that."""
-        if amounts := _released():
-            await self._counters.spend(amounts)
+        """After a refusal by LiteLLM's own limit per minute, of a key that was made by hand: read from Redis when it
+        reopens. LiteLLM itself always says 60 s."""
         ongoing, holder = CURRENT.get(None), getattr(original_exception, "descriptor_key", None)
         if ongoing is None or holder not in ("team", "api_key"):
             return
-        one = user_api_key_dict.team_id if holder == "team" else user_api_key_dict.api_key
+        identity = user_api_key_dict.team_id if holder == "team" else user_api_key_dict.api_key
         with contextlib.suppress(AwayError):
-            ongoing.reopens_in = await self._shared.seconds_left(f"{{{holder}:{one}}}:window")
+            left = int(await self._redis.command("PTTL", f"{{{holder}:{identity}}}:window"))
+            ongoing.reopens_in = None if left < 0 else -(-left // 1000)
 
 
-def _released() -> dict[str, float]:
-    """What was reserved for this request, to be taken off; nothing the second time."""
-    ongoing = CURRENT.get(None)
-    if ongoing is None:
-        return {}
-    reserved, ongoing.reserved = ongoing.reserved, {}
-    return {key: -amount for key, amount in reserved.items()}
+def _asked(caller: Any, rules: tuple[Rule, ...], data: Mapping[str, Any]) -> Asked:
+    route, tokens = str(caller.request_route or ""), ledger.input_tokens_of(data)
+
+    def cost(name: str) -> tuple[str, int]:
+        model = ledger.model_of(name)
+        return model, ledger.highest_cost(data, model, route, tokens)
+
+    model = ledger.model_of(str(data.get("model", "")))
+    return Asked(str(caller.token), owner(caller), rules, model, tokens, cost)
+
+
+async def _rules(caller: Any) -> tuple[Rule, ...]:
+    """The limits in the metadata of the caller's team and key. LiteLLM itself holds those in its own fields."""
+    team, key = caller.team_metadata or {}, caller.metadata or {}
+    if not caller.token or not (team.get("limits") or key.get("limits")):
+        return ()
+    identity = str(caller.team_id or "")
+    of_team = {"team_id": identity, "metadata": team, "created_at": await ledger.created_at(identity)}
+    of_key = {"token": caller.token, "key_alias": caller.key_alias, "metadata": key}
+    return rules_of(of_team if identity else None, of_key)
 
 
 def separate_cache(caller: Any, data: dict[str, Any]) -> None:
-    """LiteLLM's response cache knows no tenants: the namespace keeps their answers apart, whatever a client sent."""
+    """Set the cache namespace to the tenant, whatever the client sent: LiteLLM's response cache knows no tenants."""
     asked = data.get("cache")
     data["cache"] = {
         **(asked if isinstance(asked, Mapping) else {}),
@@ -126,10 +108,12 @@ def separate_cache(caller: Any, data: dict[str, Any]) -> None:
     }
 
 
-def _as_litellms(refused: Refusal) -> ProxyException:
-    """What LiteLLM logs and counts; the client reads the refusal itself."""
+def _as_proxy_exception(refused: Refusal) -> ProxyException:
+    """The refusal as an exception, which LiteLLM logs and counts. The client gets the refusal itself."""
     headers = {} if refused.retry_after is None else {"retry-after": str(refused.retry_after)}
     return ProxyException(message=refused.message, type=refused.kind, param=None, code=refused.status, headers=headers)
 
 
-handler = Limits(RedisCounters(connect(os.environ["TOLLGATE_REDIS"], os.environ["REDIS_PASSWORD"])))
+handler = LimitsHook(
+    Redis(os.environ["TOLLGATE_REDIS"], os.environ["REDIS_PASSWORD"]), os.environ.get("TOLLGATE_HANDOVER_KEY", "")
+)

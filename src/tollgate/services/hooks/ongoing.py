@@ -1,7 +1,7 @@
-"""What this process knows of one request while it is answered: the one thing the ASGI layer and the hooks share.
+"""The state of one running request. Only this is shared by the ASGI layer and the hooks.
 
-The layer (replica/refusals.py) makes an Ongoing for each request and puts it where LiteLLM's callbacks find it; they
-write down what they learn, and the layer words the refusal and gives back what the request held.
+The layer (replica/refusals.py) creates an Ongoing for each request and puts it into CURRENT. LiteLLM's callbacks write
+into it. The layer then writes the refusal and gives back what the request held.
 """
 
 from __future__ import annotations
@@ -11,34 +11,45 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from tollgate.services.hooks.refusal import Refusal
+from tollgate.services.hooks.held import Held
+from tollgate.services.refusals.refusal import Refusal
 
 
 @dataclass
 class Ongoing:
-    """`caller` is LiteLLM's UserAPIKeyAuth, `error` the exception it refused or failed with."""
+    """`caller` is LiteLLM's UserAPIKeyAuth. `error` is the exception that LiteLLM raised."""
 
     caller: Any = None
     error: Exception | None = None
-    # The model as the client named it.
+    # The model's name from the request.
     model: str = ""
-    # Set where the words are known already; the layer then looks no further.
+    # Set if a hook refused the request; the layer then sends this.
     refusal: Refusal | None = None
-    # Seconds until LiteLLM's own limit of a minute reopens.
+    # Seconds until LiteLLM's own limit per minute reopens, for a key that was made by hand.
     reopens_in: int | None = None
-    # Past LiteLLM's authentication. What is refused before is about the key, what fails later is not.
+    # True after LiteLLM's authentication. Refusals before it concern the key; later failures do not.
     admitted: bool = False
-    # Gives back what the request holds; `refund` says that it counts for nothing.
-    settle: Callable[[bool], Awaitable[None]] | None = None
+    # The header of a gateway process that has let the request in (limits/ticket.py). Nobody has checked it yet.
+    ticket: str = field(default="", repr=False)
+    # Holds what the request took from its limits; None if nothing was asked.
+    held: Held | None = None
+    # Whether the caller's budgets allow a model that answers instead.
+    may_pay: Callable[[str], Awaitable[bool]] | None = None
 
-    # Counter of money -> what was put on it for this request, until somebody knows what it really cost.
-    reserved: dict[str, float] = field(default_factory=dict)
+    @property
+    def taken_over(self) -> bool:
+        """Whether this replica settles what a gateway process let in."""
+        return self.held is not None and self.held.handed_over
 
-    async def finish(self, refund: bool = False) -> None:
-        """Once, before the client can see that the answer has ended: its next request may follow at once."""
-        settle, self.settle = self.settle, None
-        if settle is not None:
-            await settle(refund)
+    async def answered(self) -> None:
+        """Before the client sees the end of the answer: its next request can follow immediately."""
+        if self.held is not None:
+            await self.held.answered()
+
+    async def refused(self, counts: bool) -> None:
+        """The client gets an error. `counts` is True if a provider was asked."""
+        if self.held is not None:
+            await self.held.refused(counts)
 
 
 CURRENT: ContextVar[Ongoing] = ContextVar("tollgate_ongoing")

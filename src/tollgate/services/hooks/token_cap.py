@@ -1,6 +1,6 @@
-"""The callback that lowers a request for more tokens than its model can answer with, where it would be refused.
+"""The callback that lowers `max_tokens` to the model's maximum. Otherwise the provider would refuse the request.
 
-Clients ask for what the model can do that they think they are talking to; an alias or a fallback may be another.
+A client asks for the maximum of the model that it knows, but an alias or a fallback can be another model.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from litellm.integrations.custom_logger import CustomLogger
 FIELDS = ("max_tokens", "max_completion_tokens")
 
 
-class TokenCap(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there when types are checked
-    """Runs for each target that is tried, so that a fallback has the cap of its own model."""
+class TokenCap(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed when types are checked
+    """It runs for each target that LiteLLM tries, so each fallback gets its own model's maximum."""
 
     async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any] | None:
         cap = _cap(kwargs)
@@ -23,7 +23,7 @@ class TokenCap(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there when
 
 
 def _cap(kwargs: Mapping[str, Any]) -> int | None:
-    """What config/gateway.yaml says of the target's model; LiteLLM carries it in one of these, by the route."""
+    """The maximum of the target's model from config/gateway.yaml. LiteLLM keeps it in one of three places."""
     for place in (kwargs, kwargs.get("litellm_metadata"), kwargs.get("metadata")):
         info = place.get("model_info") if isinstance(place, Mapping) else None
         if isinstance(info, Mapping) and isinstance(info.get("max_output_tokens"), int):

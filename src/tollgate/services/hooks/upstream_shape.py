@@ -1,8 +1,9 @@
-"""The LiteLLM callback that gives each upstream the Messages request it understands.
+"""The LiteLLM callback that rewrites a Messages request for its upstream.
 
-It runs once a deployment is chosen, so a fallback from Claude to another model is shaped anew. Anthropic gets what the
-client sent (verbatim.py); an upstream that only speaks another API, or a server that merely imitates Anthropic's, gets
-what it can take (chat_shape.py). Claude on Bedrock, Vertex and Azure is LiteLLM's own business.
+It runs after LiteLLM has chosen a deployment, so it runs again for a fallback from Claude to another model. Anthropic
+gets the client's request unchanged (verbatim.py). An upstream with another API, or a server that imitates Anthropic's
+API, gets a request that it accepts (services/requests/chat_shape.py). LiteLLM itself handles Claude on Bedrock, Vertex
+and Azure.
 """
 
 from __future__ import annotations
@@ -20,23 +21,25 @@ from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, get_async_h
 from litellm.llms.openai_like.messages.transformation import OpenAILikeAnthropicMessagesConfig
 from litellm.types.utils import CallTypes, LlmProviders, is_litellm_owned_kwarg
 
-from . import chat_shape, verbatim
+from tollgate.services.requests import chat_shape
+
+from . import verbatim
 
 MESSAGES = (CallTypes.anthropic_messages, CallTypes.aanthropic_messages)
 ANTHROPIC = anthropic_messages_optional_param_keys() | {"model", "messages"}
 
 
-class RestoringClient(AsyncHTTPHandler):  # type: ignore[misc]  # LiteLLM is typed in its own image only
-    """LiteLLM's own pooled client, which puts fields back into the body it is given: LiteLLM lets a call bring one."""
+class RestoringClient(AsyncHTTPHandler):  # type: ignore[misc]  # LiteLLM has types only in its own image
+    """LiteLLM's pooled client, which also puts fields back into the body. LiteLLM accepts a client for each call."""
 
     def __init__(self, back: Mapping[str, Any]) -> None:
-        # Not the parent's: it would open a pool of connections for each request.
+        # The parent's __init__ is not called, because it would open a connection pool for each request.
         self.pooled = get_async_httpx_client(llm_provider=LlmProviders.ANTHROPIC)
         self.client = self.pooled.client
         self.back = back
 
     def __del__(self) -> None:
-        """Nothing to close: the connections are the pool's."""
+        """Nothing to close: the connections belong to the shared pool."""
 
     async def post(self, url: str, data: Any = None, **more: Any) -> Any:
         return await self.pooled.post(url=url, data=verbatim.restored(data, self.back), **more)
@@ -61,7 +64,7 @@ class UpstreamShape(CustomLogger):  # type: ignore[misc]
 
 
 def _upstream(kwargs: Mapping[str, Any]) -> tuple[str, Any]:
-    """Provider, and how LiteLLM speaks Messages to it: None where it translates."""
+    """The provider, and LiteLLM's configuration for its Messages API; None if LiteLLM translates to another API."""
     model, provider, _, _ = litellm.get_llm_provider(
         model=kwargs["model"],
         custom_llm_provider=kwargs.get("custom_llm_provider"),
@@ -71,7 +74,7 @@ def _upstream(kwargs: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def _litellms_own(name: str) -> bool:
-    """LiteLLM reads it and does not send it on: its own options, and OpenAI's that Anthropic does not have."""
+    """Whether LiteLLM reads this field and does not send it: its own options, and OpenAI's that Anthropic lacks."""
     own = is_litellm_owned_kwarg(name) or name in DEFAULT_CHAT_COMPLETION_PARAM_VALUES or name == "extra_body"
     return own and name not in ANTHROPIC
 
@@ -87,7 +90,7 @@ def _as_sent(
     back = verbatim.missing(sent, ANTHROPIC, dropped=dropped, trust=trust)
     shaped = {**kwargs, "client": RestoringClient(back)} if back else dict(kwargs)
     if trust and (own := verbatim.headers(headers)):
-        # LiteLLM sends these to the providers it knows as Anthropic's; this one it knows from the operator only.
+        # LiteLLM sends these headers only to providers of Claude that it knows. The operator declared this one.
         scoped = kwargs.get("provider_specific_header") or []
         scoped = list(scoped) if isinstance(scoped, (list, tuple)) else [scoped]
         shaped["provider_specific_header"] = [*scoped, {"custom_llm_provider": provider, "extra_headers": own}]

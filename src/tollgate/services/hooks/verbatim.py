@@ -1,7 +1,7 @@
-"""What LiteLLM leaves out of a Messages request on its way to Anthropic, put back as the client sent it.
+"""Restores the fields that LiteLLM leaves out of a Messages request to Anthropic.
 
-Pure. LiteLLM builds the upstream's request from a list of fields it knows, so a field that came with last week's Claude
-Code is lost; and of models it does not know it thinks that they cannot think.
+Pure. LiteLLM builds the upstream's request from a list of known fields, so it loses new fields of a new Claude Code. It
+also removes thinking for models that it does not know.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-# The gateway's own business: which model a name stands for, and which stream LiteLLM asks for.
+# Never restored: the gateway chooses the model, and LiteLLM chooses how to stream.
 OURS = frozenset({"model", "messages", "stream"})
-# What LiteLLM takes away from a model it has never heard of.
+# LiteLLM removes or changes these for a model that it does not know.
 GUESSED = ("thinking", "output_config")
 HEADERS = ("anthropic-version", "anthropic-beta")
 
 
 def missing(sent: Mapping[str, Any], kept: Collection[str], *, dropped: Collection[str], trust: bool) -> dict[str, Any]:
-    """The fields of `sent` to put back: those LiteLLM does not know, or with `trust` all that it may leave out.
+    """The fields of `sent` to put back: those that LiteLLM does not know. With `trust`, also those it could leave out.
 
-    `kept` are the names LiteLLM knows. `dropped` are those it uses itself or the operator wants dropped.
+    `kept` has the names that LiteLLM knows. `dropped` has the names that LiteLLM uses itself or the operator drops.
     """
     return {
         name: value
@@ -30,7 +30,7 @@ def missing(sent: Mapping[str, Any], kept: Collection[str], *, dropped: Collecti
 
 
 def restored(built: bytes | str, back: Mapping[str, Any]) -> bytes | str:
-    """The body LiteLLM `built`, with `back` in it. What both have stays as built, but for what LiteLLM guesses."""
+    """The body that LiteLLM `built`, with the fields of `back`. A field in both stays as built, except GUESSED ones."""
     body = json.loads(built)
     changes = {name: value for name, value in back.items() if name in GUESSED or name not in body}
     if all(body.get(name) == value for name, value in changes.items()):
@@ -39,6 +39,6 @@ def restored(built: bytes | str, back: Mapping[str, Any]) -> bytes | str:
 
 
 def headers(sent: Mapping[str, str]) -> dict[str, str]:
-    """Anthropic's own among the client's headers."""
+    """Anthropic's own headers among the client's."""
     lower = {name.lower(): value for name, value in sent.items()}
     return {name: lower[name] for name in HEADERS if lower.get(name)}

@@ -1,6 +1,7 @@
-"""The embedded provider: a real HTTP upstream that speaks the OpenAI and Anthropic APIs and runs no language model.
+"""The embedded provider: a real HTTP upstream with the OpenAI and Anthropic APIs, without a language model.
 
-It answers deterministically, streams at a dialled pace, fails on demand and remembers what it was asked, so that a
-gateway without a provider key still works and tests can see both ends of a request. README.md beside this file has
-the dial table. Run it with `python -m tollgate.services.provider`; it needs only starlette and uvicorn.
+The same request gets the same answer. Dials make it slow or make it fail, and it records requests for tests. With it, a
+gateway works without a provider key. README.md in this directory lists the dials.
+
+Run it with `python -m tollgate.services.provider`; it needs only starlette and uvicorn.
 """

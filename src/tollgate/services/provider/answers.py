@@ -1,10 +1,10 @@
-"""What the provider says, for both APIs: the same prompt gives the same answer, whole or streamed.
+"""The provider's answers, for both APIs. The same prompt gives the same answer, whole or streamed.
 
-A tool is called when the request forces it, or when the last user message asks for an offered tool by its exact name:
-`use NAME`, `call NAME`, `use the NAME tool`, `call the tool NAME`. A JSON object right after the name becomes the
-tool's input (`use Bash {"command": "ls"}`); without one the input is made up from the tool's schema. Several such
-phrases make several calls. After a tool result the answer is text that quotes it. Text inside
-<system-reminder> tags never triggers anything: clients put instructions of their own there.
+It calls a tool if the request forces it, or if the last user message has the exact name of an offered tool in one of
+these phrases: `use NAME`, `call NAME`, `use the NAME tool`, `call the tool NAME`. A JSON object right after the name
+becomes the tool's input (`use Bash {"command": "ls"}`). Otherwise the tool's schema determines the input. Several
+phrases make several calls. After a tool result, the answer is text that quotes the result. Text inside
+<system-reminder> tags is ignored, because clients put their own instructions there.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Thinking:
-    """`shown` False: only the signature leaves, and the tokens are counted all the same, as providers do."""
+    """If `shown` is False, only the signature is sent. The tokens count anyway, as with real providers."""
 
     text: str
     shown: bool
@@ -79,12 +79,12 @@ class Answer:
         return sum(block.tokens for block in self.blocks)
 
 
-# What Anthropic answers where its model refuses; OpenAI's API has an error instead.
+# Anthropic's answer if its model refuses. OpenAI's API has an error instead.
 REFUSED = Answer((), "refusal")
 
 
 def answer(prompt: Prompt, dials: Dials) -> Answer:
-    """Thinking if asked for, then tool calls, JSON or text; then stop sequences and max_tokens as limits."""
+    """Thinking if requested, then tool calls, JSON or text. Stop sequences and max_tokens can shorten it."""
     blocks: list[Block] = []
     if prompt.thinking != "off":
         blocks.append(Thinking(_thought(prompt), shown=prompt.thinking == "shown"))
@@ -92,16 +92,16 @@ def answer(prompt: Prompt, dials: Dials) -> Answer:
     if calls:
         return _limited(Answer((*blocks, *calls), "tool"), prompt.max_tokens)
     if prompt.json_schema is not None:
-        said = tokens.compact(_json_answer(prompt, prompt.json_schema))
+        text = tokens.compact(_json_answer(prompt, prompt.json_schema))
     else:
-        said = _sized(_said(prompt), dials.tokens)
-    said, found = _stopped(said, prompt.stop)
-    whole = Answer((*blocks, Text(said)), "stop_sequence" if found else "end", found)
+        text = _sized(_sentences(prompt), dials.tokens)
+    text, stop = _stopped(text, prompt.stop)
+    whole = Answer((*blocks, Text(text)), "stop_sequence" if stop else "end", stop)
     return _limited(whole, prompt.max_tokens)
 
 
 def visible(text: str) -> str:
-    """The person's own words: system reminders out, white space collapsed."""
+    """The user's own text, without system reminders and with single spaces."""
     return " ".join(_REMINDER.sub(" ", text).split())
 
 
@@ -110,18 +110,20 @@ def quote(text: str) -> str:
     return words if len(words) <= QUOTE_CHARACTERS else words[:QUOTE_CHARACTERS].rstrip() + "…"
 
 
-def _said(prompt: Prompt) -> str:
+def _sentences(prompt: Prompt) -> str:
     if prompt.tool_results:
-        said = " ".join(f"The tool {result.name} answered: “{quote(result.text)}”." for result in prompt.tool_results)
+        opening = " ".join(
+            f"The tool {result.name} answered: “{quote(result.text)}”." for result in prompt.tool_results
+        )
     elif words := quote(prompt.user_text):
-        said = f"You asked: “{words}”."
+        opening = f"You asked: “{words}”."
     else:
-        said = "You asked nothing in words."
+        opening = "You asked nothing in words."
     seen = [_counted(prompt.messages, "message")]
     seen += [_counted(prompt.images, "image")] if prompt.images else []
     seen += [_counted(len(prompt.tools), "tool") + " to call"] if prompt.tools else []
     return (
-        f"{said} This is {prompt.model}, the gateway's embedded provider. It runs no language model: it made this "
+        f"{opening} This is {prompt.model}, the gateway's embedded provider. It runs no language model: it made this "
         f"answer from your words alone, to show that a request travels through the gateway and back. "
         f"It came with {', '.join(seen)} and counted {_counted(prompt.usage.total, 'input token')}."
     )
@@ -148,16 +150,16 @@ def _sized(text: str, wanted: int | None) -> str:
 
 
 def _stopped(text: str, stops: tuple[str, ...]) -> tuple[str, str | None]:
-    """`text` up to the first stop sequence in it, and which one that was."""
-    found = [(text.index(stop), stop) for stop in stops if stop and stop in text]
-    if not found:
+    """`text` up to its first stop sequence, and that sequence; the whole text and None without one."""
+    places = [(text.index(stop), stop) for stop in stops if stop and stop in text]
+    if not places:
         return text, None
-    place, stop = min(found)
+    place, stop = min(places)
     return text[:place], stop
 
 
 def _limited(whole: Answer, limit: int | None) -> Answer:
-    """At most `limit` tokens: the text or thought that crosses the limit is cut, a call that crosses it left out."""
+    """At most `limit` tokens. Text or thinking is cut at the limit; a tool call that does not fit is left out."""
     if limit is None or whole.tokens <= limit:
         return whole
     kept: list[Block] = []
@@ -176,7 +178,7 @@ def _limited(whole: Answer, limit: int | None) -> Answer:
 
 def _json_answer(prompt: Prompt, schema: JsonObject) -> object:
     words = quote(prompt.user_text) or "example"
-    return _made(schema, words, "answer format") if schema else {"answer": words}
+    return _generated(schema, words, "answer format") if schema else {"answer": words}
 
 
 def _calls(prompt: Prompt) -> Iterator[ToolCall]:
@@ -195,11 +197,11 @@ def _calls(prompt: Prompt) -> Iterator[ToolCall]:
 
 
 def _input(tool: Tool) -> object:
-    made = _made({"type": "object", **tool.schema}, "example", f"tool {tool.name}")
-    return made if isinstance(made, dict) else {}
+    value = _generated({"type": "object", **tool.schema}, "example", f"tool {tool.name}")
+    return value if isinstance(value, dict) else {}
 
 
-def _made(schema: JsonObject, fill: str, where: str) -> object:
+def _generated(schema: JsonObject, fill: str, where: str) -> object:
     try:
         return value_for(schema, fill=fill)
     except SchemaError as error:

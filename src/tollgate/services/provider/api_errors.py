@@ -1,4 +1,4 @@
-"""What the provider says no with; each API module words it in its own envelope."""
+"""The provider's errors. Each API module puts them into its own envelope."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Kind = Literal[
     "overloaded",
 ]
 
-# What a dialled status means; the statuses a real provider or the proxy in front of it sends.
+# Statuses that a dial can set, with their meaning: those of a real provider, and of a proxy before it.
 KIND_OF_STATUS: dict[int, Kind] = {
     400: "invalid_request",
     401: "authentication",
@@ -37,9 +37,9 @@ KIND_OF_STATUS: dict[int, Kind] = {
 }
 
 
-@dataclass(eq=False)  # not frozen: an exception's traceback is set while it travels
+@dataclass(eq=False)  # not frozen, because Python sets an exception's traceback
 class ApiError(Exception):
-    """An HTTP error answer. `message` empty means the API's usual words for this kind of error.
+    """An HTTP error answer. If `message` is empty, the API's usual message for this kind is sent.
 
     `param` and `code` appear only in OpenAI's envelope; `headers` are added to the answer.
     """

@@ -1,6 +1,7 @@
-"""The application: requests outside `/_…` are recorded, dialled, logged, and refused in the words of their API, here.
+"""The application. It records and logs requests outside `/_…`, and sends errors in the form of their API.
 
-`/_health` and `/_recorded` ask for no key: the provider is reachable only on the stack's internal network.
+`/_health` and `/_recorded` need no key. `/_recorded` shows prompts, so it exists only in a provider that was started
+for tests; other providers record nothing.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from .api_errors import ApiError
 from .exchange import Exchange
 from .recorder import Recorder
 
-MAX_REQUEST_BYTES = 110 * 2**20  # above what the gateway lets through
+MAX_REQUEST_BYTES = 110 * 2**20  # above the gateway's own limit
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 class ReplyIds:
-    """A request's hash and a counter: unique, though nothing is random.
+    """Unique ids without randomness: a request's hash and a counter.
 
-    The counter starts at the time the process began (milliseconds), or a restarted provider would hand out the same
-    ids again, and a gateway that files spend under them would lose the second of two equal requests.
+    The counter starts at the start time of the process (milliseconds). Otherwise a restarted provider would repeat ids,
+    and a gateway that stores spend by id would lose the second of two equal requests.
     """
 
     def __init__(self, start: int | None = None) -> None:
@@ -39,15 +40,18 @@ class ReplyIds:
         return f"{digest[:16]}{next(self._numbers):012x}"
 
 
-def create_app(recorder: Recorder | None = None, reply_ids: ReplyIds | None = None) -> Starlette:
-    records = recorder or Recorder()
+def create_app(
+    recorder: Recorder | None = None, reply_ids: ReplyIds | None = None, *, under_test: bool = False
+) -> Starlette:
+    """With `under_test` it obeys dials and shows recorded requests to every client."""
+    records = recorder or (Recorder() if under_test else Recorder(max_entries=0))
     ids = reply_ids or ReplyIds()
 
     async def serve(request: Request) -> Response:
         path = request.url.path
         headers = {name.lower(): value for name, value in request.headers.items()}
         entry = records.open(request.method, path, request.url.query, request.headers.items())
-        exchange = Exchange(operations.api_of(path, headers), entry, headers, b"", "")
+        exchange = Exchange(operations.api_of(path, headers), entry, headers, b"", "", under_test=under_test)
         try:
             exchange.raw = await _body(request)
         except ClientDisconnect:
@@ -67,7 +71,7 @@ def create_app(recorder: Recorder | None = None, reply_ids: ReplyIds | None = No
             return exchange.refused(refusal)
 
     async def health(request: Request) -> Response:
-        return JSONResponse({"status": "ok", "recorded": records.seen})
+        return JSONResponse({"status": "ok"} | ({"recorded": records.seen} if under_test else {}))
 
     async def recorded(request: Request) -> Response:
         if request.method == "DELETE":
@@ -75,21 +79,22 @@ def create_app(recorder: Recorder | None = None, reply_ids: ReplyIds | None = No
         limit = request.query_params.get("limit", "100")
         if not limit.isdecimal():
             return JSONResponse({"error": f"limit: expected a whole number, got {limit!r}"}, status_code=400)
-        found = records.latest(int(limit), request.query_params.get("path"))
-        # Unlike Starlette's own JSON this writes half a surrogate pair, which a broken body may hold, as an escape.
-        return Response(json.dumps({"seen": records.seen, "requests": found}), media_type="application/json")
+        entries = records.latest(int(limit), request.query_params.get("path"))
+        # A broken body can contain half a surrogate pair. This writes it as an escape; Starlette's JSON would fail.
+        return Response(json.dumps({"seen": records.seen, "requests": entries}), media_type="application/json")
 
+    shown = [Route("/_recorded", recorded, methods=["GET", "DELETE"])] if under_test else []
     return Starlette(
         routes=[
             Route("/_health", health, methods=["GET"]),
-            Route("/_recorded", recorded, methods=["GET", "DELETE"]),
+            *shown,
             Route("/{path:path}", serve, methods=METHODS),
         ]
     )
 
 
 async def _body(request: Request) -> bytes:
-    """The whole body. Raises ApiError (413), and ClientDisconnect if the client leaves while sending it."""
+    """The whole body. Raises ApiError (413), and ClientDisconnect if the client disconnects while it sends."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():

@@ -1,4 +1,4 @@
-"""The models this provider lists. Any other name is answered too: a gateway chooses the names, not the upstream."""
+"""The models that this provider lists. It also answers for any other name, because the gateway chooses names."""
 
 from __future__ import annotations
 

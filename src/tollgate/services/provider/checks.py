@@ -1,4 +1,4 @@
-"""Reading untrusted JSON: small checks that refuse with the place and the words of the API being spoken."""
+"""Checks of untrusted JSON. Their errors have the place and the words of the request's API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from .api_errors import ApiError
 
 JsonObject = dict[str, Any]
-MAX_DEPTH = 100  # nothing sensible is deeper, and what is could exhaust the stack
+MAX_DEPTH = 100  # real requests are less deep; a deeper value could exhaust the stack
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 
@@ -27,7 +27,7 @@ def json_object(raw: bytes) -> JsonObject:
 
 
 def loads(raw: bytes) -> Any:
-    """JSON that can be written back as JSON. Raises ValueError for anything else, NaN and half surrogates included."""
+    """JSON that can be written as JSON again. Raises ValueError for anything else, also for NaN and half surrogates."""
     try:
         value = json.loads(raw, parse_constant=_no_constant, parse_float=_finite)
     except RecursionError:

@@ -1,7 +1,7 @@
-"""Sending an answer the way it was dialled: late, slowly, with holes, cut off or not at all.
+"""Sends an answer as the dials say: late, slowly, with pauses, cut off or not at all.
 
-A delivery is an ASGI response. It watches for the client leaving while it sends and while it waits, so that nobody is
-served after they have gone and the record says when they went. One task and one watcher a request, no threads.
+A delivery is an ASGI response. While it sends and waits, it watches for a disconnect of the client. Then it stops and
+records the time. Each request has one task and one watcher, and no threads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .dials import Dials
 from .recorder import Entry
 from .sse import Frame
 
-# After so many frames without a pause other requests get their turn.
+# After this number of frames without a pause, other requests get their turn.
 FRAMES_A_TURN = 64
 
 
@@ -56,7 +56,7 @@ class Line:
         raise ClientGoneError
 
     async def reset(self, ended: str = "dropped") -> None:
-        """Break the connection as a failing host would: a TCP reset, no end of the body."""
+        """Break the connection like a failing host: a TCP reset, without an end of the body."""
         self.entry.ended = ended
         await self._reset()
 
@@ -74,7 +74,7 @@ class Line:
 
 
 class Delivery(Response, ABC):
-    """`reply_headers` are added to the content type. Subclasses play one kind of answer over a Line."""
+    """`reply_headers` are added to the content type. Subclasses send one kind of answer over a Line."""
 
     def __init__(self, entry: Entry, dials: Dials, reply_headers: dict[str, str]) -> None:
         self.entry = entry
@@ -96,7 +96,7 @@ class Delivery(Response, ABC):
         except ClientGoneError:
             self.entry.client_left()
         except asyncio.CancelledError:
-            # Only a stopping server cancels. The client learns it from the reset; an error here would log a traceback.
+            # Only a stopping server cancels. The reset tells the client; an error here would log a traceback.
             await line.reset("stopped")
         finally:
             watcher.cancel()
@@ -107,7 +107,7 @@ class Delivery(Response, ABC):
 
 
 class Whole(Delivery):
-    """A JSON answer in one piece, after the time its tokens would have taken to stream."""
+    """A JSON answer in one piece, after the time that a stream of its tokens would take."""
 
     def __init__(
         self, entry: Entry, dials: Dials, headers: dict[str, str], body: bytes, *, status: int = 200, tokens: int = 0
@@ -134,7 +134,7 @@ class Whole(Delivery):
 
 
 class Stream(Delivery):
-    """Server-sent events. A place such as drop=after:N beyond the answer's `tokens` is its last token."""
+    """Server-sent events. If a dial such as drop=after:N is beyond the answer's `tokens`, it acts at the last token."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class Stream(Delivery):
                 await line.pause(due - time.monotonic())
             elif number % FRAMES_A_TURN == FRAMES_A_TURN - 1:
                 await asyncio.sleep(0)
-            # After the pause: what was sent has then been read, which a reset in the same instant can prevent.
+            # After the pause, so the client has read what was sent; an immediate reset could prevent that.
             if self._content_is_due(frame) and await self._ended_early(line):
                 return
             await line.send(frame.data, more=True)
@@ -174,7 +174,7 @@ class Stream(Delivery):
         await line.send(b"", more=False)
 
     def _content_is_due(self, frame: Frame) -> bool:
-        """Faults wait for the next token, so that after:0 lets the opening events out; at the end none is left."""
+        """Whether a fault can act now: before a token, or after the last one. So after:0 sends the opening events."""
         return bool(frame.tokens) or self.entry.tokens_sent >= self.tokens
 
     def _reached(self, place: int) -> bool:

@@ -1,11 +1,13 @@
-"""Dials: how a request asks this provider to be slow, long, wrong or gone. One grammar, three places.
+"""Dials: settings in a request that make this provider slow, verbose, faulty or silent. Three places, one grammar.
 
     x-tollgate-dial: latency=0.5; tps=20        a header
     model: test-model+tps=20+tokens=300         after the model's name
     [[tokens=300 tps=20]]                       in the last user message; it passes through any gateway
 
-Dials are separated by spaces, `;` or `+`. Where two places set the same dial the header wins over the message, the
-message over the model name. A bad dial is a 400 that names it and the known ones (README.md has the table).
+Dials are separated by spaces, `;` or `+`. If two places set the same dial, the header wins over the message, and the
+message over the model name. A bad dial is a 400 that names it and lists the known dials (README.md has the table).
+
+Only a provider that was started for tests obeys them. For others they are plain text in the prompt or the name.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ MAX_TPS = 100_000.0
 
 @dataclass(frozen=True)
 class Gap:
-    """Silence of `seconds` once `after` tokens were sent."""
+    """Silence of `seconds` after `after` tokens."""
 
     after: int
     seconds: float
@@ -32,7 +34,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class Fault:
-    """An error event with what `status` would have meant, once `after` tokens were sent."""
+    """An error event after `after` tokens, with the meaning of `status`."""
 
     after: int
     status: int
@@ -40,7 +42,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Dials:
-    """Seconds, tokens a second, tokens; None is undialled. `hang` and `drop` at 0 act before the first byte."""
+    """Seconds, tokens per second, tokens; None is not set. `hang` and `drop` at 0 act before the first byte."""
 
     latency: float = 0.0
     tps: float | None = None
@@ -57,7 +59,7 @@ class Dials:
 
 
 class BadDialError(ValueError):
-    """Says what was expected of a dial's value."""
+    """The message says what value was expected."""
 
 
 def _seconds(text: str) -> float:
@@ -129,7 +131,7 @@ KNOWN: dict[str, tuple[str, Callable[[str], object]]] = {
     "context": ("context", lambda text: _whole(text, "tokens", 1, MAX_TOKENS)),
     "refuse": ("refuse", _word("content")),
 }
-BARE = frozenset({"drop", "hang", "error"})  # may stand without a value
+BARE = frozenset({"drop", "hang", "error"})  # can have no value
 
 _SEPARATOR = re.compile(r"[;+\s]+")
 _MARKER = re.compile(r"\[\[([^\[\]\n]{1,400})\]\]")
@@ -169,26 +171,30 @@ def parse(*places: Iterable[str]) -> Dials:
 
 
 def is_dial(item: str) -> bool:
-    """Whether a word is meant as a dial, right or wrong: `name=value`, or a dial that stands alone."""
+    """Whether a word looks like a dial, valid or not: `name=value`, or a dial without a value."""
     return item in BARE or _SHAPED.fullmatch(item) is not None
 
 
-def from_model(name: str) -> tuple[str, list[str]]:
-    """`test-model+tps=20` → ("test-model", ["tps=20"]); a name with an ordinary plus in it stays whole."""
+def from_model(name: str, *, dialled: bool = True) -> tuple[str, list[str]]:
+    """`test-model+tps=20` → ("test-model", ["tps=20"]); a name with an ordinary plus stays whole."""
+    if not dialled:
+        return name, []
     items = name.split("+")
     cut = next((i for i, item in enumerate(items) if i and is_dial(item)), len(items))
     return "+".join(items[:cut]), items[cut:]
 
 
-def from_text(text: str) -> tuple[str, list[str]]:
-    """The text without its markers, and their dials. Double brackets around anything else stay what they are."""
-    found: list[str] = []
+def from_text(text: str, *, dialled: bool = True) -> tuple[str, list[str]]:
+    """The text without its markers, and their dials. Double brackets around other text stay unchanged."""
+    if not dialled:
+        return text.strip(), []
+    dials: list[str] = []
 
     def take(match: re.Match[str]) -> str:
         items = split(match[1])
         if not items or not all(map(is_dial, items)):
             return match[0]
-        found.extend(items)
+        dials.extend(items)
         return ""
 
-    return _MARKER.sub(take, text).strip(), found
+    return _MARKER.sub(take, text).strip(), dials

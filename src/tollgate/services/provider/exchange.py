@@ -1,4 +1,4 @@
-"""One request being answered: what every route needs, whichever API it belongs to."""
+"""One request and its answer: the parts that every route needs, for both APIs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .sse import Frame
 
 
 class Api(Protocol):
-    """How one API words errors and names the request id; the modules anthropic.reply and openai.reply are such."""
+    """One API's form of errors and its request id header. The modules anthropic.reply and openai.reply implement it."""
 
     def envelope(self, refusal: ApiError, request_id: str) -> JsonObject: ...
 
@@ -35,6 +35,7 @@ class Exchange:
     headers: dict[str, str]
     raw: bytes
     reply_id: str
+    under_test: bool = False
     dials: Dials = field(default_factory=Dials)
 
     @property
@@ -48,7 +49,9 @@ class Exchange:
         return body
 
     def dial(self, model: Iterable[str] = (), text: Iterable[str] = ()) -> Dials:
-        """Read the dials of this request and obey the one that refuses it. Raises ApiError."""
+        """Read the dials of this request, only under test. Raises ApiError for a bad dial, and for `status`."""
+        if not self.under_test:
+            return self.dials
         self.dials = dials.parse(model, text, dials.split(self.headers.get(dials.HEADER, "")))
         unset = asdict(Dials())
         self.entry.dials = {name: value for name, value in asdict(self.dials).items() if value != unset[name]}
@@ -71,7 +74,7 @@ class Exchange:
         return Stream(self.entry, self.dials, headers, frames, tokens=carries, error=error)
 
     def refused(self, refusal: ApiError) -> Delivery:
-        """An error answer, dialled late, hung or dropped like any other."""
+        """An error answer. The dials latency, hang and drop apply to it too."""
         body = tokens.compact(self.api.envelope(refusal, self.request_id)).encode()
         headers = {**self.api.headers(self.request_id), **refusal.headers}
         return Whole(self.entry, replace(self.dials, gap=None), headers, body, status=refusal.status)

@@ -1,4 +1,4 @@
-"""One JSON object a line on standard output: requests and the server's own messages. No credentials, no queries."""
+"""Logs on standard output, one JSON object per line: requests and the server's messages. No credentials, no queries."""
 
 from __future__ import annotations
 

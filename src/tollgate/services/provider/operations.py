@@ -1,4 +1,4 @@
-"""What each route does: read the request, turn the dials, answer in the shape of its API."""
+"""The routes: each reads the request, applies the dials and answers in the form of its API."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ Operation = Callable[[Exchange], Delivery]
 
 def messages(exchange: Exchange) -> Delivery:
     body = exchange.body()
-    prompt = anthropic_request.read(body)
+    prompt = anthropic_request.read(body, dialled=exchange.under_test)
     dialled = exchange.dial(prompt.model_dials, prompt.text_dials)
     if dialled.roles == "strict" and prompt.system_roles:
         raise anthropic_request.system_role_refused()
     if dialled.context is not None and prompt.usage.total > dialled.context:
         raise anthropic_request.too_long(prompt.usage.total, dialled.context)
-    said = REFUSED if dialled.refuse else answer(prompt, dialled)
+    reply = REFUSED if dialled.refuse else answer(prompt, dialled)
     if prompt.stream:
-        frames = anthropic_reply.events(said, prompt.usage, reply_id=exchange.reply_id, model=body["model"])
-        return exchange.stream(frames, carries=said.tokens)
-    whole = anthropic_reply.message(said, prompt.usage, reply_id=exchange.reply_id, model=body["model"])
-    return exchange.whole(whole, carries=said.tokens)
+        frames = anthropic_reply.events(reply, prompt.usage, reply_id=exchange.reply_id, model=body["model"])
+        return exchange.stream(frames, carries=reply.tokens)
+    whole = anthropic_reply.message(reply, prompt.usage, reply_id=exchange.reply_id, model=body["model"])
+    return exchange.whole(whole, carries=reply.tokens)
 
 
 def count_tokens(exchange: Exchange) -> Delivery:
-    prompt = anthropic_request.read(exchange.body(), counting=True)
+    prompt = anthropic_request.read(exchange.body(), counting=True, dialled=exchange.under_test)
     exchange.dial(prompt.model_dials, prompt.text_dials)
     return exchange.whole({"input_tokens": prompt.usage.total})
 
 
 def chat_completions(exchange: Exchange) -> Delivery:
     body = exchange.body()
-    prompt = openai_request.read(body)
+    prompt = openai_request.read(body, dialled=exchange.under_test)
     dialled = exchange.dial(prompt.model_dials, prompt.text_dials)
     if dialled.context is not None and prompt.usage.total > dialled.context:
         raise openai_request.too_long(prompt.usage.total, dialled.context)
     if dialled.refuse:
-        raise openai_request.refused_for_its_content()
-    said = answer(prompt, dialled)
+        raise openai_request.content_refused()
+    reply = answer(prompt, dialled)
     if prompt.stream:
         frames = openai_reply.chunks(
-            said, prompt.usage, reply_id=exchange.reply_id, model=body["model"], with_usage=prompt.include_usage
+            reply, prompt.usage, reply_id=exchange.reply_id, model=body["model"], with_usage=prompt.include_usage
         )
-        return exchange.stream(frames, carries=said.tokens)
-    whole = openai_reply.completion(said, prompt.usage, reply_id=exchange.reply_id, model=body["model"])
-    return exchange.whole(whole, carries=said.tokens)
+        return exchange.stream(frames, carries=reply.tokens)
+    whole = openai_reply.completion(reply, prompt.usage, reply_id=exchange.reply_id, model=body["model"])
+    return exchange.whole(whole, carries=reply.tokens)
 
 
 def embeddings(exchange: Exchange) -> Delivery:
     body = exchange.body()
     model = openai_request.model_of(body)
-    exchange.dial(from_model(model)[1])
+    exchange.dial(from_model(model, dialled=exchange.under_test)[1])
     return exchange.whole(openai_embeddings.embeddings(body, model=model))
 
 
@@ -71,7 +71,7 @@ def list_models(exchange: Exchange) -> Delivery:
     return exchange.whole(anthropic_reply.models() if exchange.api is anthropic_reply else openai_reply.models())
 
 
-def one_model(exchange: Exchange) -> Delivery:
+def show_model(exchange: Exchange) -> Delivery:
     exchange.dial()
     model_id = exchange.entry.path.removeprefix(MODEL_PREFIX)
     model = catalogue.find(model_id)
@@ -89,12 +89,12 @@ ROUTES: dict[str, dict[str, Operation]] = {
     "/v1/chat/completions": {"POST": chat_completions},
     "/v1/embeddings": {"POST": embeddings},
     "/v1/models": {"GET": list_models},
-    MODEL_PREFIX: {"GET": one_model},
+    MODEL_PREFIX: {"GET": show_model},
 }
 
 
 def find(method: str, path: str) -> Operation:
-    """Raises ApiError: 404 for an unknown path, 405 for a known one with another method."""
+    """The operation for a route. Raises ApiError: 404 for an unknown path, 405 for another method."""
     methods = ROUTES.get(MODEL_PREFIX if path.startswith(MODEL_PREFIX) else path)
     if methods is None:
         raise ApiError(404, f"Invalid URL ({method} {path})", kind="not_found", code="unknown_url")
@@ -106,14 +106,14 @@ def find(method: str, path: str) -> Operation:
 
 
 def api_of(path: str, headers: dict[str, str]) -> Api:
-    """Anthropic's own routes, and any other route of a client that names an Anthropic version; OpenAI's otherwise."""
+    """Anthropic's API on its own routes, and for every client that sends an Anthropic version; else OpenAI's."""
     if path == "/v1/messages" or path.startswith("/v1/messages/") or "anthropic-version" in headers:
         return anthropic_reply
     return openai_reply
 
 
 def check_key(api: Api, headers: dict[str, str]) -> None:
-    """Any key will do, as a Bearer token or in x-api-key. Raises ApiError (401) when there is none."""
+    """Accept any key, as a Bearer token or in x-api-key. Raises ApiError (401) without a key."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if headers.get("x-api-key", "").strip() or (scheme.lower() == "bearer" and token.strip()):
         return

@@ -1,4 +1,4 @@
-"""What was asked, in one shape for both APIs: all that the answer, the counting and the delivery depend on."""
+"""A request in one form for both APIs: everything that the answer, the counting and the delivery need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool the caller offers; `schema` is the JSON Schema of its input."""
+    """A tool that the client offers; `schema` is the JSON Schema of its input."""
 
     name: str
     schema: JsonObject
@@ -18,7 +18,7 @@ class Tool:
 
 @dataclass(frozen=True)
 class ToolChoice:
-    """`auto`: a tool is called when the user's words ask for it; `any`: always one; `one`: always `name`."""
+    """`auto`: call a tool if the user's text asks for it; `any`: always call a tool; `one`: always call `name`."""
 
     mode: Literal["auto", "any", "one", "none"] = "auto"
     name: str = ""
@@ -33,7 +33,7 @@ class ToolResult:
 
 @dataclass(frozen=True)
 class InputUsage:
-    """Tokens of the whole request. `cache_read` and `cache_write` are parts of `total`, not additions to it."""
+    """Tokens of the whole request. `cache_read` and `cache_write` are parts of `total`."""
 
     total: int
     cache_read: int = 0
@@ -50,7 +50,7 @@ class Prompt:
     """`user_text` is the last user message's text without dials; `model_dials` and `text_dials` are dials as written.
 
     `tool_results` is empty unless the request ends with tool results. `json_schema` is None for a plain answer and
-    {} for any JSON object. `thinking`: whether to think and whether to show it.
+    {} for any JSON object. `thinking` says whether to think, and whether to show it.
     """
 
     model: str

@@ -1,7 +1,7 @@
-"""What arrived, kept for tests to read: the newest requests, bounded in number and in bytes.
+"""Records the newest requests for tests, within a limit of number and bytes.
 
-Credential values never enter it: a header that carries one is kept as a short SHA-256 of its value, so that a test can
-still tell which key reached the provider. Query strings are kept the same way.
+It never stores credentials. Of a header with a credential it stores a short SHA-256, so a test can still see which key
+reached the provider. The same applies to query strings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SECRET_WORDS = ("auth", "key", "token", "secret", "cookie", "password", "signat
 
 @dataclass
 class Entry:
-    """One request and what became of it. Times are ISO 8601 UTC; `ended` is None while it is being answered."""
+    """One request and its result. Times are ISO 8601 UTC; `ended` is None while the answer is being sent."""
 
     number: int
     at: str
@@ -43,7 +43,7 @@ class Entry:
     status: int | None = None
     tokens_sent: int = 0
     client_gone_at: str | None = None
-    ended: str | None = None  # complete, client gone, dropped, stopped (the provider was)
+    ended: str | None = None  # complete, client gone, dropped, stopped (the provider stopped)
 
     def client_left(self) -> None:
         self.client_gone_at = now()
@@ -61,7 +61,7 @@ class Recorder:
         self._total = 0
 
     def open(self, method: str, path: str, query: str, headers: Iterable[tuple[str, str]]) -> Entry:
-        """Start an entry; it can be read at once and is filled in as the request is answered."""
+        """Start an entry. Tests can read it immediately; it is completed while the request is answered."""
         self.seen += 1
         pairs = [(name.lower(), masked(name, value)) for name, value in headers]
         asked = [(name, masked(name, value)) for name, value in parse_qsl(query, keep_blank_values=True)]
@@ -83,7 +83,7 @@ class Recorder:
         self._grow(entry, len(raw))
 
     def latest(self, limit: int, path: str | None = None) -> list[dict[str, Any]]:
-        """The newest entries, oldest of them first."""
+        """The newest entries, in the order of arrival."""
         chosen = [entry for entry in self._kept if path is None or entry.path == path]
         return [{**vars(entry)} for entry in chosen[-limit:]] if limit else []
 
@@ -102,7 +102,7 @@ class Recorder:
 
 
 def masked(name: str, value: str) -> str:
-    """`value`, or for a name that speaks of a credential a mark that is the same for the same credential."""
+    """`value`, or a mark if `name` is that of a credential. The same credential always gets the same mark."""
     if not any(word in name.lower() for word in _SECRET_WORDS):
         return value
     secret = value.partition(" ")[2].strip() if value.lower().startswith(("bearer ", "basic ")) else value

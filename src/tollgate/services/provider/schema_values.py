@@ -1,9 +1,9 @@
-"""A small deterministic value that satisfies a JSON Schema: what a model would have put into a tool call.
+"""Generates a small value that satisfies a JSON Schema, for example as the input of a tool call.
 
-It reads the keywords tools use (draft 2020-12): type, enum, const, default, examples, properties, required, items,
-prefixItems, the size and range limits, multipleOf, pattern, format, anyOf, oneOf, allOf, $ref to $defs. Limits: a
-`pattern` is met from a list of common shapes or the schema's own default and examples, not solved; `not`, `if` and
-`contains` are not looked at; no value has more than MAX_SIZE parts.
+The same schema gives the same value. It reads the keywords that tools use (draft 2020-12): type, enum, const, default,
+examples, properties, required, items, prefixItems, the size and range limits, multipleOf, pattern, format, anyOf,
+oneOf, allOf, $ref to $defs. Limits: for a `pattern` it only tries a list of common texts; it ignores `not`, `if` and
+`contains`; no value has more than MAX_SIZE parts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 JsonObject = dict[str, Any]
 
 MAX_SIZE = 10_000  # values and characters together
-MAX_DEPTH = 24  # a schema that requires itself has no finite value
+MAX_DEPTH = 24  # a schema that requires itself would never end
 FORMATS = {
     "date": "2026-01-01",
     "time": "00:00:00Z",
@@ -31,23 +31,23 @@ FORMATS = {
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
 LENGTHS = (("minLength", 0), ("maxLength", MAX_SIZE))
-# A repeat of a repeat, as in (a+)+, can take for ever to match: such patterns are not tried.
+# A nested repeat such as (a+)+ can take very long to match, so such patterns are not tried.
 _NESTED_REPEAT = re.compile(r"[*+}][^()]*\)[*+{]")
-# Tried in order against a pattern.
+# Texts that are tried against a pattern, in this order.
 SHAPES = ("example", "Example", "EXAMPLE", "a", "A", "0", "1", "/example", "./example", "a1", "A1", "#a1b2c3", "1.0.0")
 
 
 class SchemaError(ValueError):
-    """The schema is not one: a keyword holds what it cannot hold."""
+    """The schema is invalid: a keyword has a value of the wrong kind."""
 
 
 def value_for(schema: object, *, fill: str = "example") -> Any:
-    """A value for `schema`; free strings hold `fill`, cut or padded to the allowed length. Raises SchemaError."""
+    """A value for `schema`. Free strings contain `fill`, cut or repeated to the allowed length. Raises SchemaError."""
     root = schema if isinstance(schema, dict) else {}
     try:
         return _Filler(root, fill).value(schema, 0)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # Only the schema's own content can do that: every keyword is read as what the specification says it is.
+        # Only an invalid schema causes this: every keyword is used as the specification says.
         raise SchemaError(str(error)) from error
 
 
@@ -55,12 +55,12 @@ class _Filler:
     def __init__(self, root: JsonObject, fill: str) -> None:
         self.root = root
         self.fill = fill
-        self.made = 0
+        self.size = 0
 
     def grows(self, size: int) -> None:
-        """Small schemas can describe enormous values."""
-        self.made += size
-        if self.made > MAX_SIZE:
+        """Count the value's size. Raises ValueError if it is too large: a small schema can describe a huge value."""
+        self.size += size
+        if self.size > MAX_SIZE:
             raise ValueError(f"a value would need more than {MAX_SIZE} parts")
 
     def value(self, schema: object, depth: int) -> Any:
@@ -119,7 +119,7 @@ class _Filler:
         return place if isinstance(place, dict) else {}
 
     def object_value(self, schema: JsonObject, depth: int) -> JsonObject:
-        """The required properties only: what is optional is best left out of a made-up call."""
+        """Only the required properties, and more up to `minProperties`."""
         properties = schema.get("properties") or {}
         other = schema.get("additionalProperties", {})
         names = list(schema.get("required") or [])
@@ -158,7 +158,7 @@ class _Filler:
 
 
 def number_value(schema: JsonObject, *, whole: bool) -> int | float:
-    """The smallest allowed number, or the largest where there is no least, or 1."""
+    """1 if it is allowed; else the smallest allowed number, or the largest if there is no minimum."""
     step: float | None = schema.get("multipleOf", 1 if whole else None)
     low: float = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf))
     high: float = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf))
@@ -192,7 +192,7 @@ def _type_of(schema: JsonObject) -> str:
 
 
 def _merged(base: JsonObject, extra: object) -> JsonObject:
-    """Both schemas at once; properties and required are joined, anything else of `extra` wins."""
+    """Both schemas as one. `properties` and `required` are joined; for other keywords `extra` wins."""
     if not isinstance(extra, dict):
         return base
     joined = {**base, **extra}
@@ -221,4 +221,4 @@ def _matches(pattern: str, text: str) -> bool:
     try:
         return re.search(pattern, text) is not None
     except re.error:
-        return True  # not a Python pattern (say, a Unicode property): nothing here could meet it on purpose
+        return True  # not a Python pattern (for example a Unicode property), so it cannot be checked

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn, with one thing added: a request can have its own connection reset (the `drop` dial)."""
+"""The HTTP server: uvicorn, extended so that a request can reset its own connection (the `drop` dial)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-# Hanging requests never end by themselves; a stop waits this many seconds for the others.
+# A stop waits this many seconds for running requests. Hanging requests never end by themselves.
 STOP_SECONDS = 3
-# Longer than a proxy keeps idle connections to us, so that it is never us who closes one it is about to use.
+# Longer than a proxy keeps idle connections, so the provider never closes a connection that the proxy is about to use.
 KEEP_ALIVE_SECONDS = 75
 
 
@@ -38,10 +38,10 @@ class ResettableProtocol(H11Protocol):
 
     async def _reset(self) -> None:
         connection = self.transport.get_extra_info("socket")
-        # No lingering: close sends RST at once. What was sent before stays readable for the client.
+        # No lingering: close sends RST immediately. The client can still read data that was sent before.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
-        # Only then does uvicorn know, and not take the missing end of the answer for a fault of ours.
+        # Now uvicorn knows that the connection is lost, and does not report the missing end of the answer as an error.
         await self._lost.wait()
 
 
@@ -50,6 +50,8 @@ def server(app: ASGIApp) -> uvicorn.Server:
         uvicorn.Config(
             app,
             http=ResettableProtocol,
+            # The image also has uvloop, whose stop cuts running requests in another way.
+            loop="asyncio",
             ws="none",
             lifespan="off",
             log_config=None,

@@ -1,4 +1,4 @@
-"""One server-sent event, with the tokens it carries so that delivery can pace and count it."""
+"""One server-sent event with its number of tokens, which delivery needs for its pace and its count."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How this provider counts tokens: one rule, so that usage is the same however an answer is delivered.
+"""Counts tokens by one rule, so the usage is the same for whole answers and streams.
 
-A text of n UTF-8 bytes is ceil(n / 4) tokens; an image or a document is a fixed number, whatever its size. A tool,
-a tool call or a JSON answer counts as the compact JSON of it. Nothing is added per message.
+A text of n UTF-8 bytes has ceil(n / 4) tokens. An image or a document has a fixed number, whatever its size. A tool, a
+tool call or a JSON answer counts as its compact JSON. A message itself adds nothing.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def compact(value: object) -> str:
 
 
 def pieces(text: str) -> Iterator[str]:
-    """Cut `text` into as many non-empty pieces as it has tokens; joined they are the text again.
+    """Cut `text` into one non-empty piece per token. Joined, the pieces are the text again.
 
-    Piece i ends at byte 4*i or up to three bytes before it, where a character would be split. Because no character is
-    longer than a token, no piece is empty and the first n pieces never count more than n tokens.
+    Piece i ends at byte 4*i, or up to three bytes earlier if that would split a character. No character is longer than
+    a token, so no piece is empty, and the first n pieces never count more than n tokens.
     """
     raw = text.encode()
     start = 0
@@ -43,7 +43,7 @@ def pieces(text: str) -> Iterator[str]:
 
 
 def cut(text: str, tokens: int) -> str:
-    """The longest start of `text` made of its first `tokens` pieces."""
+    """The first `tokens` pieces of `text`."""
     raw = text.encode()
     end = tokens * BYTES_PER_TOKEN
     if end >= len(raw):

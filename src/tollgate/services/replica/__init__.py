@@ -1,1 +1,1 @@
-"""How a LiteLLM replica starts: secret files in, the environment LiteLLM insists on, then the server itself."""
+"""A LiteLLM replica: it reads secret files, sets the environment for LiteLLM, and starts the server with our layers."""

@@ -1,8 +1,7 @@
-"""The replica's entrypoint: read /run/secrets, export what LiteLLM reads from its environment, exec the server.
+"""The replica's entrypoint: it reads /run/secrets, puts them into the environment for LiteLLM, and execs the server.
 
-`docker inspect` therefore shows no secret: the values exist only in the environment of the process itself. It runs
-with the Python of whatever LiteLLM image is used, so it imports nothing but the standard library and what LiteLLM
-itself stands on.
+So `docker inspect` shows no secret: only the process has them in its environment. It runs with the Python of any
+LiteLLM image, so it imports only the standard library and packages that LiteLLM itself needs.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from urllib.parse import quote
 
 SECRETS = Path("/run/secrets")
 SERVER = "tollgate.services.replica.server"
-TRUSTED = Path("/tmp/ca-bundle.pem")  # noqa: S108  the only place a read-only container may write
+TRUSTED = Path("/tmp/ca-bundle.pem")  # noqa: S108  a read-only container can write only here
 # Seconds a request waits for a free database connection; LiteLLM's own default.
 POOL_TIMEOUT = 60
 
 
 def environment(secrets: Path, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the server: `inherited` plus every secret under the name LiteLLM looks for.
+    """The environment of the server: `inherited` plus every secret under LiteLLM's name for it.
 
-    Without POSTGRES_HOST there is neither database nor Redis (`make basic`), and LiteLLM must not look for one.
-    Raises OSError when a secret file is missing or cannot be read, ValueError when one is empty.
+    Without POSTGRES_HOST there is no database and no Redis (`make basic`), so LiteLLM must not get their settings.
+    Raises OSError if a secret file is missing or unreadable, ValueError if it is empty, KeyError without a setting.
     """
 
     def read(name: str) -> str:
@@ -43,15 +42,21 @@ def environment(secrets: Path, inherited: Mapping[str, str]) -> dict[str, str]:
         environ["DATABASE_URL"] = f"postgresql://{user}:{password}@{host}:{port}/{database}?{pool}"
         environ["REDIS_PASSWORD"] = read("redis_password")
         environ["LITELLM_SALT_KEY"] = read("salt_key")
+        # Without this key, /metrics refuses every request (metrics_key.py).
+        if (secrets / "metrics_key").exists():
+            environ["TOLLGATE_METRICS_KEY"] = read("metrics_key")
+        # Without this key, no request counts as let in by a gateway process (limits/ticket.py).
+        if (secrets / "handover_key").exists():
+            environ["TOLLGATE_HANDOVER_KEY"] = read("handover_key")
     return environ
 
 
 def trusting(environ: Mapping[str, str], bundle: Path = TRUSTED) -> dict[str, str]:
-    """With the operator's authorities beside those of this image, in one file that every HTTP library here reads."""
+    """Add the operator's certificate authorities to those of the image, in one file that every HTTP library reads."""
     given = environ.get("TOLLGATE_AUTHORITIES")
     if not given:
         return dict(environ)
-    import certifi  # LiteLLM's image has it; without authorities of an operator's nobody needs it
+    import certifi  # LiteLLM's image has it; only needed with the operator's authorities
 
     bundle.write_text(certifi.contents() + "\n" + Path(given).read_text())
     return {**environ, **dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"), str(bundle))}
@@ -61,9 +66,9 @@ def main() -> None:
     try:
         environ = trusting(environment(SECRETS, os.environ))
     except (OSError, ValueError, KeyError) as error:
-        # The container restarts until the file is there; the message names the file or variable, never a value.
+        # The container restarts until the file exists. The message names the file or variable, never a value.
         print(f"error: replica cannot start: {error}", file=sys.stderr)
-        print("hint:  run `make deploy`, which writes every secret and setting a replica needs", file=sys.stderr)
+        print("hint:  run `make deploy`: it writes all secrets and settings of a replica", file=sys.stderr)
         sys.exit(1)
     os.execve(sys.executable, [sys.executable, "-m", SERVER], environ)  # noqa: S606  no shell
 

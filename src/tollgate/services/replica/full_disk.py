@@ -1,7 +1,7 @@
-"""Makes LiteLLM keep what it could not write because Postgres had no room left.
+"""Makes LiteLLM keep spend that it could not write because Postgres has no disk space or memory left.
 
-It takes that error for one about the data, drops the ledger's lines one by one and goes on. A Postgres without room is
-one without capacity: as with too many connections, the statement was rolled back and can be sent again.
+Without this, LiteLLM treats that error as a problem of the data, and drops the rows one by one. But it is like too many
+connections: Postgres rolled the statement back, and LiteLLM can send it again.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import re
 _NO_ROOM = re.compile(r'code: "(?:53100|53200)"')
 
 
-def keep_what_found_no_room() -> None:
-    """Without the method, a replica of another LiteLLM does not start."""
+def retry_spend_when_disk_full() -> None:
+    """Patch LiteLLM. If its method is missing, the replica does not start."""
     from litellm.proxy.db.exception_handler import PrismaDBExceptionHandler
 
     known = PrismaDBExceptionHandler.is_database_capacity_error

@@ -1,25 +1,20 @@
-"""A thin ASGI layer: takes out of every answer the headers that tell clients of the upstream.
+"""A thin ASGI layer that removes headers about the upstream from every answer.
 
-LiteLLM copies the provider's response headers as `llm_provider-<name>` (request ids, quotas, organisation). nginx hides
-headers by exact name only, and these names are the provider's to choose.
+LiteLLM copies the provider's response headers as `llm_provider-<name>` (request ids, quotas, organisation). nginx can
+remove headers only by their exact names, and the provider chooses these names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
-
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Callable[[], Awaitable[Message]], Send], Awaitable[None]]
+from tollgate.services.requests.asgi import Application, Message, Receive, Send
 
 PREFIX = b"llm_provider-"
 
 
 def without_provider_headers(application: Application) -> Application:
-    """Everything else passes untouched, body pieces as they come: no buffering, no task of its own."""
+    """Everything else passes unchanged. It does not buffer the body and starts no task."""
 
-    async def layer(scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
+    async def layer(scope: Message, receive: Receive, send: Send) -> None:
         async def filtered(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = [pair for pair in message.get("headers", ()) if not pair[0].lower().startswith(PREFIX)]

@@ -1,7 +1,7 @@
-"""Bounds how long a request waits for Postgres to confirm what Redis already counts.
+"""Limits how long a request waits for Postgres to confirm the counters in Redis.
 
-Within a request LiteLLM compares the counter of each budget window with the ledger, every few seconds and without a
-deadline. While Postgres hangs, everybody with a daily or weekly budget would hang with it, Redis being well.
+Every few seconds LiteLLM compares the counter of each budget window with the ledger, inside a request and without a
+timeout. If Postgres hung, every request with a daily or weekly budget would hang too, although Redis works.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 log = logging.getLogger("litellm.tollgate.ledger")
 
-# By its primary key that is milliseconds; the first look in a new window adds up lines of the ledger instead.
+# A look-up by primary key takes milliseconds. The first one in a new window takes longer: it adds up ledger rows.
 DEADLINE_S = 5.0
 REST_S = 5.0
 
@@ -22,9 +22,9 @@ Ask = Callable[..., Awaitable[float | None]]
 
 
 class Bounded:
-    """`ask` with a deadline. After a failure the ledger rests: one request at a time tries it, the others go on.
+    """`ask` with a timeout. After a failure it pauses: only one request at a time tries again, the others get None.
 
-    None is what LiteLLM's own look-up says when the database fails; the counter in Redis then counts alone.
+    LiteLLM's own look-up also returns None if the database fails. Then only the counter in Redis counts.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class Bounded:
             self._rests_until = None
         else:
             if self._rests_until is None:
-                log.warning("the ledger does not answer: the counters in Redis hold the budgets alone meanwhile")
+                log.warning("the ledger does not answer: until it does, only the counters in Redis enforce budgets")
             self._rests_until = self._clock() + self._rest
         return spend
 
 
 def bound_ledger_reads() -> None:
-    """Put the deadline into LiteLLM. Without the method, a replica of another LiteLLM does not start."""
+    """Patch LiteLLM with the timeout. If its method is missing, the replica does not start."""
     from litellm.proxy.db.spend_counter_reseed import SpendCounterReseed
 
     SpendCounterReseed.window_from_db = staticmethod(Bounded(SpendCounterReseed.window_from_db))

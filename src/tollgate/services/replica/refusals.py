@@ -1,8 +1,8 @@
-"""The ASGI layer that every refusal passes: LiteLLM's errors become what Claude Code and the SDKs act on.
+"""The ASGI layer that rewrites LiteLLM's errors for Claude Code and the SDKs.
 
-It holds back only the body of an answer of status 400 and above, a few hundred bytes; what succeeds passes piece by
-piece as it comes, except for an error of LiteLLM's inside a stream. It is also where a
-request ends, and so where it gives back what it held (hooks/ongoing.py).
+It buffers only the body of an answer with status 400 or above, a few hundred bytes. Other answers pass piece by piece;
+in a stream it replaces only LiteLLM's error events. At the end of a request it gives back what the request held
+(hooks/held.py).
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tollgate.services.hooks.ongoing import CURRENT, Ongoing
-from tollgate.services.replica import envelopes
-from tollgate.services.replica.headers import Application, Message, Send
-from tollgate.services.replica.shape import Body
-from tollgate.services.replica.wording import MAYBE_THE_REQUEST, malformed, refusal_of
+from tollgate.services.limits.ticket import HEADER, TAKEN_OVER
+from tollgate.services.refusals import envelopes
+from tollgate.services.refusals.door import malformed
+from tollgate.services.replica.request_body import Body
+from tollgate.services.replica.wording import MAYBE_THE_REQUEST, refusal_of
+from tollgate.services.requests.asgi import Application, Message, Send
 
 Receive = Callable[[], Awaitable[Message]]
 
-# What a tenant's client calls. The management API keeps LiteLLM's own errors: `tollgate apply` reads them.
+# The routes that tenants' clients call. The management API keeps LiteLLM's own errors: `tollgate apply` reads them.
 ROUTES = re.compile(
     r"^(?:/v1/messages(?:/count_tokens)?|(?:/v1)?/(?:chat/completions|completions|embeddings|models(?:/[^/]+)?)|/health)$"
 )
-# A stream has ended for its reader when it sees one of these, before the connection says so.
+# When a client reads one of these, its stream has ended, before the connection ends.
 _LAST_EVENTS = (b"event: message_stop", b"data: [DONE]", b"event: error")
 _LITELLM_ERROR, _ANTHROPIC_ERROR = b'data: {"error"', b"event: error\ndata: "
 _OURS = (b"content-length", b"content-type", b"retry-after", b"x-should-retry", b"request-id")
-# The provider's own limits are for the gateway's account, and say nothing of a tenant's.
+# The provider's own limits concern the gateway's account, not the tenant's.
 _PROVIDER_LIMITS = b"anthropic-ratelimit-"
-_NO_REQUEST_ID = re.compile(r"[^A-Za-z0-9._-]")
 
 
 def with_refusals(application: Application) -> Application:
@@ -40,12 +40,12 @@ def with_refusals(application: Application) -> Application:
         if scope["type"] != "http":
             await application(scope, receive, send)
             return
-        ongoing = Ongoing()
+        scope, ongoing = _without_ticket(scope)
         body = Body()
         answer = _Answer(scope, send, ongoing, body)
         token = CURRENT.set(ongoing)
 
-        async def kept() -> Message:
+        async def receive_and_keep() -> Message:
             message = await receive()
             if message["type"] == "http.request":
                 body.add(message.get("body", b""))
@@ -53,26 +53,26 @@ def with_refusals(application: Application) -> Application:
 
         try:
             if ROUTES.match(scope["path"]):
-                await application(scope, kept, answer.send)
+                await application(scope, receive_and_keep, answer.send)
             else:
                 await application(scope, receive, send)
         finally:
             CURRENT.reset(token)
-            # A client that went away, or a handler that failed. On its own, since this task may be being cancelled.
-            await asyncio.shield(asyncio.ensure_future(ongoing.finish()))
+            # If the client disconnected or the handler failed. In a task of its own, because this one may be cancelled.
+            await asyncio.shield(asyncio.ensure_future(ongoing.answered()))
 
     return layer
 
 
 class _Answer:
-    """One answer on its way out."""
+    """One answer on its way to the client."""
 
     def __init__(self, scope: Message, send: Send, ongoing: Ongoing, body: Body) -> None:
         self._send = send
         self._body = body
         self._ongoing = ongoing
         self._anthropic = envelopes.is_anthropic(scope["path"])
-        self._request_id = _request_id(scope)
+        self._request_id = envelopes.request_id(scope)
         self._start: Message = {}
         self._held = bytearray()
         self.status = 0
@@ -97,14 +97,14 @@ class _Answer:
             body = self._in_a_stream(body)
             message = {**message, "body": body}
         if not message.get("more_body", False) or any(_begins_a_line(body, last) for last in _LAST_EVENTS):
-            await self._ongoing.finish()
+            await self._ongoing.answered()
         await self._send(message)
 
     async def _refuse(self) -> None:
         refusal = refusal_of(self._ongoing, self.status, _parsed(bytes(self._held)))
-        if refusal.code in MAYBE_THE_REQUEST and (wrong := self._body.wrong()):
-            refusal = malformed(wrong)
-        await self._ongoing.finish(refund=not refusal.counts)
+        if refusal.code in MAYBE_THE_REQUEST and (problem := self._body.wrong()):
+            refusal = malformed(problem)
+        await self._ongoing.refused(refusal.counts)
         body = envelopes.body(refusal, self._anthropic, self._request_id)
         headers = self._headers(self._start, drop=_OURS)
         headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -114,7 +114,7 @@ class _Answer:
         await self._send({"type": "http.response.body", "body": body})
 
     def _in_a_stream(self, frame: bytes) -> bytes:
-        """LiteLLM's error frame. Without the event's name Claude Code takes it for a broken stream and asks again."""
+        """Rewrite LiteLLM's error frame. Without the event's name, Claude Code would see a broken stream and retry."""
         answer = _parsed(frame[frame.index(b"data: ") + len(b"data: ") :].split(b"\n", 1)[0])
         error = answer.get("error") if isinstance(answer, dict) else None
         code = str(error.get("code", "")) if isinstance(error, dict) else ""
@@ -130,17 +130,22 @@ class _Answer:
             for name, value in message.get("headers", ())
             if name.lower() not in drop and not name.lower().startswith(_PROVIDER_LIMITS)
         ]
-        return [*kept, (b"request-id", self._request_id.encode())]
+        ours = [(b"request-id", self._request_id.encode())]
+        if self._ongoing.taken_over:
+            ours.append((TAKEN_OVER, b"1"))
+        return [*kept, *ours]
 
 
-def _request_id(scope: Message) -> str:
-    """nginx's, so that its log, ours and the client have the same one."""
-    sent = next((value for name, value in scope.get("headers", ()) if name == b"x-request-id"), b"")
-    return _NO_REQUEST_ID.sub("", sent.decode("latin-1"))[:128] or uuid.uuid4().hex
+def _without_ticket(scope: Message) -> tuple[Message, Ongoing]:
+    """Takes the header of a gateway process out, so that LiteLLM logs and forwards none; the limits hook checks it."""
+    headers = list(scope.get("headers", ()))
+    ticket = next((value.decode("latin-1") for name, value in headers if name.lower() == HEADER), "")
+    kept = [(name, value) for name, value in headers if name.lower() != HEADER]
+    return {**scope, "headers": kept}, Ongoing(ticket=ticket)
 
 
 def _begins_a_line(body: bytes, text: bytes) -> bool:
-    """Inside JSON a line break is written \\n, so what a model says cannot look like the end of its stream."""
+    """Whether `text` begins a line. JSON escapes line breaks, so a model's text cannot imitate the last event."""
     return body.startswith(text) or b"\n" + text in body
 
 

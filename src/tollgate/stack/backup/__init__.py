@@ -1,1 +1,1 @@
-"""Backups as single archives, and the way back: make.py and restore.py are the tables of contents."""
+"""Backups: one archive per backup, and base backups with WAL. make.py lists the steps; restore/ brings them back."""

@@ -1,31 +1,31 @@
-"""age around the secrets of an archive: to the recipients in .env, back with an identity that is kept elsewhere."""
+"""Encrypts an archive's secrets with age, to the recipients in .env. Decrypts them with the operator's identity."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyrage  # type: ignore[import-untyped]
 
+from tollgate import disk
 from tollgate.errors import TollgateError
 
 _SSH_KEY = "-----BEGIN OPENSSH PRIVATE KEY-----"
 
 
 def recipients(text: str) -> list[pyrage.x25519.Recipient | pyrage.ssh.Recipient]:
-    """age1... and ssh-... public keys, with commas between them; TollgateError for what is neither."""
-    found = []
+    """Public keys that begin with age1 or ssh-, separated by commas. TollgateError for any other text."""
+    keys = []
     for word in filter(None, (part.strip() for part in text.split(","))):
         kind = pyrage.ssh.Recipient if word.startswith("ssh-") else pyrage.x25519.Recipient
         try:
-            found.append(kind.from_str(word))
+            keys.append(kind.from_str(word))
         except pyrage.RecipientError as error:
             raise TollgateError(
-                f"BACKUP_AGE_RECIPIENT: {word[:24]}... is no age recipient ({error})",
-                "expected the public key that `age-keygen` or `tollgate backup --make-key FILE` prints: age1...",
+                f"BACKUP_AGE_RECIPIENT: expected an age recipient, found {word[:24]}... ({error})",
+                "give the public key that `age-keygen` or `tollgate backup --make-key FILE` prints: age1...",
             ) from None
-    return found
+    return keys
 
 
 def encrypt(content: bytes, to: Sequence[pyrage.x25519.Recipient | pyrage.ssh.Recipient]) -> bytes:
@@ -33,27 +33,24 @@ def encrypt(content: bytes, to: Sequence[pyrage.x25519.Recipient | pyrage.ssh.Re
 
 
 def decrypt(content: bytes, identity: Path) -> bytes:
-    """TollgateError where the identity is none, or not one that the archive was encrypted to."""
+    """TollgateError if the file has no age identity, or if the archive was encrypted to another one."""
     try:
         return bytes(pyrage.decrypt(content, _identities(identity)))
     except pyrage.DecryptError as error:
         raise TollgateError(
-            f"{identity} does not open the secrets of this archive ({error})",
+            f"{identity} cannot decrypt the secrets of this archive ({error})",
             "give the identity whose public key was BACKUP_AGE_RECIPIENT when the backup was made",
         ) from None
 
 
 def make_identity(file: Path) -> str:
-    """Write a new identity, 0600, never over another file; return the recipient that belongs to it."""
+    """Write a new identity (0600) and return its recipient. TollgateError if the file exists."""
     identity = pyrage.x25519.Identity.generate()
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        disk.create(file, f"# public key: {identity.to_public()}\n{identity}\n", 0o600)
     except OSError as error:
-        raise TollgateError(f"{file}: {error.strerror}", "name a file that does not exist yet") from None
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(f"# public key: {identity.to_public()}\n{identity}\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+        refusal = TollgateError(f"{file}: {error.strerror}", "name a file that does not exist yet")
+        raise disk.refusal(error) or refusal from None
     return str(identity.to_public())
 
 
@@ -63,13 +60,13 @@ def _identities(file: Path) -> list[pyrage.x25519.Identity | pyrage.ssh.Identity
         if content.startswith(_SSH_KEY.encode()):
             return [pyrage.ssh.Identity.from_buffer(content)]
         lines = [line.strip() for line in content.decode().splitlines()]
-        found = [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
+        identities = [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
     except OSError as error:
-        raise TollgateError(f"{file}: {error.strerror}", "name the file that holds the age identity") from None
+        raise TollgateError(f"{file}: {error.strerror}", "name the file that contains the age identity") from None
     except (pyrage.IdentityError, UnicodeDecodeError):
-        found = []
-    if not found:
+        identities = []
+    if not identities:
         raise TollgateError(
-            f"{file} holds no age identity", "expected a line AGE-SECRET-KEY-1..., or an OpenSSH private key"
+            f"{file} has no age identity", "give a file with a line AGE-SECRET-KEY-1..., or an OpenSSH private key"
         )
-    return list(found)
+    return list(identities)

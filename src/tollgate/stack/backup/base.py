@@ -1,6 +1,6 @@
-"""pgBackRest beside the database, started through a connection to it.
+"""Runs pgBackRest in Postgres's container, over an SQL connection.
 
-So the schedule needs neither the database's files nor its container, and the whole kit has one version of it.
+The scheduler therefore needs no access to the database's files or to Docker, and the kit has one pgBackRest version.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from tollgate.stack.backup.repository import HINT, Repository
 
 Kind = Literal["full", "diff"]
 Archived = Mapping[str, Mapping[str, str]]
-# What a program says comes as rows, its exit status as the last: of one that failed Postgres itself would say no more
-# than that it did. Not every program ends its last line, and a backslash would be an escape for COPY.
+# The script returns the program's output as rows, with the exit status in the last row. If COPY itself failed, Postgres
+# would report only that the program failed. `\n` ends an unfinished last line; `tr` removes COPY's escape character.
 _RUN = """
-CREATE TEMPORARY TABLE said (number serial, line text);
-COPY said (line) FROM PROGRAM $program${ PROGRAM 2>&1; printf '\\nstatus %d\\n' $?; } | tr -d '\\000\\r\\\\'$program$
+CREATE TEMPORARY TABLE output (number serial, line text);
+COPY output (line) FROM PROGRAM $program${ PROGRAM 2>&1; printf '\\nstatus %d\\n' $?; } | tr -d '\\000\\r\\\\'$program$
   WITH (DELIMITER E'\\x1f');
-SELECT line FROM said ORDER BY number;
+SELECT line FROM output ORDER BY number;
 """
 _LABEL = re.compile(r"new backup label = (\S+)")
-# A differential backup holds what changed since the full one before it.
+# A differential backup contains the changes since the full backup before it.
 FULL_EVERY = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A finished base backup; a differential one begins anew where there was no full one."""
+    """A finished base backup. pgBackRest takes a full one instead of a differential if there is no full one yet."""
 
     label: str
-    said: tuple[str, ...]
+    output: tuple[str, ...]
 
     @property
     def kind(self) -> Kind:
@@ -46,34 +46,34 @@ class Taken:
 
 
 def base_backup(postgres: Postgres, kind: Kind) -> Taken:
-    """Take one, and forget those that are too old to be kept. TollgateError with pgBackRest's reason."""
+    """Take a base backup; pgBackRest also deletes expired ones. TollgateError with pgBackRest's reason."""
     words = ("pgbackrest", f"--stanza={STANZA}", "--log-level-console=info", f"--type={kind}", "backup")
-    said = run_beside(postgres, words)
-    label = next((found[1] for line in said if (found := _LABEL.search(line))), "")
-    return Taken(label, tuple(said))
+    output = run_over_sql(postgres, words)
+    label = next((match[1] for line in output if (match := _LABEL.search(line))), "")
+    return Taken(label, tuple(output))
 
 
-def run_beside(postgres: Postgres, words: Sequence[str]) -> list[str]:
-    """What a program in Postgres's container printed. TollgateError with its last words where it failed."""
+def run_over_sql(postgres: Postgres, words: Sequence[str]) -> list[str]:
+    """Run a program in Postgres's container; return its lines. TollgateError with its error line if it fails."""
     script = _RUN.replace("PROGRAM 2>&1", f"{shlex.join(words)} 2>&1")
     *lines, status = postgres.sql(script).splitlines()
-    said = [line for line in lines if line]
+    output = [line for line in lines if line]
     if status == "status 0":
-        return said
-    errors = [line.partition("ERROR:")[2].strip() for line in said if "ERROR:" in line]
-    telling = errors[0] if errors else (said[-1] if said else status)
-    raise TollgateError(f"{words[0]}: {telling}", HINT)
+        return output
+    errors = [line.partition("ERROR:")[2].strip() for line in output if "ERROR:" in line]
+    reason = errors[0] if errors else (output[-1] if output else status)
+    raise TollgateError(f"{words[0]}: {reason}", HINT)
 
 
-def beside(postgres: Postgres) -> Repository:
-    """The repository, asked through a connection to the database."""
-    return Repository(lambda words: "\n".join(run_beside(postgres, words)))
+def repository_over_sql(postgres: Postgres) -> Repository:
+    """The repository, read over an SQL connection."""
+    return Repository(lambda words: "\n".join(run_over_sql(postgres, words)))
 
 
 def broken(backups: Sequence[Base], archived: Archived) -> bool:
-    """Whether the newest base backup does not reach what was archived last: of another cluster, or with a gap between.
+    """True if the newest base backup does not connect to the newest archived WAL: another cluster, or a gap.
 
-    Nothing written now can be restored then, until there is another one.
+    New writes cannot be restored then, until the next base backup.
     """
     if not backups:
         return True
@@ -85,11 +85,11 @@ def broken(backups: Sequence[Base], archived: Archived) -> bool:
 
 
 def scheduled(backups: Sequence[Base], archived: Archived, now: datetime) -> Kind:
-    """Which base backup the schedule takes."""
+    """Which kind of base backup the scheduler takes next."""
     fulls = [base for base in backups if base.kind == "full"]
     return "full" if broken(backups, archived) or now - fulls[-1].ended > FULL_EVERY else "diff"
 
 
 def _number(archive: str) -> int:
-    """17-2 is of the second cluster that the repository has seen."""
+    """The number of the cluster: 2 for 17-2, the second cluster in this repository."""
     return int(archive.rpartition("-")[2])

@@ -1,19 +1,19 @@
-"""Postgres through its own container: dump, what a dump holds, load, and the exchange of two databases.
+"""Postgres's tools in its own container: dump, count the rows of a dump, load, swap two databases.
 
-Its tools are of its own version there, and the socket inside the container needs no password.
+The tools there have the server's version, and the socket inside the container needs no password.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
 from tollgate.errors import TollgateError
+from tollgate.stack.host.run import PIPE, start
 
 MAINTENANCE = "postgres"
 _COPY = re.compile(rb'COPY public\.(?P<table>"(?:[^"]|"")+"|[^\s(]+) .*FROM stdin;\n')
@@ -27,7 +27,7 @@ SELECT format('SELECT %L, count(*) FROM public.%I', relname, relname) FROM pg_cl
 _MIGRATIONS = """
 SELECT migration_name FROM _prisma_migrations WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL ORDER BY 1;
 """
-_HINT = "`make logs S=postgres` tells more"
+_HINT = "`make logs S=postgres` shows more"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Postgres:
     user: str = "litellm"
 
     def sql(self, script: str, database: str = MAINTENANCE) -> str:
-        """Run a script; what it printed, a row a line, columns with a tab between them."""
+        """Run a script and return its output: one line per row, columns separated by tabs."""
         return self._run("psql", *_PSQL, "-d", database, given=script.encode()).decode()
 
     def version(self) -> str:
@@ -48,31 +48,31 @@ class Postgres:
         return int(self.sql(f"SELECT pg_database_size('{name(database)}')"))
 
     def free(self) -> int:
-        """Bytes that its volume has left."""
+        """Free bytes on its volume."""
         answer = self._run("sh", "-c", 'df -B1 --output=avail "$PGDATA" | tail -n 1')
         return int(answer)
 
     def rows(self, database: str) -> dict[str, int]:
-        """Rows of every table, counted."""
+        """Count the rows of every table."""
         lines = (line.split("\t") for line in self.sql(_COUNTS, database).splitlines())
         return {table: int(number) for table, number in lines}
 
     def migrations(self, database: str) -> tuple[str, ...]:
-        """LiteLLM's migrations that were applied to it, by name; none where it has no tables yet."""
+        """The names of LiteLLM's applied migrations. Empty if the database has no tables yet."""
         if not self.sql("SELECT to_regclass('public._prisma_migrations')", database).strip():
             return ()
         return tuple(self.sql(_MIGRATIONS, database).splitlines())  # one of the names has spaces
 
     def dump(self, database: str, to: IO[bytes]) -> None:
-        """Everything in it, as of one moment, in pg_dump's custom format."""
+        """Write a consistent dump of the whole database in pg_dump's custom format."""
         self._run("pg_dump", "-d", name(database), "-Fc", "--no-owner", "--no-privileges", out=to)
 
     def rows_in(self, dump: IO[bytes]) -> dict[str, int]:
-        """Rows of each table in a dump: pg_restore writes all of it out again, and what comes is counted."""
+        """Rows of each table in a dump. pg_restore writes the whole dump as text, and this counts the lines."""
         rows: dict[str, int] = {}
         with tempfile.TemporaryFile() as errors:
             command = self._command("pg_restore", "--data-only", "--file=-")
-            with subprocess.Popen(command, stdin=dump, stdout=subprocess.PIPE, stderr=errors) as process:
+            with start(command, stdin=dump, stdout=PIPE, stderr=errors) as process:
                 assert process.stdout is not None  # noqa: S101 - asked for with PIPE
                 table = ""
                 for line in process.stdout:
@@ -81,31 +81,31 @@ class Postgres:
                             table = ""
                         else:
                             rows[table] += 1
-                    elif found := _COPY.fullmatch(line):
-                        table = _unquoted(found["table"].decode())
+                    elif match := _COPY.fullmatch(line):
+                        table = _unquoted(match["table"].decode())
                         rows[table] = 0
             if process.returncode:
                 raise _failed("pg_restore", errors)
         return rows
 
     def load(self, dump: IO[bytes], database: str) -> None:
-        """Make `database` of a dump, in one transaction; it must not exist yet."""
+        """Create `database` from a dump, in one transaction. It must not exist yet."""
         self.sql(f"CREATE DATABASE {name(database)} TEMPLATE template0")
         options = ("--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges")
         self._run("pg_restore", "-d", database, *options, source=dump)
         self.sql("ANALYZE", database)
 
     def called(self, prefix: str) -> list[str]:
-        """The databases whose names begin so."""
-        return [found for found in self.sql("SELECT datname FROM pg_database").split() if found.startswith(prefix)]
+        """The databases whose names begin with `prefix`."""
+        return [each for each in self.sql("SELECT datname FROM pg_database").split() if each.startswith(prefix)]
 
     def drop(self, database: str) -> None:
         self.sql(f"DROP DATABASE IF EXISTS {name(database)} WITH (FORCE)")
 
     def exchange(self, live: str, new: str, aside: str) -> None:
-        """`new` becomes `live`, what was `live` becomes `aside`: both or neither. Whoever is connected is cut off."""
+        """Rename `live` to `aside` and `new` to `live`, both or neither. Postgres closes all their connections."""
         live, new, aside = name(live), name(new), name(aside)
-        # The names are checked letters, no text of anybody's.
+        # name() has checked the names, so they are safe in SQL.
         swap = (
             f"ALTER DATABASE {live} ALLOW_CONNECTIONS false",
             f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname IN ('{live}', '{new}')",  # noqa: S608
@@ -122,7 +122,7 @@ class Postgres:
         self.sql(f"ALTER DATABASE {aside} ALLOW_CONNECTIONS true")
 
     def _command(self, tool: str, *arguments: str) -> list[str]:
-        # pg_restore connects to nothing where it only reads.
+        # pg_restore makes no connection when it only reads a dump.
         connects = tool in ("psql", "pg_dump") or "-d" in arguments
         user = ("-U", self.user) if connects else ()
         return ["docker", "exec", "-i", self.container, tool, *user, *arguments]
@@ -135,10 +135,10 @@ class Postgres:
         source: IO[bytes] | None = None,
         out: IO[bytes] | None = None,
     ) -> bytes:
-        """Run a tool in the container, `source` or else `given` its input, `out` where its output goes."""
+        """Run a tool in the container. Its input is `source`, or `given` without one. `out` receives its output."""
         with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as answer:
             command = self._command(tool, *arguments)
-            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out or answer, stderr=errors) as process:
+            with start(command, stdin=PIPE, stdout=out or answer, stderr=errors) as process:
                 assert process.stdin is not None  # noqa: S101 - asked for with PIPE
                 try:
                     if source is not None:
@@ -146,7 +146,7 @@ class Postgres:
                     else:
                         process.stdin.write(given)
                     process.stdin.close()
-                except BrokenPipeError:  # it ended early: its status and its words tell why
+                except BrokenPipeError:  # the tool ended early; its status and its output say why
                     with suppress(BrokenPipeError):
                         process.stdin.close()
             if process.returncode:
@@ -159,9 +159,9 @@ _PSQL = ("-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1")
 
 
 def name(database: str) -> str:
-    """Database names are put into SQL as they are, so they are only ever of letters that need no quoting."""
+    """The name itself, if SQL needs no quotes for it. ValueError otherwise."""
     if not _NAME.fullmatch(database):
-        raise ValueError(f"{database!r} is no plain database name")
+        raise ValueError(f"{database!r} is not a plain database name")
     return database
 
 
@@ -171,6 +171,6 @@ def _unquoted(table: str) -> str:
 
 def _failed(tool: str, errors: IO[bytes]) -> TollgateError:
     errors.seek(0)
-    said = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
-    telling = next((line for line in said if "error:" in line.lower()), said[-1] if said else "no message")
-    return TollgateError(f"{tool}: {telling.strip()}", _HINT)
+    lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
+    reason = next((line for line in lines if "error:" in line.lower()), lines[-1] if lines else "no message")
+    return TollgateError(f"{tool}: {reason.strip()}", _HINT)

@@ -1,6 +1,6 @@
-"""Which files of a site are backed up, which of them are secret, and how they are put back.
+"""The files of a site that a backup contains, which of them are secret, and how a restore writes them.
 
-`config/` is kept whole, but only gateway.yaml of it is put back: the rest belongs to the kit's version.
+A backup contains all of `config/`. A restore writes only config/gateway.yaml, because the rest belongs to the kit.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ import re
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from tollgate import disk
+from tollgate.config.tenant import key_files as key_faults
 from tollgate.errors import TollgateError
 from tollgate.site import Site
-from tollgate.stack.live_secrets import NEXT, OLD, ROTATION
-from tollgate.stack.secrets import GENERATED
+from tollgate.stack.backup import unpack
+from tollgate.stack.secrets.changing import NEXT, OLD, ROTATION
+from tollgate.stack.secrets.store import GENERATED
 
-# A key that stands in a file itself; with one, a tenant file or a configuration file is a secret as a whole.
+# A key written in a file. A tenant file or a configuration file with a key in it counts as secret.
 _WRITTEN_OUT = re.compile(rb"\bsk-[A-Za-z0-9_-]{13,}")
-_KEY_FILE = re.compile(r"\bfile:([^\s\"'#,\]}]+)")
-# What this machine's volumes and operators know: an archive fills in what is missing only. A password that was rotated
-# since the backup must not come back.
+# Passwords that this machine's volumes and operators use. A restore writes only the missing ones: a password that was
+# rotated since the backup must not come back.
 MACHINE = tuple(f"secrets/{spec.name}" for spec in GENERATED if spec.name != "litellm_salt_key")
 ENV, GATEWAY, SALT = ".env", "config/gateway.yaml", "secrets/litellm_salt_key"
 
@@ -30,14 +32,14 @@ Contents = Mapping[str, bytes]
 
 
 def collect(site: Site) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """What is backed up of a site by its path: what anybody may read, and what is secret."""
+    """The files to back up, path to content: first those that everybody may read, then the secret ones."""
     public: dict[str, bytes] = {}
     secret: dict[str, bytes] = {}
     for folder in ("config", "tenants"):
         for path, content in _below(site.home, folder):
             (secret if _WRITTEN_OUT.search(content) else public)[path] = content
-    secret.update((path, content) for path, content in _below(site.home, "secrets") if not _passing(path))
-    for path in (ENV, *_key_files(public), *_key_files(secret)):
+    secret.update((path, content) for path, content in _below(site.home, "secrets") if not _only_for_rotation(path))
+    for path in (ENV, *_key_files(site.home, public), *_key_files(site.home, secret)):
         file = site.home / path
         if file.is_file() and path not in public:
             secret[path] = file.read_bytes()
@@ -45,34 +47,23 @@ def collect(site: Site) -> tuple[dict[str, bytes], dict[str, bytes]]:
 
 
 def pack(contents: Contents) -> bytes:
-    """A gzipped tar of it."""
+    """A gzipped tar of the files. TollgateError if a restore would refuse it, so that the backup fails today."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
         for path, content in sorted(contents.items()):
             member = tarfile.TarInfo(path)
             member.size, member.mode = len(content), 0o600
             tar.addfile(member, io.BytesIO(content))
+    try:
+        unpack.unpack(packed.getvalue())
+    except TollgateError as error:
+        hint = "move the file out of config/, tenants/ and secrets/: a restore would refuse the backup"
+        raise TollgateError(error.message, hint) from None
     return packed.getvalue()
 
 
-def unpack(packed: bytes) -> dict[str, bytes]:
-    """The files of such a tar. TollgateError for anything that is not a plain file below the site."""
-    contents = {}
-    try:
-        with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as tar:
-            for member in tar:
-                path = PurePosixPath(member.name)
-                stream = tar.extractfile(member) if member.isreg() else None
-                if stream is None or path.is_absolute() or ".." in path.parts or str(path) != member.name:
-                    raise TollgateError(f"the archive holds {member.name[:80]!r}, which no backup of ours does")
-                contents[member.name] = stream.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise TollgateError(f"the archive's files cannot be read: {error}") from None
-    return contents
-
-
 def salt_of(site: Site) -> str:
-    """Which litellm_salt_key a site has, without saying it; empty where it has none."""
+    """The fingerprint of the site's litellm_salt_key. Empty if it has no salt key."""
     file = site.home / SALT
     return fingerprint(file.read_bytes()) if file.is_file() else ""
 
@@ -83,7 +74,7 @@ def fingerprint(salt: bytes) -> str:
 
 @dataclass
 class PutBack:
-    """A site's files made those of an archive; `undo` gives it back what it had, of which `kept` has a copy."""
+    """Writes an archive's files to a site. `undo` restores the old files; `kept` is a folder with their copies."""
 
     site: Site
     kept: Path
@@ -101,7 +92,7 @@ class PutBack:
 
     def undo(self) -> None:
         for path, content in self._before.items():
-            # A secret that was missing stays: a volume may have been made with it by now.
+            # Do not remove a secret that was missing before: a volume may use it by now.
             if content is not None or path.startswith("tenants/"):
                 self._set(path, content)
 
@@ -118,7 +109,7 @@ class PutBack:
 
 
 def differences(site: Site, contents: Contents) -> dict[str, bytes | None]:
-    """What would have to be written, and (None) taken away, for the site to have the archive's files."""
+    """The files that a restore would write (path to content) or remove (path to None)."""
     wanted: dict[str, bytes | None] = {}
     for path, content in contents.items():
         file = site.home / path
@@ -126,6 +117,8 @@ def differences(site: Site, contents: Contents) -> dict[str, bytes | None]:
             continue
         if (path in MACHINE or path == ENV) and file.exists():
             continue
+        if not unpack.in_a_folder(path):
+            _raise_if_link(site, path)
         if not file.is_file() or file.read_bytes() != content:
             wanted[path] = content
     if any(path.startswith("tenants/") for path in contents):
@@ -135,15 +128,19 @@ def differences(site: Site, contents: Contents) -> dict[str, bytes | None]:
     return wanted
 
 
+def _raise_if_link(site: Site, path: str) -> None:
+    """TollgateError if a tenant's key file is not a plain file, or if its path contains a link."""
+    fault = key_faults.fault_of(site.home, path)
+    if fault:
+        raise TollgateError(f"{site.home / path}: expected a plain file, found {fault}", "move it away and retry")
+
+
 def write(file: Path, content: bytes, *, private: bool = True) -> None:
-    """Whole or not at all; 0600 in a directory that is 0700 unless anybody may read it."""
+    """Write the file atomically. Private: 0600, and new directories 0700. Otherwise 0644 and 0755."""
     missing = [parent for parent in (file.parent, *file.parent.parents) if not parent.exists()]
     for directory in reversed(missing):
         directory.mkdir(mode=0o700 if private else 0o755)
-    temporary = file.with_name(f".{file.name}.new")
-    temporary.touch(mode=0o600 if private else 0o644)
-    temporary.write_bytes(content)
-    temporary.replace(file)
+    disk.replace(file, content, 0o600 if private else 0o644)
 
 
 def _below(home: Path, folder: str) -> Iterator[tuple[str, bytes]]:
@@ -152,13 +149,11 @@ def _below(home: Path, folder: str) -> Iterator[tuple[str, bytes]]:
             yield file.relative_to(home).as_posix(), file.read_bytes()
 
 
-def _passing(path: str) -> bool:
-    """Whether a secret is only there while another one is rotated."""
+def _only_for_rotation(path: str) -> bool:
+    """True for a secret that exists only during a rotation."""
     return path.endswith((NEXT, OLD)) or path == f"secrets/{ROTATION}"
 
 
-def _key_files(contents: Contents) -> list[str]:
-    """Files that tenants' keys are read from; below the site, as tenant files insist."""
-    texts = (content.decode(errors="replace") for path, content in contents.items() if path.startswith("tenants/"))
-    found = {match for text in texts for match in _KEY_FILE.findall(text)}
-    return sorted(path for path in found if ".." not in PurePosixPath(path).parts and not path.startswith(("/", "~")))
+def _key_files(home: Path, contents: Contents) -> list[str]:
+    """The `file:` key files of tenants, except those that the kit would refuse to read."""
+    return sorted(path for path in unpack.key_files(contents) if not key_faults.fault_of(home, path))

@@ -1,11 +1,11 @@
-"""When the last good backup was, where node-exporter finds it for Prometheus."""
+"""Writes the time of the last good backup to a file, which node-exporter reads for Prometheus."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from pathlib import Path
 
+from tollgate import disk
 from tollgate.site import Site
 from tollgate.stack.backup.archive import Archive
 
@@ -28,43 +28,35 @@ tollgate_base_backup_last_success_timestamp_seconds {taken}
 _TAKEN = re.compile(r"^tollgate_backup_last_success_timestamp_seconds (\d+)$", re.MULTILINE)
 
 
-def directory(site: Site) -> Path:
-    """Mounted into node-exporter; whoever deploys writes there, whoever the exporter runs as reads."""
-    return site.rendered_dir / "metrics"
-
-
 def prepare(site: Site) -> None:
-    """Before Docker does: what it makes for a mount is root's, and a backup may be taken by another user."""
-    directory(site).mkdir(parents=True, exist_ok=True)
-    directory(site).chmod(0o755)
+    """Create the directory. Otherwise Docker creates it for the mount, owned by root; backups run as another user."""
+    site.metrics_dir.mkdir(parents=True, exist_ok=True)
+    site.metrics_dir.chmod(0o755)
 
 
-def tell(site: Site, made: Archive) -> None:
-    """Replace the figures at once: a half-written file would be an error of every scrape."""
-    taken, rows = made.manifest.created.timestamp(), sum(made.manifest.rows.values())
-    _write(site, "backup", _TEXT.format(taken=f"{taken:.0f}", size=made.file.stat().st_size, rows=rows))
+def tell(site: Site, archive: Archive) -> None:
+    """Replace the file atomically: a half-written file would make every scrape fail."""
+    taken, rows = archive.manifest.created.timestamp(), sum(archive.manifest.rows.values())
+    _write(site, "backup", _TEXT.format(taken=f"{taken:.0f}", size=archive.file.stat().st_size, rows=rows))
 
 
 def tell_base(site: Site, taken: datetime) -> None:
-    """When the newest base backup was taken."""
+    """Write the time of the newest base backup."""
     _write(site, "base-backup", _BASE.format(taken=f"{taken.timestamp():.0f}"))
 
 
 def forget_base(site: Site) -> None:
-    """None is taken any more, and that is meant: its age is no trouble."""
-    (directory(site) / "base-backup.prom").unlink(missing_ok=True)
+    """The schedule is off, so no alert may watch the age of the last base backup."""
+    (site.metrics_dir / "base-backup.prom").unlink(missing_ok=True)
 
 
 def last(site: Site) -> datetime | None:
-    """When the newest backup was taken; None where none was told of."""
-    file = directory(site) / "backup.prom"
-    found = _TAKEN.search(file.read_text()) if file.is_file() else None
-    return datetime.fromtimestamp(int(found[1]), UTC) if found else None
+    """The time of the newest backup. None if `tell` has not written one."""
+    file = site.metrics_dir / "backup.prom"
+    match = _TAKEN.search(file.read_text()) if file.is_file() else None
+    return datetime.fromtimestamp(int(match[1]), UTC) if match else None
 
 
 def _write(site: Site, name: str, text: str) -> None:
     prepare(site)
-    temporary = directory(site) / f"{name}.new"
-    temporary.write_text(text)
-    temporary.chmod(0o644)
-    temporary.replace(directory(site) / f"{name}.prom")
+    disk.replace(site.metrics_dir / f"{name}.prom", text)

@@ -1,4 +1,4 @@
-"""Which moments can be restored: from base backups and the names of the archived log's files, without a gap."""
+"""Pure: computes which moments can be restored, from the base backups and the names of the archived WAL files."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 STANZA = "tollgate"
 # archive/tollgate/17-1/0000000100000000/000000010000000000000003-<sha1>.zst
 _FILE = re.compile(r"(?P<archive>\d+-\d+)/[0-9A-F]{16}/(?P<name>[0-9A-F]{24})-[0-9a-f]{40}(?:\.\w+)?")
-# Files of 16 MiB: so many have one number in the middle of their names.
+# A WAL file has 16 MiB. This many files share the number in the middle of their names.
 _PER_LOG = 256
 
 
 @dataclass(frozen=True)
 class Base:
-    """A base backup. Its log begins with the file `first` and must reach `last` for it to be of any use."""
+    """A base backup. A restore needs at least the WAL files from `first` to `last`. `size` is in bytes."""
 
     label: str
     kind: str
@@ -30,7 +30,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Chain:
-    """Base backups, oldest first, and the files of the log from the first one's on, none missing: (name, path)."""
+    """Base backups, oldest first, and all WAL files from the first backup on, without a gap: (name, path)."""
 
     bases: tuple[Base, ...]
     files: tuple[tuple[str, str], ...]
@@ -38,14 +38,14 @@ class Chain:
 
 @dataclass(frozen=True)
 class Reach:
-    """The moments from `since` up to `until` (excluded), and the base backups that lie in them."""
+    """The moments from `since` to `until` (exclusive), and the base backups in this time."""
 
     since: datetime
     until: datetime
     bases: tuple[Base, ...]
 
     def base_for(self, moment: datetime) -> Base | None:
-        """The last base backup that had ended by then; None for a moment out of reach."""
+        """The last base backup that had finished before `moment`. None if `moment` cannot be restored."""
         if not self.since <= moment < self.until:
             return None
         return [base for base in self.bases if usable_from(base) <= moment][-1]
@@ -55,15 +55,15 @@ class Reach:
 
 
 def bases(info: str) -> list[Base]:
-    """The good base backups in `pgbackrest info --output=json`, oldest first."""
-    found = []
+    """The base backups without errors in the output of `pgbackrest info --output=json`, oldest first."""
+    backups = []
     for stanza in json.loads(info or "[]"):
         versions = {row["id"]: row["version"] for row in stanza.get("db", ())}
         for row in stanza.get("backup", ()):
             if row.get("error"):
                 continue
             number = row["database"]["id"]
-            found.append(
+            backups.append(
                 Base(
                     label=row["label"],
                     kind=row["type"],
@@ -74,35 +74,39 @@ def bases(info: str) -> list[Base]:
                     size=row["info"]["size"],
                 )
             )
-    return sorted(found, key=lambda base: base.ended)
+    return sorted(backups, key=lambda base: base.ended)
 
 
 def files(listing: str) -> dict[str, dict[str, str]]:
-    """Each archive's files of the log, name to path, from `pgbackrest repo-ls --recurse --output=json`."""
-    found: dict[str, dict[str, str]] = {}
+    """The WAL files of each archive (name to path), from `pgbackrest repo-ls --recurse --output=json`."""
+    archives: dict[str, dict[str, str]] = {}
     for path in json.loads(listing or "{}"):
         if match := _FILE.fullmatch(path):
-            found.setdefault(match["archive"], {})[match["name"]] = path
-    return found
+            archives.setdefault(match["archive"], {})[match["name"]] = path
+    return archives
 
 
 def chains(backups: Iterable[Base], archived: Mapping[str, Mapping[str, str]]) -> list[Chain]:
-    """Base backups that one unbroken log connects, oldest chain first."""
-    found: dict[tuple[str, str], list[tuple[Base, list[tuple[str, str]]]]] = {}
+    """Groups of base backups that WAL connects without a gap, oldest chain first."""
+    groups: dict[tuple[str, str], list[tuple[Base, list[tuple[str, str]]]]] = {}
     for base in backups:
         run = _unbroken(base.first, archived.get(base.archive, {}))
         if run and run[-1][0] >= base.last:
-            found.setdefault((base.archive, run[-1][0]), []).append((base, run))
-    return [Chain(tuple(base for base, _ in rows), tuple(rows[0][1])) for rows in found.values()]
+            groups.setdefault((base.archive, run[-1][0]), []).append((base, run))
+    return [Chain(tuple(base for base, _ in rows), tuple(rows[0][1])) for rows in groups.values()]
 
 
 def usable_from(base: Base) -> datetime:
-    """pgBackRest says when a backup ended in whole seconds, rounded down."""
+    """The first moment that the backup can restore. pgBackRest rounds the end of a backup down to seconds."""
     return base.ended + timedelta(seconds=1)
 
 
 def reach(chain: Chain, last_commit: datetime | None) -> Reach | None:
-    """A restore stops before the first commit after its moment, so there must be one: the last one is out of reach."""
+    """The moments of one chain; None if there are none.
+
+    A restore stops before the first commit after its moment. It therefore needs a later commit, so the moment of the
+    last commit itself cannot be restored.
+    """
     since = usable_from(chain.bases[0])
     if last_commit is None or last_commit <= since:
         return None

@@ -1,4 +1,4 @@
-"""pgBackRest's repository, asked in a container that has it: the running Postgres, or one made for the question."""
+"""Reads pgBackRest's repository in a container that mounts it: the running Postgres, or a temporary container."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from datetime import datetime
 from functools import partial
 
 from tollgate.errors import TollgateError
+from tollgate.render.users import USERS
 from tollgate.stack.backup import reach
 from tollgate.stack.backup.reach import STANZA, Base, Chain, Reach
-from tollgate.stack.compose import Compose
-from tollgate.stack.docker import docker
+from tollgate.stack.containers.compose import Compose
+from tollgate.stack.host.docker import docker
 
 PATH = "/var/lib/pgbackrest"
+USER = f"{USERS['postgres']}:{USERS['postgres']}"
 POSTGRES = "postgres"
-HINT = "`make logs S=postgres` tells more; docs/runbooks/restore.md"
+HINT = "`make logs S=postgres` shows more; see docs/runbooks/restore.md"
 _LONG = 600
-# 28: what is in the repository is another cluster's, because the volume was made anew. Its log then begins anew, and
-# what was archived before can be restored as before.
+# 28: the repository belongs to another cluster, because the volume was created again. stanza-upgrade then begins a new
+# WAL archive; moments of the old cluster can still be restored.
 _ENSURE = f"""
 pgbackrest --stanza={STANZA} --log-level-console=off --log-level-stderr=error stanza-create || {{
   [ $? = 28 ] && pgbackrest --stanza={STANZA} --log-level-console=off --log-level-stderr=error stanza-upgrade
 }}
 """
-# The moment of the last commit in one file of the log. The file need not be whole behind it.
+# Prints the time of the last commit in one WAL file. The file may be incomplete after this commit.
 _LAST_COMMIT = """
 set -e
 directory=$(mktemp -d)
@@ -36,27 +38,27 @@ pg_waldump --rmgr=Transaction "$directory/$2" 2>/dev/null | sed -n 's/.*desc: CO
 
 
 def options(compose: Compose) -> tuple[str, ...]:
-    """How `docker run` gives a container the repository, which it can only read, and nothing else of the host."""
+    """Options of `docker run` that mount the repository and its configuration read-only, and nothing else."""
     configuration = f"{compose.environment['TOLLGATE_RENDERED']}/pgbackrest"
-    mounts = ("-v", f"{compose.project}_postgres-archive:{PATH}:ro", "-v", f"{configuration}:/etc/pgbackrest:ro")
+    mounts = ("-v", f"{compose.project}_postgres-archive:{PATH}:ro,nocopy", "-v", f"{configuration}:/etc/pgbackrest:ro")
     return (*confinement(), *mounts)
 
 
 def confinement() -> tuple[str, ...]:
-    """What the Compose files give every container of ours, as options of `docker run`; and no network."""
+    """The restrictions that the Compose files set for our containers, as options of `docker run`; and no network."""
     confined = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--network", "none")
-    return (*confined, "--user", "999:999", "-e", "TZ=UTC", "--tmpfs", "/tmp:mode=1777")  # noqa: S108  the container's
+    return (*confined, "--user", USER, "-e", "TZ=UTC", "--tmpfs", "/tmp:mode=1777")  # noqa: S108  the container's
 
 
 @dataclass(frozen=True)
 class Repository:
-    """`run` runs a program where the repository is, and returns what it printed or raises TollgateError."""
+    """`run` runs a program in a container with the repository. It returns the output or raises TollgateError."""
 
     run: Callable[[Sequence[str]], str]
 
     @classmethod
     def of(cls, compose: Compose) -> Repository:
-        """In the running Postgres; else, for it may be what was lost, in a container of its image."""
+        """Use the running Postgres. If it does not run (its volume may be lost), use a container of its image."""
         running = compose.running()
         if POSTGRES in running:
             return cls.inside(running[POSTGRES][0])
@@ -68,20 +70,20 @@ class Repository:
         return cls(partial(_docker, ("docker", "exec", container)))
 
     def ensure(self) -> None:
-        """The stanza of the cluster that runs; repeated, it changes nothing."""
+        """Create the stanza of the running cluster. A second call changes nothing."""
         self.run(("sh", "-c", _ENSURE))
 
     def bases(self) -> list[Base]:
         return reach.bases(self._pgbackrest(f"--stanza={STANZA}", "--output=json", "info"))
 
     def chains(self) -> list[Chain]:
-        found = self.bases()
-        return reach.chains(found, self.archived()) if found else []
+        bases = self.bases()
+        return reach.chains(bases, self.archived()) if bases else []
 
     def reaches(self) -> list[Reach]:
-        """What can be restored, the oldest first; more than one where the log has gaps."""
-        found = (reach.reach(chain, self.last_commit(chain)) for chain in self.chains())
-        return sorted((one for one in found if one), key=lambda one: one.since)
+        """The ranges of moments that can be restored, oldest first. Each gap in the WAL begins a new range."""
+        reaches = (reach.reach(chain, self.last_commit(chain)) for chain in self.chains())
+        return sorted((each for each in reaches if each), key=lambda each: each.since)
 
     def last_commit(self, chain: Chain) -> datetime | None:
         for name, path in reversed(chain.files):
@@ -91,15 +93,15 @@ class Repository:
         return None
 
     def size(self) -> int:
-        """Bytes of base backups and log."""
+        """Bytes of base backups and WAL."""
         return int(self.run(("du", "-sb", PATH)).split()[0])
 
     def free(self) -> int:
-        """Bytes that are left where it lies."""
+        """Free bytes on the repository's disk."""
         return int(self.run(("sh", "-c", f"df -B1 --output=avail {PATH} | tail -n 1")))
 
     def archived(self) -> dict[str, dict[str, str]]:
-        """The files of the log: each cluster's, name to path."""
+        """The WAL files of each cluster: name to path."""
         return reach.files(self._pgbackrest("--recurse", "--output=json", "repo-ls", f"archive/{STANZA}"))
 
     def _pgbackrest(self, *words: str) -> str:

@@ -1,21 +1,19 @@
-"""How backups stand, for `status` and `doctor`: the schedule, the last archive, the archived log."""
+"""The state of backups for `status` and `doctor`: the schedule, the last archive, the archived WAL."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from tollgate.config.env import Settings
-from tollgate.config.schedule import following
-from tollgate.ledger.figures import room
-from tollgate.site import Site
+from tollgate.config.env.schedule import following
+from tollgate.figures import room
 from tollgate.stack.backup import metric
 from tollgate.stack.backup.database import Postgres
 from tollgate.stack.backup.reach import usable_from
 from tollgate.stack.backup.repository import POSTGRES, Repository
-from tollgate.stack.compose import Compose
+from tollgate.stack.deployment import Deployment
 
-# Seconds since 1970 of the last file that was archived, empty for none; and whether the last try failed.
+# The time of the last archived WAL file (seconds since 1970, empty if none), and whether a later try failed.
 _ARCHIVER = """
 SELECT extract(epoch FROM last_archived_time)::bigint,
        coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) FROM pg_stat_archiver
@@ -25,8 +23,10 @@ OLD = timedelta(hours=36)
 
 @dataclass(frozen=True)
 class State:
-    """`following` is the next run, `last` the last good archive. The rest is of the log: `archived` when its last file
-    was, `failing` that a later one could not be, `since` when the reach of a restore begins, `bytes` what is kept.
+    """`following` is the next run, `last` the time of the last good archive.
+
+    The rest is about base backups and WAL. `archived` is the time of the last archived WAL file. `failing`: a later
+    file could not be archived. `since` is the first moment that can be restored. `bytes` is the repository's size.
     """
 
     schedule: str
@@ -38,10 +38,10 @@ class State:
     bytes: int = 0
 
 
-def state(site: Site, compose: Compose, chosen: Settings, now: datetime) -> State:
-    """TollgateError where Postgres runs and does not answer."""
-    schedule, last = chosen.backup_schedule, metric.last(site)
-    running = compose.running()
+def state(deployment: Deployment, now: datetime) -> State:
+    """TollgateError if Postgres runs and does not answer."""
+    schedule, last = deployment.settings.backup_schedule, metric.last(deployment.site)
+    running = deployment.compose.running()
     if not schedule or POSTGRES not in running:
         return State(schedule, following(schedule, now) if schedule else None, last)
     container = running[POSTGRES][0]
@@ -59,22 +59,22 @@ def state(site: Site, compose: Compose, chosen: Settings, now: datetime) -> Stat
     )
 
 
-def words(found: State, now: datetime) -> str:
-    """One line."""
-    last = f"last archive {ago(found.last, now)}" if found.last else "no archive yet"
-    if not found.schedule:
-        return f"none by themselves (`make backup-schedule`); {last}"
-    when = f'at "{found.schedule}" (UTC), next {found.following:%Y-%m-%d %H:%M}; {last}'
-    if found.failing:
-        return f"{when}; THE LOG IS NOT ARCHIVED, last {ago(found.archived, now) if found.archived else 'never'}"
-    if not found.since:
+def words(backups: State, now: datetime) -> str:
+    """The state as one line."""
+    last = f"last archive {ago(backups.last, now)}" if backups.last else "no archive yet"
+    if not backups.schedule:
+        return f"no schedule (`make backup-schedule` sets one); {last}"
+    when = f'at "{backups.schedule}" (UTC), next {backups.following:%Y-%m-%d %H:%M}; {last}'
+    if backups.failing:
+        return f"{when}; THE WAL IS NOT ARCHIVED, last {ago(backups.archived, now) if backups.archived else 'never'}"
+    if not backups.since:
         return f"{when}; no base backup yet"
-    log = f", log archived {ago(found.archived, now)}" if found.archived else ""
-    return f"{when}; any moment since {found.since:%Y-%m-%d %H:%M:%S}{log}, {room(found.bytes)} kept"
+    wal = f", WAL archived {ago(backups.archived, now)}" if backups.archived else ""
+    return f"{when}; any moment since {backups.since:%Y-%m-%d %H:%M:%S}{wal}, {room(backups.bytes)} kept"
 
 
 def ago(moment: datetime, now: datetime) -> str:
-    """In the largest unit of which there are two."""
+    """In the largest unit that gives at least 2: 119 min, then 2 h."""
     seconds = max(0, int((now - moment).total_seconds()))
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:

@@ -1,6 +1,6 @@
-"""Everything a working gateway needs, checked from the outside in: host, files, containers, one real request.
+"""`make doctor`: checks everything that a working gateway needs: host, files, containers, one real request.
 
-A check yields findings and never raises for what it finds; a check whose ground is missing says SKIP and why.
+A check yields findings and does not raise. If a check cannot run, it yields SKIP and the reason.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Finding", "examine"]
 
 
 def examine(site: Site) -> Iterator[Finding]:
-    """Every finding, in the order a person would look: what comes first explains what fails later."""
+    """Every finding. An early failure often explains the later ones."""
     yield from host.engine()
     yield from host.room()
     yield from host.clock(site)

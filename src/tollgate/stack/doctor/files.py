@@ -1,24 +1,25 @@
-"""What the operator keeps: .env, secrets/, the configuration, and who may use the test model."""
+"""Checks the operator's files: .env, secrets/, the configuration, and who may use the test model."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 
-from tollgate.config import env, text
+from tollgate.config.env import settings as env
+from tollgate.config.yaml import text
 from tollgate.errors import InputError
 from tollgate.site import Site
-from tollgate.stack import secrets
 from tollgate.stack.configuration import Configuration, left_out, load
+from tollgate.stack.deploy.first_request import MODEL, may_use
 from tollgate.stack.doctor.finding import Finding
-from tollgate.stack.first_request import MODEL, may_use
+from tollgate.stack.secrets import store as secrets
 
 MIN_SECRET_LENGTH = 32
 AS_DEPLOYER = "run this as the user who deployed, or with sudo"
 
 
 def environment(site: Site) -> Iterator[Finding]:
-    """.env against .env.example: names it lacks, and whether others can read it."""
+    """Compare .env with .env.example, and check the mode of .env."""
     if not site.env_file.is_file():
         yield Finding.fail(".env", f"{site.env_file} does not exist", "run `make deploy`, which writes it")
         return
@@ -28,39 +29,39 @@ def environment(site: Site) -> Iterator[Finding]:
         yield Finding.fail(".env", error.problems[0].message, AS_DEPLOYER)
         return
     if missing:
-        hint = "the defaults apply; copy the lines you want from .env.example"
-        yield Finding.warn(".env", f"{', '.join(missing)} of .env.example not in it", hint)
+        hint = "the defaults apply; copy the lines that you want from .env.example"
+        yield Finding.warn(".env", f"it lacks {', '.join(missing)} of .env.example", hint)
     else:
         yield Finding.ok(".env", "has every name of .env.example")
     mode = site.env_file.stat().st_mode & 0o777
     if mode & 0o077:
         yield Finding.fail(
-            ".env", f"expected mode 0600, found {mode:04o}", f"it may hold keys: chmod 600 {site.env_file}"
+            ".env", f"expected mode 0600, found {mode:04o}", f"it can hold keys: run chmod 600 {site.env_file}"
         )
 
 
 def secret_files(site: Site) -> Iterator[Finding]:
     if not site.secrets_dir.is_dir():
         yield Finding.fail(
-            "secrets", f"{site.secrets_dir} does not exist", "run `make deploy`, which makes every secret"
+            "secrets", f"{site.secrets_dir} does not exist", "run `make deploy`, which generates every secret"
         )
         return
     if not os.access(site.secrets_dir, os.R_OK | os.X_OK):
         yield Finding.fail("secrets", f"{site.secrets_dir} cannot be read", AS_DEPLOYER)
         return
-    open_ones = secrets.too_open(site)
-    for path in open_ones:
+    readable = secrets.too_open(site)
+    for path in readable:
         mode = "700" if path.is_dir() else "600"
-        yield Finding.fail("secrets", f"{path} can be read by others", f"chmod {mode} {path}")
+        yield Finding.fail("secrets", f"other users can read {path}", f"run chmod {mode} {path}")
     weak = list(_weak(site))
     yield from weak
-    if not open_ones and not weak:
-        yield Finding.ok("secrets", f"{len(secrets.GENERATED)} present, strong, readable by their owner only")
+    if not readable and not weak:
+        yield Finding.ok("secrets", f"{len(secrets.GENERATED)} present, strong, readable only by their owner")
 
 
 def _weak(site: Site) -> Iterator[Finding]:
     for spec in secrets.GENERATED:
-        path = site.secrets_dir / spec.name
+        path = site.secret(spec.name)
         if not path.is_file():
             yield Finding.fail("secrets", f"{path} is missing ({spec.purpose})", "run `make deploy`")
             continue
@@ -70,18 +71,17 @@ def _weak(site: Site) -> Iterator[Finding]:
             yield Finding.fail("secrets", f"{path} is weak", hint)
         elif not value.startswith(spec.prefix):
             yield Finding.fail(
-                "secrets", f"{path}: expected it to start with {spec.prefix}", "LiteLLM refuses it otherwise"
+                "secrets", f"{path}: expected it to start with {spec.prefix}", "LiteLLM refuses any other key"
             )
 
 
 def configuration(site: Site) -> Iterator[tuple[Finding, Configuration | None]]:
-    """The configuration itself, beside the finding, so that later checks need not read it again."""
+    """Each finding, with the configuration if it is valid, so that later checks need not read it again."""
     try:
         loaded = load(site)
     except InputError as error:
         for problem in error.problems:
-            said, _, _ = str(problem).removeprefix("error: ").partition("\nhint:")
-            yield Finding.fail("configuration", said, problem.hint), None
+            yield Finding.fail("configuration", problem.placed, problem.hint), None
         return
     yield (
         Finding.ok("configuration", f"{len(loaded.catalogue.models)} model(s), {len(loaded.tenants)} tenant(s)"),
@@ -92,13 +92,16 @@ def configuration(site: Site) -> Iterator[tuple[Finding, Configuration | None]]:
 
 
 def exposure(configuration: Configuration) -> Iterator[Finding]:
-    """With a provider key set, answers of the embedded provider look like a model's; only `example` should get them."""
+    """With a provider key, only the tenant `example` should get the embedded provider's answers.
+
+    They look like a model's.
+    """
     if not configuration.settings.provider_keys:
         yield Finding.skip("providers", f"no provider key in .env: only {MODEL} is served")
         return
     others = [tenant.id for tenant in configuration.tenants if may_use(tenant, MODEL) and tenant.id != "example"]
     if others:
-        hint = f"{MODEL} answers from the embedded provider; take it out of their allowed_models"
-        yield Finding.warn("providers", f"{MODEL} may be called by {', '.join(others)}", hint)
+        hint = f"{MODEL} answers from the embedded provider; remove it from their allowed_models"
+        yield Finding.warn("providers", f"{MODEL} is allowed for {', '.join(others)}", hint)
     else:
         yield Finding.ok("providers", f"{len(configuration.settings.provider_keys)} provider key(s) set")

@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """FAIL: the gateway does not work or is not safe. WARN: it soon may not be. SKIP: nobody looked, and why."""
+    """FAIL: the gateway does not work or is not safe. WARN: it may fail soon. SKIP: the check did not run, and why."""
 
     level: Literal["PASS", "WARN", "FAIL", "SKIP"]
     check: str

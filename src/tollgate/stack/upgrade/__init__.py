@@ -1,1 +1,1 @@
-"""Another LiteLLM release, and the way back: check.py looks, change.py does it, record.py remembers."""
+"""Upgrade to another LiteLLM release, and rollback. check.py checks, change.py switches, record.py records it."""

@@ -1,7 +1,7 @@
-"""Part two: image → backup → .env and record → deploy, which migrates and rolls the replicas one after another.
+"""Part two: image → backup → .env and record → deploy, which migrates and replaces the replicas one after another.
 
-Nothing serves differently until the roll. A failure before it puts .env and what was rendered back; in the roll it
-leaves the replicas that were not reached on the release before, and says what to type.
+The gateway serves the old release until the rollout. A failure before the migration restores .env and the rendered
+files. A failure in the rollout leaves the remaining replicas on the old release and says what to do.
 """
 
 from __future__ import annotations
@@ -11,23 +11,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tollgate.errors import InputError, StepError, TollgateError
+from tollgate.errors import InputError, TollgateError
 from tollgate.stack.backup import metric
 from tollgate.stack.backup.make import make, running_postgres
 from tollgate.stack.configuration import change_env
-from tollgate.stack.deploy import Deploy, Display
-from tollgate.stack.images import resolve
-from tollgate.stack.litellm_versions import SETTING
+from tollgate.stack.deploy.steps import Deploy
+from tollgate.stack.host.progress import Display
+from tollgate.stack.images.litellm import SETTING
+from tollgate.stack.images.resolve import Images
 from tollgate.stack.upgrade import record
-from tollgate.stack.upgrade.check import LITELLM, Change, kept_secrets, shown
+from tollgate.stack.upgrade.check import LITELLM, ReleaseChange, kept_secrets, shown
 from tollgate.stack.upgrade.record import Record
 
 
 @dataclass
-class Run:
-    """One change of release; needs the deployment's lock. `seconds` says how long each step took."""
+class ReleaseSwitch:
+    """One change of release. Needs the deployment's lock. `seconds` has the duration of each step."""
 
-    change: Change
+    change: ReleaseChange
     display: Display
     allow_engine_install: bool = True
     backup: str = field(default="", init=False)
@@ -37,7 +38,7 @@ class Run:
     def run(self) -> None:
         change = self.change
         if change.unfinished:
-            self._go_on()
+            self._continue()
             return
         self._provide_image()
         if change.back:
@@ -51,28 +52,22 @@ class Run:
 
     def _provide_image(self) -> None:
         with self._step("image") as done:
-            settings = self.change.configuration.settings
-            found = resolve(
-                settings.image_source,
-                self.change.site,
-                self.display,
-                ca_bundle=settings.ca_bundle,
-                mirror=settings.debian_mirror or "",
-                only={LITELLM},
-                litellm=self.change.target,
-            )
-            done.append(found.images[LITELLM])
+            settings, target = self.change.deployment.settings, self.change.target
+            resolved = Images(settings, self.change.site, self.display, target).provide({LITELLM})
+            done.append(resolved.images[LITELLM])
 
     def _back_up(self) -> None:
         site = self.change.site
         with self._step("backup") as done:
-            made = make(site, running_postgres(self.change.compose), kept_secrets(self.change), self.display)
-            metric.tell(site, made.archive)
-            self.backup = str(made.archive.file)
+            backup = make(
+                site, running_postgres(self.change.deployment.compose), kept_secrets(self.change), self.display
+            )
+            metric.tell(site, backup.archive)
+            self.backup = str(backup.archive.file)
             done.append(shown(self.backup))
 
     def _switch(self) -> None:
-        """Name the release in .env and deploy it; put the name back where nothing was migrated or replaced yet."""
+        """Set the release in .env and deploy it. Restore .env after a failure before the migration."""
         change_env(self.change.site, SETTING, self.change.target)
         deploy = self._deploy()
         try:
@@ -82,14 +77,14 @@ class Run:
             if not migrated:
                 self._put_back()
             if isinstance(error, TollgateError):
-                raise self._with_the_way_out(error, migrated=migrated) from None
+                raise self._add_recovery_hint(error, migrated=migrated) from None
             raise
-        self._took(deploy)
+        self._add_results(deploy)
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         deploy = self._deploy()
         deploy.run()
-        self._took(deploy)
+        self._add_results(deploy)
         last = record.read(self.change.site)
         if last is not None:
             record.write(self.change.site, Record(last.before, last.target, last.backup, last.at, finished=True))
@@ -100,27 +95,25 @@ class Run:
         if not self.change.back:
             record.forget(self.change.site)
 
-    def _with_the_way_out(self, error: TollgateError, *, migrated: bool) -> TollgateError:
+    def _add_recovery_hint(self, error: TollgateError, *, migrated: bool) -> TollgateError:
         change = self.change
         if isinstance(error, InputError):
-            return error  # it names the line to mend, and nothing began
+            return error  # it names the line to correct, and the deploy changed nothing
         if not migrated:
-            more = f"Nothing was replaced: every replica serves {change.current}, and .env says so"
+            more = f"Nothing was replaced: every replica serves {change.current}, and .env has this release again"
         elif change.back:
-            more = f"When that is mended, `make deploy` goes on with {change.target}"
+            more = f"Correct this; then `make deploy` continues with {change.target}"
         elif change.can_return:
-            more = f"`make rollback` returns to {change.current}; `make deploy` goes on with {change.target}"
+            more = f"`make rollback` returns to {change.current}; `make deploy` continues with {change.target}"
         else:
-            more = f"`make deploy` goes on with {change.target}; the backup is {shown(self.backup)}"
+            more = f"`make deploy` continues with {change.target}; the backup is {shown(self.backup)}"
         hint = f"{error.hint.rstrip('.')}. {more}".removeprefix(". ")
-        if isinstance(error, StepError):
-            return StepError(error.step, error.message.removeprefix(f"{error.step}: "), hint, error.log)
-        return TollgateError(error.message, hint)
+        return error.with_hint(hint)
 
     def _deploy(self) -> Deploy:
         return Deploy(self.change.site, self.display, allow_engine_install=self.allow_engine_install)
 
-    def _took(self, deploy: Deploy) -> None:
+    def _add_results(self, deploy: Deploy) -> None:
         self.changes += deploy.changes
         self.seconds |= deploy.timings
 

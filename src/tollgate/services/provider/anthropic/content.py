@@ -1,8 +1,8 @@
-"""Content blocks of the Messages API: their checks, and how they count.
+"""Content blocks of the Messages API: their checks and their tokens.
 
-Caching without memory: the cached prefix is everything up to the last `cache_control`. What of it stands before the
-last assistant message was sent by the request before, so it counts as read; the rest counts as written. A first turn
-therefore only writes, and the same request always has the same usage.
+Caching has no memory. The cached prefix is everything up to the last `cache_control`. Its part before the last
+assistant message was already in the earlier request, so it counts as read; the rest counts as written. So a first turn
+only writes, and the same request always has the same usage.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Answers in the shapes of the Messages API: a whole message, the events of a stream, errors, the list of models.
+"""Answers in the form of the Messages API: a whole message, the events of a stream, errors, the list of models.
 
-A stream is message_start; then for each block content_block_start, its deltas (one a token), content_block_stop;
-then message_delta with the stop reason and the usage; then message_stop. A ping follows the first block's start.
+A stream has message_start; for each block content_block_start, its deltas (one per token) and content_block_stop; then
+message_delta with the stop reason and the usage; then message_stop. A ping follows the first block's start.
 """
 
 from __future__ import annotations
@@ -123,12 +123,12 @@ def _usage(usage: InputUsage, output: int) -> JsonObject:
 
 
 def _sent(answer: Answer) -> list[Block]:
-    """The blocks a client sees: an empty text is none at all."""
+    """The blocks that are sent: all except empty texts."""
     return [block for block in answer.blocks if not isinstance(block, Text) or block.text]
 
 
 def _block(block: Block, reply_id: str, place: int, *, empty: bool = False) -> JsonObject:
-    """The block as a message holds it, or as a stream opens it (`empty`)."""
+    """The block of a whole message, or with `empty` the block that opens a stream."""
     match block:
         case Text(text):
             return {"type": "text", "text": "" if empty else text}
@@ -136,8 +136,8 @@ def _block(block: Block, reply_id: str, place: int, *, empty: bool = False) -> J
             signature = "" if empty else block.signature
             return {"type": "thinking", "thinking": text if shown and not empty else "", "signature": signature}
         case ToolCall(name, arguments):
-            made = {} if empty else json.loads(arguments)
-            return {"type": "tool_use", "id": f"toolu_{reply_id}{place:02d}", "name": name, "input": made}
+            value = {} if empty else json.loads(arguments)
+            return {"type": "tool_use", "id": f"toolu_{reply_id}{place:02d}", "name": name, "input": value}
 
 
 def _deltas(block: Block) -> Iterator[tuple[JsonObject, int]]:

@@ -1,4 +1,4 @@
-"""Messages requests → Prompt, refused in the words of the Anthropic API where they are wrong."""
+"""Messages requests → Prompt. Errors have the words of the Anthropic API."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tollgate.services.provider.checks import is_number, is_whole
 from tollgate.services.provider.prompt import JsonObject, Prompt, Tool, ToolChoice, ToolResult
 
 
-def read(body: JsonObject, *, counting: bool = False) -> Prompt:
-    """The prompt of a Messages request, or of a count_tokens request (`counting`: max_tokens is not asked for)."""
+def read(body: JsonObject, *, counting: bool = False, dialled: bool = True) -> Prompt:
+    """The prompt of a Messages request, or with `counting` of a count_tokens request. Raises ApiError."""
     if not isinstance(body.get("model"), str) or not body["model"]:
         raise bad("model", "Field required" if "model" not in body else "Input should be a valid string")
     if not counting:
@@ -28,8 +28,8 @@ def read(body: JsonObject, *, counting: bool = False) -> Prompt:
             counter.turn_begins()
         counter.content(message["content"], f"messages.{place}.content")
         _check_tool_results(messages, place, names)
-    model, model_dials = dials.from_model(body["model"])
-    user_text, text_dials = dials.from_text(_last_user_text(messages))
+    model, model_dials = dials.from_model(body["model"], dialled=dialled)
+    user_text, text_dials = dials.from_text(_last_user_text(messages), dialled=dialled)
     return Prompt(
         model=model,
         user_text=user_text,
@@ -80,9 +80,9 @@ def system_role_refused() -> ApiError:
     )
 
 
-def too_long(found: int, most: int) -> ApiError:
-    """Claude Code knows these words, and makes the conversation shorter."""
-    return ApiError(400, f"prompt is too long: {found} tokens > {most} maximum")
+def too_long(count: int, most: int) -> ApiError:
+    """Claude Code looks for these words, and then compacts the conversation."""
+    return ApiError(400, f"prompt is too long: {count} tokens > {most} maximum")
 
 
 def _messages(body: JsonObject) -> list[JsonObject]:
@@ -98,7 +98,7 @@ def _messages(body: JsonObject) -> list[JsonObject]:
         if not isinstance(message, dict):
             raise bad(where, "Input should be a valid dictionary")
         role = message.get("role")
-        # A system message after the first is the newer API's mid-conversation instruction; Claude Code sends them.
+        # The newer API accepts a system message after the first message; Claude Code sends them.
         if role == "system" and place == 0:
             raise system_role_refused()
         if role not in ("user", "assistant", "system"):
@@ -111,7 +111,7 @@ def _messages(body: JsonObject) -> list[JsonObject]:
 
 
 def _tools(body: JsonObject, counter: Counter) -> tuple[Tool, ...]:
-    """The tools a caller can be asked to run; those a provider runs itself (they have no schema) are only counted."""
+    """The tools that the client runs. Tools that a provider runs itself (without a schema) are only counted."""
     offered = body.get("tools") or []
     if not isinstance(offered, list):
         raise bad("tools", "Input should be a valid list")
@@ -170,7 +170,7 @@ def _thinking(body: JsonObject, counting: bool) -> Literal["off", "shown", "hidd
 
 
 def _check_tool_results(messages: list[JsonObject], place: int, names: dict[str, str]) -> None:
-    """Every call must be answered in the next message, and every answer must have had its call."""
+    """Every call needs its result in the next message, and every result needs its call. Raises ApiError."""
     message = messages[place]
     asked: set[str] = set()
     if message["role"] == "assistant":
@@ -207,13 +207,13 @@ def _answers(message: Any) -> list[str]:
 
 
 def _last_user_text(messages: list[JsonObject]) -> str:
-    """The text of the last user message that has any."""
+    """The text of the last user message with text."""
     texts = (text_of(message["content"]) for message in reversed(messages) if message["role"] == "user")
     return next((text for text in texts if text.strip()), "")
 
 
 def _tool_results(messages: list[JsonObject], names: dict[str, str]) -> tuple[ToolResult, ...]:
-    """The results in the last user message, if nothing of the assistant's follows it."""
+    """The results in the last user message, if no assistant message follows it."""
     last = next((message for message in reversed(messages) if message["role"] != "system"), messages[-1])
     if last["role"] != "user":
         return ()

@@ -1,4 +1,4 @@
-"""Content of chat messages: its checks, how it counts, and its text."""
+"""Content of chat messages: its checks, its tokens and its text."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _count_part(part: Any, where: str) -> tuple[int, bool]:
 
 
 def _check_image(url: object, where: str) -> None:
-    """A data URL must decode; an http URL is accepted and never fetched."""
+    """Raises ApiError for a data URL that cannot be decoded. An http URL is accepted and never fetched."""
     if not isinstance(url, str):
         raise missing(where)
     if url.startswith(("https://", "http://")):

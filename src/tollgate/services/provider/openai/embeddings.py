@@ -1,6 +1,6 @@
-"""Embeddings: a unit vector made from the text's hash. The same text has the same vector, others have unrelated ones.
+"""Embeddings: a unit vector from the text's hash. The same text has the same vector; others have unrelated vectors.
 
-Values are rounded to 32-bit floats before they are written, so `float` and `base64` say exactly the same.
+Values are rounded to 32-bit floats before they are written, so `float` and `base64` have exactly the same values.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def embeddings(body: JsonObject, *, model: str) -> JsonObject:
 
 @lru_cache(maxsize=1024)
 def vector(text: str, dimensions: int) -> bytes:
-    """`dimensions` little-endian 32-bit floats of length 1 together."""
+    """A vector of length 1, as `dimensions` little-endian 32-bit floats."""
     raw = b"".join(hashlib.sha256(f"{block}:{text}".encode()).digest() for block in range(-(-dimensions * 2 // 32)))
     values = [number - 32767.5 for number in struct.unpack_from(f"<{dimensions}H", raw)]
     length = math.hypot(*values)
@@ -61,7 +61,7 @@ def _encoded(text: str, dimensions: int, encoding: str) -> str | list[float]:
 
 
 def _inputs(given: Any) -> list[tuple[str, int]]:
-    """Texts to embed and their tokens. A list of numbers is a text already cut into tokens: its length counts."""
+    """Texts to embed and their numbers of tokens. A list of numbers is one text that consists of these tokens."""
     if given is None:
         raise missing("input")
     items = given if isinstance(given, list) and not (given and all(map(is_whole, given))) else [given]

@@ -1,4 +1,4 @@
-"""Answers in the shapes of the OpenAI API: a whole chat completion, the chunks of a stream, errors, models."""
+"""Answers in the form of the OpenAI API: a whole chat completion, the chunks of a stream, errors, models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tollgate.services.provider.catalogue import MODELS, Model
 from tollgate.services.provider.prompt import InputUsage, JsonObject
 from tollgate.services.provider.sse import Frame, frame
 
-# A fixed time: the same request gets the same bytes.
+# A fixed time, so the same request gets the same bytes.
 CREATED = 1_767_225_600
 DONE = Frame(b"data: [DONE]\n\n")
 
@@ -51,15 +51,15 @@ def completion(answer: Answer, usage: InputUsage, *, reply_id: str, model: str) 
         for place, c in enumerate(_calls(answer))
     ]
     text = _text(answer)
-    said: JsonObject = {"role": "assistant", "content": None if calls else text, "refusal": None, "annotations": []}
+    message: JsonObject = {"role": "assistant", "content": None if calls else text, "refusal": None, "annotations": []}
     if calls:
-        said["tool_calls"] = calls
-    choice = {"index": 0, "message": said, "logprobs": None, "finish_reason": FINISH_REASONS[answer.stop]}
+        message["tool_calls"] = calls
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": FINISH_REASONS[answer.stop]}
     return {**_opening(reply_id, model, "chat.completion"), "choices": [choice], "usage": _usage(usage, answer.tokens)}
 
 
 def chunks(answer: Answer, usage: InputUsage, *, reply_id: str, model: str, with_usage: bool) -> Iterator[Frame]:
-    """The role, the pieces one a token, the finish reason, the usage where asked for, and [DONE]."""
+    """The role, one piece per token, the finish reason, the usage if `with_usage`, and [DONE]."""
     opening = _opening(reply_id, model, "chat.completion.chunk")
     empty = {"usage": None} if with_usage else {}
 
@@ -83,7 +83,7 @@ def chunks(answer: Answer, usage: InputUsage, *, reply_id: str, model: str, with
     yield DONE
 
 
-def envelope(refusal: ApiError, request_id: str) -> JsonObject:  # the id travels in a header only
+def envelope(refusal: ApiError, request_id: str) -> JsonObject:  # the id is only in a header
     kind, code, words = ERRORS[refusal.kind]
     return {
         "error": {

@@ -1,4 +1,4 @@
-"""Chat completion requests → Prompt, refused in the words of the OpenAI API where they are wrong."""
+"""Chat completion requests → Prompt. Errors have the words of the OpenAI API."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def model_of(body: JsonObject) -> str:
     return model
 
 
-def read(body: JsonObject) -> Prompt:
-    model, model_dials = dials.from_model(model_of(body))
+def read(body: JsonObject, *, dialled: bool = True) -> Prompt:
+    model, model_dials = dials.from_model(model_of(body), dialled=dialled)
     _check_limits(body)
     messages = _messages(body)
     total = images = 0
@@ -30,7 +30,7 @@ def read(body: JsonObject) -> Prompt:
         total, images = total + counted, images + seen
     tools = _tools(body)
     total += sum(tokens.count_json(tool) for tool in body.get("tools") or [])
-    user_text, text_dials = dials.from_text(_last_user_text(messages))
+    user_text, text_dials = dials.from_text(_last_user_text(messages), dialled=dialled)
     options = body.get("stream_options")
     stop = body.get("stop") or ()
     return Prompt(
@@ -52,12 +52,12 @@ def read(body: JsonObject) -> Prompt:
     )
 
 
-def too_long(found: int, most: int) -> ApiError:
-    words = f"This model's maximum context length is {most} tokens. However, your messages resulted in {found} tokens."
+def too_long(total: int, most: int) -> ApiError:
+    words = f"This model's maximum context length is {most} tokens. However, your messages resulted in {total} tokens."
     return ApiError(400, words, param="messages", code="context_length_exceeded")
 
 
-def refused_for_its_content() -> ApiError:
+def content_refused() -> ApiError:
     words = "Your request was rejected: it may contain text that is not allowed by our usage policy."
     return ApiError(400, words, code="content_policy_violation")
 
@@ -113,9 +113,9 @@ def _messages(body: JsonObject) -> list[JsonObject]:
 
 
 def _paired(message: JsonObject, where: str, open_calls: set[str]) -> set[str]:
-    """The calls still to be answered after this message. Every call needs its result before anybody else speaks."""
+    """The calls without a result after this message. Every call needs its result before a message of another role."""
     if message["role"] == "tool":
-        if message.get("tool_call_id") not in list(open_calls):  # a list, for an id that cannot be hashed
+        if message.get("tool_call_id") not in list(open_calls):  # a list, because the id can be unhashable
             words = (
                 f"Invalid parameter: messages with role 'tool' must be a response to a preceeding message with "
                 f"'tool_calls' ({message.get('tool_call_id')!r} is not open)."
@@ -192,13 +192,13 @@ def _json_schema(wanted: Any) -> JsonObject | None:
 
 
 def _last_user_text(messages: list[JsonObject]) -> str:
-    """The text of the last user message that has any."""
+    """The text of the last user message with text."""
     texts = (text_of(message.get("content")) for message in reversed(messages) if message["role"] == "user")
     return next((text for text in texts if text.strip()), "")
 
 
 def _tool_results(messages: list[JsonObject]) -> tuple[ToolResult, ...]:
-    """The results the request ends with, in order."""
+    """The results at the end of the request, in order."""
     names = {call["id"]: call["function"]["name"] for message in messages for call in message.get("tool_calls") or []}
     ending: list[ToolResult] = []
     for message in reversed(messages):

@@ -1,4 +1,4 @@
-"""The schedule itself: waits, runs the job, says what came of it on standard output."""
+"""The scheduler: waits, runs the job, and reports the result on standard output."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from tollgate.disk import in_words
 from tollgate.errors import TollgateError
 from tollgate.site import Site
 from tollgate.stack.backup import metric
@@ -19,10 +20,10 @@ from tollgate.stack.backup.scheduler.job import Job
 from tollgate.stack.backup.scheduler.network import NetworkPostgres, log_in
 
 SITE, SECRET, PRIVATE = Path("/site"), Path("/run/secrets/postgres_password"), Path("/tmp/pgpass")  # noqa: S108
-WAITING = Path("/tmp/waiting")  # noqa: S108  the container's health
+WAITING = Path("/tmp/waiting")  # noqa: S108  the container's health check looks for this file
 TICK = 5.0
-# How often it is looked whether the log has a gap; each look lists the repository.
-LOOK = timedelta(minutes=10)
+# The scheduler checks the WAL for gaps this often. Each check lists the repository.
+GAP_CHECK = timedelta(minutes=10)
 
 
 def say(text: str) -> None:
@@ -44,9 +45,9 @@ def job_of(site: Site) -> Job:
 
 
 def serve(job: Job, schedule: str) -> None:
-    """Until it is told to stop."""
+    """Run backups and gap checks until SIGTERM."""
     clock = Clock.since(schedule, metric.last(job.site), datetime.now(UTC))
-    look = Clock(schedule, datetime.now(UTC))
+    gap_check = Clock(schedule, datetime.now(UTC))
     say(f"next archive {clock.due:%Y-%m-%d %H:%M} UTC" + ("" if job.secrets.recipients else "; secrets are left out"))
     WAITING.touch()
     while True:
@@ -55,18 +56,19 @@ def serve(job: Job, schedule: str) -> None:
             if tried(job.run, clock):
                 clock.succeeded(datetime.now(UTC))
                 say(f"next archive {clock.due:%Y-%m-%d %H:%M} UTC")
-        elif now >= look.due and tried(job.mend, look):
-            look.due, look.failures = now + LOOK, 0
+        elif now >= gap_check.due and tried(job.mend, gap_check):
+            gap_check.due, gap_check.failures = now + GAP_CHECK, 0
         time.sleep(TICK)
 
 
 def tried(work: Callable[[], None], clock: Clock) -> bool:
-    """Whether it worked; where not, why is said, and when it is tried again."""
+    """True if it worked. Otherwise print why, and when the scheduler retries."""
     try:
-        work()
+        with in_words():
+            work()
     except TollgateError as error:
         clock.failed(datetime.now(UTC))
-        say(f"failed: {error.message}; again at {clock.due:%H:%M:%S} UTC")
+        say(f"failed: {error.message}; retry at {clock.due:%H:%M:%S} UTC")
         return False
     return True
 

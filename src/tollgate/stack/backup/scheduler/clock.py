@@ -1,11 +1,11 @@
-"""When the next run is: by the schedule, at once for one that was missed, and soon again after one that failed."""
+"""Computes the time of the next run: by the schedule; at once after a missed run; soon after a failed run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tollgate.config.schedule import following
+from tollgate.config.env.schedule import following
 
 SOON = timedelta(seconds=20)
 LATEST = timedelta(minutes=10)
@@ -13,7 +13,7 @@ LATEST = timedelta(minutes=10)
 
 @dataclass
 class Clock:
-    """`due` is when to run next; failures are counted until a run succeeds."""
+    """`due` is the time of the next run. `failures` counts the failed runs since the last good one."""
 
     schedule: str
     due: datetime
@@ -21,7 +21,7 @@ class Clock:
 
     @classmethod
     def since(cls, schedule: str, last: datetime | None, now: datetime) -> Clock:
-        """A run that should have been since the last good one, while this was off, is made up for now."""
+        """The next run after `last`. It is in the past if a run was missed, so the scheduler runs at once."""
         return cls(schedule, following(schedule, last) if last and last < now else now)
 
     def succeeded(self, now: datetime) -> None:
@@ -29,6 +29,6 @@ class Clock:
         self.due = following(self.schedule, now)
 
     def failed(self, now: datetime) -> None:
-        """Again after 20 s, then each time twice as long: what is in the way is often over soon (a deploy)."""
+        """Retry after 20 s, then double the wait, up to 10 min. The cause often ends soon: a deploy, for example."""
         self.due = now + min(SOON * 2**self.failures, LATEST)
         self.failures = min(self.failures + 1, 10)

@@ -1,4 +1,4 @@
-"""One run of the schedule: a base backup, an archive that was read back, and what is too old taken away."""
+"""One scheduled run: takes a base backup, writes an archive and reads it back, deletes what is too old."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from tollgate.ledger.figures import room
+from tollgate.figures import room
 from tollgate.site import Site
 from tollgate.stack.backup import metric
-from tollgate.stack.backup.base import Kind, base_backup, beside, broken, scheduled
+from tollgate.stack.backup.base import Kind, base_backup, broken, repository_over_sql, scheduled
 from tollgate.stack.backup.database import Postgres
 from tollgate.stack.backup.make import Secrets, make, prune
-from tollgate.stack.lock import locked
+from tollgate.stack.host.lock import locked
 
 WHY = "scheduled backup"
 
 
 @dataclass(frozen=True)
 class Job:
-    """`tell` is where it says what it did; the job itself is the Progress of what it calls."""
+    """`tell` prints a line. The job is also the Progress of the functions that it calls."""
 
     site: Site
     postgres: Postgres
@@ -31,21 +31,23 @@ class Job:
     tell: Callable[[str], None]
 
     def run(self) -> None:
-        """TollgateError where any of it failed; what was done before that stays done."""
+        """Do one run. TollgateError if a step fails; the steps before it stay done."""
         with locked(self.site, WHY):
-            repository = beside(self.postgres)
+            repository = repository_over_sql(self.postgres)
             repository.ensure()
             self._base(scheduled(repository.bases(), repository.archived(), datetime.now(UTC)))
-            made = make(self.site, self.postgres, self.secrets, self, salt=self.salt, litellm=self.litellm)
-            metric.tell(self.site, made.archive)
-            rows = sum(made.archive.manifest.rows.values())
-            self.tell(f"{made.archive.file.name}: {rows:,} rows, {room(made.bytes)}, verified, in {made.seconds:.1f} s")
+            backup = make(self.site, self.postgres, self.secrets, self, salt=self.salt, litellm=self.litellm)
+            metric.tell(self.site, backup.archive)
+            rows = sum(backup.archive.manifest.rows.values())
+            self.tell(
+                f"{backup.archive.file.name}: {rows:,} rows, {room(backup.bytes)}, verified, in {backup.seconds:.1f} s"
+            )
             for file in prune(self.site, self.keep, datetime.now(UTC) - timedelta(days=self.days)):
                 self.tell(f"deleted {file.name}")
 
     def mend(self) -> None:
-        """A base backup at once where nothing written now could be restored: there is none yet, or a gap since."""
-        repository = beside(self.postgres)
+        """Take a full base backup at once if there is none yet, or if the WAL has a gap after the newest one."""
+        repository = repository_over_sql(self.postgres)
         if broken(repository.bases(), repository.archived()):
             with locked(self.site, WHY):
                 repository.ensure()
@@ -60,4 +62,4 @@ class Job:
         self.tell(text)
 
     def detail(self, text: str) -> None:
-        """Lines that replace each other are for a terminal."""
+        """Ignored: these lines replace each other on a terminal, and here is only a log."""

@@ -1,4 +1,4 @@
-"""Postgres over the network, by the client programs of this container; its password is in a file that libpq reads."""
+"""Reaches Postgres over the network with this container's client programs. libpq reads the password from a file."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tollgate import disk
 from tollgate.stack.backup.database import Postgres
 
 
 @dataclass(frozen=True)
 class NetworkPostgres(Postgres):
-    """`container` is its name on the network."""
+    """`container` is Postgres's name on the network."""
 
     def _command(self, tool: str, *arguments: str) -> list[str]:
         connects = tool in ("psql", "pg_dump") or "-d" in arguments
@@ -19,8 +20,7 @@ class NetworkPostgres(Postgres):
 
 
 def log_in(secret: Path, passfile: Path) -> None:
-    """Write libpq's password file, 0600, and name it to the programs that this one starts."""
+    """Write libpq's password file (0600) and set PGPASSFILE, which child processes inherit."""
     password = secret.read_text().strip().replace("\\", "\\\\").replace(":", "\\:")
-    passfile.touch(mode=0o600)
-    passfile.write_text(f"*:*:*:*:{password}\n")
+    disk.replace(passfile, f"*:*:*:*:{password}\n", 0o600)
     os.environ["PGPASSFILE"] = str(passfile)

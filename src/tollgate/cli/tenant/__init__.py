@@ -1,0 +1,1 @@
+"""`tollgate tenant …`: each command has its own module."""

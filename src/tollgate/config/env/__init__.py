@@ -1,0 +1,1 @@
+"""What .env says: settings, the certificate it names, the schedule of backups."""

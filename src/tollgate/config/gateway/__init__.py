@@ -1,0 +1,1 @@
+"""config/gateway.yaml: its fields, the file as a whole, and the rules over it."""

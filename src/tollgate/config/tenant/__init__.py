@@ -1,0 +1,1 @@
+"""tenants/*.yaml: the fields of a tenant file, the rules over them, and all files read."""

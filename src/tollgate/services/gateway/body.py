@@ -1,0 +1,56 @@
+"""The body that an upstream gets: what the guard has checked, with the upstream's name of the model.
+
+It is encoded again from the checked values, never passed as the client's bytes. So a second field of one name, a field
+that the guard took out, or an escape that hides either cannot reach an upstream. orjson needs 0.2 ms for 500 KB, less
+than a search for such tricks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from tollgate.services.gateway.convert import carried
+
+_MARK = carried.MARK.encode()
+
+
+def with_model(parsed: Mapping[str, Any], model: str) -> bytes:
+    return encoded({**parsed, "model": model})
+
+
+def encoded(value: Any) -> bytes:
+    """As JSON. orjson refuses whole numbers above 64 bits and halves of surrogate pairs; json writes both."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def without_our_thinking(body: bytes, parsed: dict[str, Any]) -> dict[str, Any]:
+    """`parsed` without the thinking that another upstream wrote: a Messages server refuses our signatures in it.
+
+    An answer that was nothing else leaves no message. `parsed` itself does not change.
+    """
+    messages = parsed.get("messages")
+    if _MARK not in body or not isinstance(messages, list):
+        return parsed
+    return {**parsed, "messages": [own for message in messages for own in _own(message)]}
+
+
+def _own(message: Any) -> list[Any]:
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, list) or not any(map(_is_ours, content)):
+        return [message]
+    rest = [block for block in content if not _is_ours(block)]
+    return [{**message, "content": rest}] if rest else []
+
+
+def _is_ours(block: Any) -> bool:
+    if not isinstance(block, dict):
+        return False
+    secret = {"thinking": "signature", "redacted_thinking": "data"}.get(str(block.get("type")))
+    return secret is not None and carried.is_ours(block.get(secret))

@@ -1,0 +1,186 @@
+"""Answers a call without LiteLLM: limits and journal first, then a target's answer piece by piece.
+
+Before the first byte another target is asked, then the fallbacks (asking.py). After it a failure becomes an error in
+the stream. A client that leaves ends the upstream's call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from tollgate.services.gateway import booking, dearer
+from tollgate.services.gateway.asking import Asking
+from tollgate.services.gateway.booking import CLIENT_LEFT, Booked
+from tollgate.services.gateway.call import Call, HandOverError, RefusedError
+from tollgate.services.gateway.exchange import Exchange, Stream
+from tollgate.services.gateway.faults import where
+from tollgate.services.gateway.leaving import until_left
+from tollgate.services.gateway.ledger.journal import Journal
+from tollgate.services.gateway.metrics import STREAM, Metrics
+from tollgate.services.gateway.outgoing import protocol_for
+from tollgate.services.gateway.silence import COMMENT, PING_S, stream_begins
+from tollgate.services.gateway.upstream.client import let_go
+from tollgate.services.limits.limiter import Limiter
+from tollgate.services.refusals import envelopes
+from tollgate.services.refusals.door import malformed
+from tollgate.services.refusals.refusal import Refusal
+
+log = logging.getLogger("tollgate.gateway.direct")
+
+# nginx's status for a client that left.
+CLIENT_GONE = 499
+_PINGS = {True: b'event: ping\ndata: {"type": "ping"}\n\n', False: COMMENT}
+_JSON = (b"content-type", b"application/json")
+
+
+@dataclass
+class Direct:
+    """`handover_key` signs what a replica takes over."""
+
+    asking: Asking
+    limiter: Limiter
+    journal: Journal
+    metrics: Metrics
+    handover_key: str = field(repr=False)
+    _letting_go: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def serve(self, call: Call) -> None:
+        """Answer the call. Raises RefusedError, or HandOverError if LiteLLM must answer; then nothing was sent."""
+        _check(call)
+        await until_left(call.receive, self._serve(call))
+
+    async def _serve(self, call: Call) -> None:
+        booked = await booking.admit(self.limiter, self.journal, call)
+        try:
+            exchange = await self.asking.ask(call, booked)
+            await self._deliver(call, booked, exchange)
+        except HandOverError as error:
+            error.counted = await booked.hand_over(self.handover_key)
+            raise
+        except RefusedError as error:
+            await booked.unanswered(error.refusal.status, error.refusal.code)
+            raise
+        except asyncio.CancelledError:
+            await asyncio.shield(booked.unanswered(CLIENT_GONE, CLIENT_LEFT))
+            raise
+        except Exception as error:
+            await booked.unanswered(500, type(error).__name__)
+            raise
+
+    async def _deliver(self, call: Call, booked: Booked, exchange: Exchange) -> None:
+        complete = False
+        try:
+            if exchange.stream is None:
+                await self._ended(booked, exchange, 200, "")
+                await call.send(_whole_begins(call, len(exchange.first)))
+                await call.send({"type": "http.response.body", "body": exchange.first})
+                complete = True
+            else:
+                complete = await self._stream(call, booked, exchange, exchange.stream)
+        except asyncio.CancelledError:
+            # The client left. The answer is booked as far as it came.
+            await asyncio.shield(self._ended(booked, exchange, CLIENT_GONE, CLIENT_LEFT))
+            raise
+        finally:
+            if complete:
+                self._let_go(exchange.answer)
+            else:
+                exchange.answer.close()
+
+    async def _stream(self, call: Call, booked: Booked, exchange: Exchange, stream: Stream) -> bool:
+        """Whether the answer was complete."""
+        await call.send(stream_begins(call.request_id))
+        data = exchange.first
+        pieces = _pieces(exchange.answer, _PINGS[call.anthropic])
+        ended: str | None = None
+        while ended is None and not stream.over and not stream.failed:
+            if data:
+                await call.send({"type": "http.response.body", "body": data, "more_body": True})
+            booked.progress(exchange.usage)
+            data, ended = await self._next(call, pieces, stream)
+        failed = ended or stream.failed or ""
+        await self._ended(booked, exchange, 200, failed)
+        # A translated stream and an upstream's own error event tell the client by themselves.
+        if failed and not stream.over:
+            data += _error(call)
+        await call.send({"type": "http.response.body", "body": data})
+        return not failed
+
+    async def _next(self, call: Call, pieces: AsyncIterator[_Piece], stream: Stream) -> tuple[bytes, str | None]:
+        """The next bytes for the client; and why nothing more comes, empty for the end, None while more may come."""
+        try:
+            piece = await anext(pieces, None)
+            if piece is None:
+                return stream.end(), ""
+            return (piece.bytes if piece.ping else stream.feed(piece.bytes)), None
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            return b"", type(error).__name__
+        except Exception as error:  # noqa: BLE001  a fault of ours ends the stream as an error, and is booked
+            log.error("request %s: the converter failed: %s", call.request_id, where(error))
+            self.metrics.stream_not_converted()
+            return b"", STREAM
+
+    def _let_go(self, answer: aiohttp.ClientResponse) -> None:
+        """Without the client, which has its whole answer."""
+        if answer.content.at_eof():
+            answer.release()
+            return
+        task = asyncio.create_task(let_go(answer))
+        self._letting_go.add(task)
+        task.add_done_callback(self._letting_go.discard)
+
+    async def _ended(self, booked: Booked, exchange: Exchange, status: int, error: str) -> None:
+        await booked.end(exchange.usage(), status, error)
+
+
+def _check(call: Call) -> None:
+    """Checks that need no question to anybody. Raises RefusedError or HandOverError."""
+    if all(protocol_for(call, target) is None for target in call.model.targets):
+        raise HandOverError("protocol")
+    passes = any(call.protocol in target.urls for target in call.model.targets)
+    if passes and (problem := dearer.problem(call.parsed)):
+        raise RefusedError(malformed(problem))
+
+
+@dataclass(frozen=True)
+class _Piece:
+    bytes: bytes
+    ping: bool = False
+
+
+async def _pieces(answer: aiohttp.ClientResponse, ping: bytes) -> AsyncIterator[_Piece]:
+    """The pieces that the upstream sends, and a ping of ours whenever it has been silent for PING_S."""
+    content = answer.content
+    while not content.at_eof():
+        try:
+            # Data that is here already needs no timer.
+            if not (data := content.read_nowait()):
+                async with asyncio.timeout(PING_S):
+                    data = await content.readany()
+        except TimeoutError:
+            if content.exception() is not None:
+                raise
+            yield _Piece(ping, ping=True)
+            continue
+        if data:
+            yield _Piece(data)
+
+
+def _whole_begins(call: Call, length: int) -> dict[str, object]:
+    headers = [_JSON, (b"request-id", call.request_id.encode()), (b"content-length", str(length).encode())]
+    return {"type": "http.response.start", "status": 200, "headers": headers}
+
+
+def _error(call: Call) -> bytes:
+    """For a stream that broke off after something was sent."""
+    message = "The provider of this model broke off in the middle of its answer. Try again."
+    refusal = Refusal(529, "overloaded_error", "provider_failed", message, retry=True, counts=True)
+    if call.anthropic:
+        return envelopes.event(refusal, call.request_id)
+    # The last event of the upstream may lack its blank line.
+    return b"\n\ndata: " + envelopes.body(refusal, False, call.request_id) + b"\n\n"

@@ -1,0 +1,193 @@
+"""One call to one target: the request in the target's protocol, and its answer in the client's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from typing import Protocol as Interface
+
+import aiohttp
+import orjson
+
+from tollgate.services.gateway import body
+from tollgate.services.gateway.call import Call, HandOverError
+from tollgate.services.gateway.catalogue import Model, Protocol, Target
+from tollgate.services.gateway.convert import answer as chat_answer
+from tollgate.services.gateway.convert.stream import ChatStream
+from tollgate.services.gateway.convert.upstream_error import UpstreamFailedError
+from tollgate.services.gateway.ledger import usage as ledger_usage
+from tollgate.services.gateway.ledger.usage import Bounds, Estimate, Usage
+from tollgate.services.gateway.metrics import ANSWER
+from tollgate.services.gateway.outgoing import FailedError, not_converted, protocol_for, request_body
+from tollgate.services.gateway.passing import PassedChat, PassedMessages
+from tollgate.services.gateway.upstream import call as upstream_call
+from tollgate.services.gateway.upstream import failure
+from tollgate.services.gateway.upstream.call import NoAnswerError
+from tollgate.services.gateway.upstream.client import Upstreams, beginning, pieces_of, whole
+from tollgate.services.gateway.upstream.failure import Failure
+
+# No whole answer is larger.
+ANSWER_BYTES = 64 * 1024 * 1024
+
+
+class Stream(Interface):
+    """Turns an upstream's bytes into the client's. `started`: something may be sent; `over`: the answer is complete."""
+
+    @property
+    def failed(self) -> str | None: ...
+    @property
+    def started(self) -> bool: ...
+    @property
+    def over(self) -> bool: ...
+    @property
+    def characters(self) -> int: ...
+    @property
+    def counted(self) -> Any: ...
+    @property
+    def stop_reason(self) -> str | None: ...
+
+    def feed(self, data: bytes) -> bytes: ...
+    def end(self) -> bytes: ...
+
+
+@dataclass
+class Exchange:
+    """An answer that has begun. `first` is what the client gets at once; with `stream` None it is the whole answer."""
+
+    target: Target
+    model: Model
+    answer: aiohttp.ClientResponse
+    first: bytes
+    stream: Stream | None
+    figures: Any
+    speaks: Protocol
+    characters_in: int
+
+    def usage(self) -> Usage:
+        """The usage of the call so far, as the upstream counted it, within bounds; otherwise as we counted."""
+        out = self.stream.characters if self.stream is not None else len(self.first)
+        seen = Estimate(self.characters_in, out)
+        bounds = Bounds.of(self.model.context_tokens, self.model.max_output_tokens, self.characters_in, out)
+        read = ledger_usage.anthropic if self.speaks is Protocol.MESSAGES else ledger_usage.openai
+        if self.stream is None:
+            return read(self.figures, seen, bounds)
+        usage = read(self.stream.counted, seen, bounds)
+        if self.stream.stop_reason is None and usage.output < seen.output:
+            # Before its end a stream has no final figure: message_start says one token of output.
+            return replace(usage, output=min(seen.output, bounds.output), estimated=True)
+        return usage
+
+
+async def begin(
+    call: Call, model: Model, target: Target, upstreams: Upstreams, credentials: Mapping[str, str]
+) -> Exchange:
+    """Ask `target`, and wait until there is something to send. Raises FailedError or HandOverError."""
+    speaks = protocol_for(call, target)
+    if speaks is None:
+        raise HandOverError("protocol")
+    sent = request_body(call, model, target, speaks)
+    headers = upstream_call.headers(target, speaks, credentials.get(target.key, ""), call.scope["headers"])
+    try:
+        answer = await upstreams.post(target.urls[speaks], sent, headers, target.timeout_s, target.retries)
+    except NoAnswerError as error:
+        raise FailedError(failure.no_answer(error.kind, reached=error.sent)) from error
+    try:
+        return await _begun(call, model, target, speaks, answer)
+    except BaseException:  # a client that left, too: the upstream must not go on for nobody
+        answer.close()
+        raise
+
+
+async def _begun(
+    call: Call, model: Model, target: Target, speaks: Protocol, answer: aiohttp.ClientResponse
+) -> Exchange:
+    native = speaks is Protocol.MESSAGES
+    if answer.status >= 400:
+        text = await beginning(answer)
+        raise FailedError(failure.of_status(answer.status, answer.headers, text, native=native))
+    begin_answer = _first_of_stream if call.streams else _whole_answer
+    try:
+        return await begin_answer(call, model, target, speaks, answer)
+    except NoAnswerError as error:
+        raise FailedError(failure.no_answer(error.kind)) from error
+    except UpstreamFailedError as failed:
+        raise FailedError(failure.of_stream(failed)) from failed
+    except (FailedError, HandOverError):
+        raise
+    except Exception as error:  # a fault of ours in reading this answer; LiteLLM may read it
+        raise not_converted(call, ANSWER, error) from error
+
+
+async def _first_of_stream(
+    call: Call, model: Model, target: Target, speaks: Protocol, answer: aiohttp.ClientResponse
+) -> Exchange:
+    """Comments and pings of the upstream do not begin an answer, so they do not make its first byte later."""
+    stream = _stream(call, speaks)
+    first: list[bytes] = []
+    try:
+        async with asyncio.timeout(target.timeout_s):
+            async for data in pieces_of(answer):
+                first.append(stream.feed(data))
+                if stream.started or stream.failed:
+                    break
+            else:
+                first.append(stream.end())
+    except TimeoutError as error:
+        raise NoAnswerError("timeout") from error
+    if not stream.started:
+        raise FailedError(_failure_of(stream, b"".join(first)))
+    return Exchange(target, model, answer, b"".join(first), stream, None, speaks, len(call.body))
+
+
+def _stream(call: Call, speaks: Protocol) -> Stream:
+    if speaks is not call.protocol:
+        return ChatStream(
+            request=call.parsed,
+            model=call.name,
+            message_id=f"msg_{call.id}",
+            estimate=call.input_tokens,
+            loads=orjson.loads,
+        )
+    if speaks is Protocol.MESSAGES:
+        return PassedMessages()
+    options = call.parsed.get("stream_options")
+    wanted = isinstance(options, dict) and options.get("include_usage") is True
+    return PassedChat(wanted_usage=wanted, answers=call.parsed.get("n") or 1)
+
+
+def _failure_of(stream: Stream, events: bytes) -> Failure:
+    if isinstance(stream, ChatStream) and stream.failure is not None:
+        return failure.of_stream(stream.failure)
+    error = getattr(stream, "error", None)
+    if error is None:
+        return failure.no_answer(str(stream.failed or "empty"))
+    native = isinstance(stream, PassedMessages)
+    failed = failure.of_status(529, {}, orjson.dumps(error), native=native)
+    return replace(failed, events=events) if native and failed.kind == "status_529" else failed
+
+
+async def _whole_answer(
+    call: Call, model: Model, target: Target, speaks: Protocol, answer: aiohttp.ClientResponse
+) -> Exchange:
+    text = await whole(answer, ANSWER_BYTES)
+    parsed = chat_answer.parse(text, orjson.loads)
+    if not isinstance(parsed, dict):
+        raise UpstreamFailedError("unreadable")
+    if speaks is not call.protocol:
+        text = body.encoded(
+            chat_answer.to_messages(
+                parsed,
+                request=call.parsed,
+                model=call.name,
+                message_id=f"msg_{call.id}",
+                estimate=call.input_tokens,
+                loads=orjson.loads,
+            )
+        )
+    elif parsed.get("error") or parsed.get("type") == "error" or parsed.get("object") == "error":
+        raise FailedError(failure.of_status(529, {}, text, native=speaks is Protocol.MESSAGES))
+    elif not isinstance(parsed.get("choices" if speaks is Protocol.CHAT else "content"), list):
+        raise UpstreamFailedError("no_choices")
+    return Exchange(target, model, answer, text, None, parsed.get("usage"), speaks, len(call.body))

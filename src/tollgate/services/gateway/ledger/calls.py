@@ -1,0 +1,185 @@
+"""A call as the journal knows it: who was let in, to which target it went, how it ended.
+
+Texts are cleaned and cut here, once. So neither the journal nor Postgres meets a NUL, a lone surrogate, or a text that
+is too long for an index.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tollgate.services.gateway.ledger.price import FREE, Prices, cost
+from tollgate.services.gateway.ledger.usage import Estimate, Usage
+
+MOST_TAGS = 20
+# The longest text of each field. The columns of one index together must fit into a page of Postgres.
+_OF_BEGUN = {
+    "id": 32,
+    "key": 200,
+    "team": 200,
+    "model": 200,
+    "call_type": 64,
+    "key_alias": 200,
+    "user": 200,
+    "organization": 200,
+    "session": 200,
+    "address": 64,
+}
+_OF_TARGET = {"model": 200, "provider": 64, "id": 200, "api_base": 300}
+_OF_TAG, _OF_ERROR = 128, 64
+_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def clean(text: str, longest: int) -> str:
+    """A text that any column takes: without control characters and surrogates, and of a bounded length."""
+    if len(text) <= longest and text.isprintable():
+        return text
+    return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", text[:longest])
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a call goes, and its prices at that moment.
+
+    `model` is the target as config/gateway.yaml has it, with the provider's prefix. LiteLLM writes it so, and both
+    routes then add to one row.
+    """
+
+    model: str
+    provider: str
+    id: str = ""
+    api_base: str = ""
+    prices: Prices = FREE
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A call that was let in. `key` is the key's hash, `model` the name that the client asked for.
+
+    `started` is in milliseconds since 1970. `call_type` is LiteLLM's word: anthropic_messages, acompletion, aembedding.
+    """
+
+    id: str
+    started: int
+    key: str
+    team: str
+    model: str
+    call_type: str
+    target: Target
+    characters_in: int = 0
+    key_alias: str = ""
+    user: str = ""
+    organization: str = ""
+    session: str = ""
+    address: str = ""
+    tags: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """ValueError for an id that is not ours, and for a key in plain text."""
+        if not _ID.fullmatch(self.id):
+            raise ValueError("expected a request id of 32 hex digits")
+        if self.key.startswith("sk-"):
+            raise ValueError("expected the hash of a key, found a key")
+
+    @property
+    def estimate(self) -> Usage:
+        """The tokens that the call uses at least, as far as we know when we let it in."""
+        return Estimate(self.characters_in).usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended. `status` is the HTTP status that the client saw; `error` the class of a failure, or empty."""
+
+    ended: int
+    usage: Usage
+    status: int = 200
+    error: str = ""
+    first_byte: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A whole call, as it is booked. `cost` is in nano-dollars."""
+
+    begun: Begun
+    outcome: Outcome
+    cost: int
+
+    @classmethod
+    def of(cls, begun: Begun, outcome: Outcome) -> Call:
+        return cls(begun, outcome, cost(outcome.usage, begun.target.prices))
+
+    @classmethod
+    def interrupted(cls, begun: Begun, usage: Usage, at: int) -> Call:
+        """A call that was let in and of which no end is known."""
+        return cls.of(begun, Outcome(max(at, begun.started), usage, status=0, error=INTERRUPTED))
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.outcome.error) or self.outcome.status >= 400
+
+
+INTERRUPTED = "Interrupted"
+
+
+def plain_target(one: Target) -> dict[str, Any]:
+    """A record as JSON, here and below. `target`, `begun` and `call` read it."""
+    return {**_texts(one, _OF_TARGET), "prices": one.prices.plain()}
+
+
+def plain_begun(one: Begun) -> dict[str, Any]:
+    found = _texts(one, _OF_BEGUN)
+    found["started"], found["characters_in"], found["target"] = one.started, one.characters_in, plain_target(one.target)
+    if one.tags:
+        found["tags"] = [clean(tag, _OF_TAG) for tag in one.tags[:MOST_TAGS]]
+    return found
+
+
+def plain_call(one: Call, begun: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """`begun` is its begin as JSON, for a caller that has it."""
+    outcome = {
+        "ended": one.outcome.ended,
+        "usage": one.outcome.usage.plain(),
+        "status": one.outcome.status,
+        "error": clean(one.outcome.error, _OF_ERROR),
+        "first_byte": one.outcome.first_byte,
+    }
+    return {"begun": plain_begun(one.begun) if begun is None else begun, "outcome": outcome, "cost": one.cost}
+
+
+def _texts(one: Target | Begun, lengths: Mapping[str, int]) -> dict[str, Any]:
+    return {name: clean(text, longest) for name, longest in lengths.items() if (text := getattr(one, name))}
+
+
+def target(content: Mapping[str, Any]) -> Target:
+    """Fields of a later version are left out, here and below."""
+    prices = Prices(*content["prices"])
+    return Target(**{**_BLANK_TARGET, **{name: content[name] for name in _OF_TARGET if name in content}}, prices=prices)
+
+
+def begun(content: Mapping[str, Any]) -> Begun:
+    texts = {name: content[name] for name in _OF_BEGUN if name in content}
+    return Begun(
+        **{**_BLANK_BEGUN, **texts},
+        started=content["started"],
+        characters_in=content["characters_in"],
+        target=target(content["target"]),
+        tags=tuple(content.get("tags", ())),
+    )
+
+
+def call(content: Mapping[str, Any]) -> Call:
+    said = content["outcome"]
+    usage = Usage.from_plain(said["usage"])
+    outcome = Outcome(said["ended"], usage, said["status"], said["error"], said["first_byte"])
+    return Call(begun(content["begun"]), outcome, content["cost"])
+
+
+# Texts that are empty are not written.
+_BLANK_TARGET: Mapping[str, str] = dict.fromkeys(_OF_TARGET, "")
+_BLANK_BEGUN: Mapping[str, str] = dict.fromkeys(_OF_BEGUN, "")

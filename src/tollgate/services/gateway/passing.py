@@ -1,0 +1,166 @@
+"""An answer in the protocol that the client speaks: it passes as it comes. We read only what the ledger needs.
+
+Both classes have the interface of convert.stream.ChatStream: feed, end, failed, started, over, counted, characters.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+from tollgate.services.gateway.convert.lines import LINE_BYTES, Events, Lines
+from tollgate.services.gateway.ledger.usage import CHARACTERS_A_TOKEN, AnthropicStream, OpenAIStream
+
+# The frame around one piece of text in a Messages stream, and around one in a chat stream. Only
+# estimates use it. A piece has at least one token.
+_MESSAGES_FRAME, _CHAT_FRAME = 90, 180
+_DATA = b"data:"
+_TYPE_FIRST = re.compile(rb'data:\s*\{\s*"type"\s*:\s*"(\w{1,40})"')
+
+
+class PassedMessages:
+    """A Messages stream of a Messages upstream. `error` is the upstream's first error event, parsed.
+
+    It passes whole events only. So a ping of ours, or the error after a cut, never lands in the middle of one.
+    """
+
+    def __init__(self) -> None:
+        self.failed: str | None = None
+        self.started = self.over = False
+        self.error: Any = None
+        self.stop_reason: str | None = None
+        self.characters = 0
+        self.figures = AnthropicStream()
+        self._events = Events(LINE_BYTES)
+
+    @property
+    def counted(self) -> Any:
+        """The upstream's figures so far, for the ledger."""
+        return self.figures.figures
+
+    def feed(self, data: bytes) -> bytes:
+        whole = self._events.of(data)
+        if self._events.too_long:
+            self.failed = "line_too_long"
+        self._read(whole)
+        return whole
+
+    def end(self) -> bytes:
+        """The last event may lack its blank line."""
+        rest = self._events.rest()
+        if not self.over and not self.failed:
+            self._read(rest)
+            if self.over:
+                return rest + b"\n\n"
+        if not self.over and not self.failed:
+            self.failed = "cut" if self.started else "empty"
+        return b""
+
+    def _read(self, events: bytes) -> None:
+        for line in events.split(b"\n"):
+            if line.startswith(_DATA):
+                self._event(line)
+
+    def _event(self, line: bytes) -> None:
+        kind = _kind(line)
+        if kind == b"content_block_delta":
+            self.characters += max(CHARACTERS_A_TOKEN, len(line) - _MESSAGES_FRAME)
+        elif kind in (b"message_start", b"message_delta"):
+            event = _parsed(line)
+            if isinstance(event, dict):
+                self.figures.feed(event)
+            self.stop_reason = _inside(event, "delta", "stop_reason") or self.stop_reason
+        elif kind == b"message_stop":
+            self.over = True
+        elif kind == b"error":
+            self.failed, self.error, self.over = "error", _parsed(line), self.started
+        self.started = self.started or (not self.failed and kind not in (b"ping", b""))
+
+
+class PassedChat:
+    """A chat stream of a chat upstream. `wanted_usage`: the client asked for the chunk with the usage.
+
+    We always ask the upstream for that chunk, because the ledger needs it. `answers` is the client's `n`.
+    """
+
+    def __init__(self, *, wanted_usage: bool, answers: int = 1) -> None:
+        self.failed: str | None = None
+        self.started = self.over = False
+        self.error: Any = None
+        self.stop_reason: str | None = None
+        self.characters = 0
+        self.figures = OpenAIStream()
+        self._wanted = wanted_usage
+        self._lines = Lines(LINE_BYTES)
+        self._answers = answers
+        self._finished: set[int] = set()
+
+    @property
+    def counted(self) -> Any:
+        """The upstream's figures so far, for the ledger."""
+        return self.figures.figures
+
+    def feed(self, data: bytes) -> bytes:
+        whole = self._lines.of(data)
+        if self._lines.too_long:
+            self.failed = "line_too_long"
+        lines = whole.split(b"\n")
+        passed = [line for line in lines if not line.startswith(_DATA) or self._event(line)]
+        return whole if len(passed) == len(lines) else b"\n".join(passed)
+
+    def end(self) -> bytes:
+        if not self.over and len(self._finished) < self._answers and not self.failed:
+            self.failed = "cut" if self.started else "empty"
+        return b""
+
+    def _event(self, line: bytes) -> bool:
+        """Reads one event; False if the client does not get it."""
+        if b"[DONE]" in line[:16]:
+            self.over = True
+            return True
+        shown = True
+        if b'"usage"' in line or b'"error"' in line or b'"finish_reason":"' in line or b'"finish_reason": "' in line:
+            shown = self._read(_parsed(line))
+        else:
+            self.characters += max(CHARACTERS_A_TOKEN, len(line) - _CHAT_FRAME)
+        self.started = self.started or not self.failed
+        return shown
+
+    def _read(self, chunk: Any) -> bool:
+        if not isinstance(chunk, dict):
+            return True
+        if chunk.get("error") or chunk.get("object") == "error":
+            self.failed, self.error, self.over = "error", chunk, self.started
+            return True
+        self.figures.feed(chunk)
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict) and choice.get("finish_reason"):
+                index = choice.get("index")
+                self._finished.add(index if isinstance(index, int) else 0)
+                self.stop_reason = str(choice["finish_reason"])
+        return bool(choices) or self._wanted or not chunk.get("usage")
+
+
+def _kind(line: bytes) -> bytes:
+    """The type of an event. Servers write it first, as Anthropic does; otherwise the event is parsed."""
+    if found := _TYPE_FIRST.match(line):
+        return found[1]
+    kind = _inside(_parsed(line), "type")
+    return kind.encode("utf-8", "replace") if kind else b""
+
+
+def _parsed(line: bytes) -> Any:
+    """The JSON of a data line; None for other text, which changes nothing."""
+    try:
+        return orjson.loads(line[len(_DATA) :])
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _inside(event: Any, *names: str) -> str | None:
+    for name in names:
+        event = event.get(name) if isinstance(event, dict) else None
+    return event if isinstance(event, str) else None

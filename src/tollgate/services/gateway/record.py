@@ -1,0 +1,124 @@
+"""The record of one request: its line in the log, and the figures that metrics count of it.
+
+The line names ids and figures only. A key, a prompt or an answer never comes here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from tollgate.services.gateway.caller import Caller
+from tollgate.services.gateway.ledger.price import usd
+from tollgate.services.gateway.ledger.usage import Usage
+from tollgate.services.refusals import envelopes
+from tollgate.services.refusals.refusal import Refusal
+from tollgate.services.requests.asgi import Message
+
+log = logging.getLogger("tollgate.gateway.calls")
+
+# OWN: the gateway process answers itself, without a model.
+DIRECT, LITELLM, OWN = "direct", "litellm", "own"
+# Where JsonLines finds the fields of a line.
+FIELDS = "fields"
+# The longest name in a line. Somebody who makes a key by hand in LiteLLM can give it any name.
+_LETTERS = 200
+
+
+@dataclass(slots=True)
+class Record:
+    """`model` and `answered_by` are names of the catalogue. `code` is why it was refused, `error` how it broke off.
+
+    `status` is what the client saw, 499 if it left. `reason` is why LiteLLM answered. `first_byte` is in milliseconds
+    since 1970. Tokens and cost are only known of the direct route; LiteLLM books what it answers.
+    """
+
+    request_id: str = ""
+    tenant: str = ""
+    key: str = ""
+    model: str = ""
+    route: str = DIRECT
+    reason: str = ""
+    target: str = ""
+    answered_by: str = ""
+    status: int = 0
+    code: str = ""
+    error: str = ""
+    usage: Usage = field(default_factory=Usage)
+    nano: int = 0
+    began: float = field(default_factory=time.time)
+    first_byte: int | None = None
+
+    @classmethod
+    def of(cls, scope: Message, caller: Caller | None) -> Record:
+        return cls(
+            envelopes.request_id(scope),
+            caller.tenant if caller is not None else "",
+            "operator" if caller is not None and caller.operator else caller.key_name if caller is not None else "",
+        )
+
+    def first_byte_now(self) -> None:
+        self.first_byte = self.first_byte or int(time.time() * 1000)
+
+    @property
+    def first_byte_s(self) -> float | None:
+        return None if self.first_byte is None else max(0.0, self.first_byte / 1000 - self.began)
+
+    def hand_over(self, reason: str) -> None:
+        self.route, self.reason, self.status, self.error = LITELLM, reason, 0, ""
+
+    def refused(self, refusal: Refusal, scope: Message) -> None:
+        self.code, self.error = refusal.code, ""
+        self.status = envelopes.status(refusal, envelopes.is_anthropic(scope["path"]))
+
+    def write(self) -> None:
+        log.info("call", extra={FIELDS: self.line()})
+
+    def line(self) -> dict[str, Any]:
+        """Without what is empty."""
+        first = self.first_byte_s
+        told = {
+            "request_id": self.request_id,
+            "tenant": self.tenant[:_LETTERS],
+            "key": self.key[:_LETTERS],
+            "model": self.model,
+            "route": self.route,
+            "reason": self.reason,
+            "target": self.target,
+            "status": self.status,
+            "code": self.code,
+            "error": self.error,
+        }
+        line: dict[str, Any] = {name: value for name, value in told.items() if value}
+        if self.answered_by:
+            line |= {"answered_by": self.answered_by, "tokens": tokens(self.usage), "cost_usd": f"{usd(self.nano):f}"}
+        if first is not None:
+            line["first_byte_ms"] = round(first * 1000)
+        line["duration_ms"] = max(0, round((time.time() - self.began) * 1000))
+        return line
+
+
+def tokens(usage: Usage) -> dict[str, int]:
+    """By kind, without the kinds that were not used. Reasoning is part of the output."""
+    kinds = {
+        "input": usage.input,
+        "output": usage.output,
+        "cache_read": usage.cache_read,
+        "cache_write": usage.cache_write,
+        "reasoning": usage.reasoning,
+    }
+    return {kind: count for kind, count in kinds.items() if count}
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line, as the replicas log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"message": record.getMessage(), "level": record.levelname, "timestamp": self.formatTime(record)}
+        line |= getattr(record, FIELDS, {})
+        if record.exc_info:
+            line["stacktrace"] = self.formatException(record.exc_info)
+        return json.dumps(line)

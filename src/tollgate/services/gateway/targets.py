@@ -1,0 +1,50 @@
+"""The order in which the targets of a model are tried: by `order`, then at random by weight. Failed ones rest."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from tollgate.services.gateway.catalogue import Catalogue, Target
+
+
+class Cooldowns:
+    """Which targets failed too often lately. A model's only target always gets requests, as on LiteLLM's route.
+
+    Each gateway process counts alone: a target that is down for all of them fails a few requests more, none of which
+    the client sees if another target answers.
+    """
+
+    def __init__(self, allowed_fails: int, cooldown_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._allowed, self._cooldown_s, self._clock = allowed_fails, cooldown_s, clock
+        self._failures: dict[str, list[float]] = {}
+        self._until: dict[str, float] = {}
+
+    @classmethod
+    def of(cls, catalogue: Catalogue) -> Cooldowns:
+        return cls(catalogue.allowed_fails, catalogue.cooldown_s)
+
+    def failed(self, target: Target) -> None:
+        now = self._clock()
+        recent = [when for when in self._failures.get(target.id, []) if when > now - self._cooldown_s]
+        recent.append(now)
+        if len(recent) > self._allowed and self._cooldown_s:
+            self._until[target.id] = now + self._cooldown_s
+            recent = []
+        self._failures[target.id] = recent
+
+    def answered(self, target: Target) -> None:
+        self._failures.pop(target.id, None)
+
+    def rests(self, target: Target) -> bool:
+        return self._until.get(target.id, 0.0) > self._clock()
+
+
+def in_turn(targets: Sequence[Target], cooldowns: Cooldowns, chance: random.Random) -> list[Target]:
+    """All targets that may be asked, the first one first. If all of them rest, all are asked: one may be well again."""
+    awake = targets if len(targets) == 1 else [target for target in targets if not cooldowns.rests(target)]
+    if len(awake) < 2:
+        return list(awake or targets)
+    # Weighted order without replacement: Efraimidis and Spirakis, "Weighted random sampling" (2006).
+    return sorted(awake, key=lambda target: (target.order, -(chance.random() ** (1 / target.weight))))

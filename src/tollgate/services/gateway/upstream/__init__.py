@@ -1,0 +1,1 @@
+"""Calls to model providers: connection pools, addresses, credentials, and failures as values."""

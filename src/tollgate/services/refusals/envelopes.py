@@ -1,0 +1,69 @@
+"""A refusal in the form of the called API: Anthropic's on /v1/messages*, OpenAI's elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import MutableMapping
+from typing import Any
+
+from tollgate.services.refusals.refusal import Refusal
+
+# Anthropic's error types, with their names in OpenAI's API if these differ.
+_OPENAI_TYPES = {
+    "billing_error": "insufficient_quota",
+    "permission_error": "invalid_request_error",
+    "not_found_error": "invalid_request_error",
+    "request_too_large": "invalid_request_error",
+    "overloaded_error": "api_error",
+}
+_NO_REQUEST_ID = re.compile(r"[^A-Za-z0-9._-]")
+# OpenAI's clients expect 503 where Anthropic's expect 529. nginx does the same.
+_OPENAI_STATUSES = {529: 503}
+
+
+def is_anthropic(path: str) -> bool:
+    return path == "/v1/messages" or path.startswith("/v1/messages/")
+
+
+def status(refusal: Refusal, anthropic: bool) -> int:
+    return refusal.status if anthropic else _OPENAI_STATUSES.get(refusal.status, refusal.status)
+
+
+def body(refusal: Refusal, anthropic: bool, request_id: str) -> bytes:
+    if anthropic:
+        error = {"type": refusal.kind, "message": refusal.message}
+        return json.dumps({"type": "error", "error": error, "request_id": request_id}, ensure_ascii=False).encode()
+    kind = _OPENAI_TYPES.get(refusal.kind, refusal.kind)
+    answer = {"error": {"message": refusal.message, "type": kind, "param": None, "code": refusal.code}}
+    return json.dumps(answer, ensure_ascii=False).encode()
+
+
+def headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
+    """The headers that clients obey, for both APIs."""
+    named = [("x-should-retry", "true" if refusal.retry else "false")]
+    if refusal.retry_after is not None:
+        named.append(("retry-after", str(refusal.retry_after)))
+    return [(name.encode(), value.encode()) for name, value in (*named, *refusal.headers)]
+
+
+def event(refusal: Refusal, request_id: str) -> bytes:
+    """The last event of an Anthropic stream that failed."""
+    return b"event: error\ndata: " + body(refusal, True, request_id) + b"\n\n"
+
+
+def request_id(scope: MutableMapping[str, Any]) -> str:
+    """The id from nginx, so that its log, our log and the client have the same id."""
+    sent = next((value for name, value in scope.get("headers", ()) if name == b"x-request-id"), b"")
+    return _NO_REQUEST_ID.sub("", sent.decode("latin-1"))[:128] or uuid.uuid4().hex
+
+
+def answer(refusal: Refusal, scope: MutableMapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The two ASGI messages of a whole answer, in the form of the API that `scope` calls."""
+    anthropic, identity = is_anthropic(scope["path"]), request_id(scope)
+    text = body(refusal, anthropic, identity)
+    named = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode())]
+    named += [*headers(refusal), (b"request-id", identity.encode())]
+    start = {"type": "http.response.start", "status": status(refusal, anthropic), "headers": named}
+    return start, {"type": "http.response.body", "body": text}

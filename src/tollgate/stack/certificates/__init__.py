@@ -1,0 +1,1 @@
+"""Certificates: those that nginx serves, that we sign ourselves, and that ACME issues."""

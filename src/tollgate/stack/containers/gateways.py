@@ -1,0 +1,87 @@
+"""The state of each gateway process, as it reports it: it listens, it ships its calls, and which route is on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tollgate.errors import TollgateError
+from tollgate.stack.containers.compose import Compose
+from tollgate.stack.containers.container import Container
+
+_NAME = re.compile(r"gateway-\d+")
+# The image has no curl. services/gateway/inside.py has the answer.
+_READ = (
+    "import urllib.request as r; print(r.urlopen('http://127.0.0.1:4100/health/readiness', timeout=4).read().decode())"
+)
+DIRECT, LITELLM, OFF = "direct", "litellm", "off"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The journal of one process. `lag_s` is the age of the oldest call that could not be brought to Postgres.
+
+    `failing` is why, or empty. `unwritten` are lines that the disk did not take, `set_aside` calls that Postgres
+    refuses for their data.
+    """
+
+    waiting: int
+    lag_s: float
+    failing: str
+    unwritten: int
+    set_aside: int
+
+
+@dataclass(frozen=True)
+class GatewayProcess:
+    """`route` and what follows is None if the process does not answer."""
+
+    name: str
+    ready: bool
+    route: str | None = None
+    running: int | None = None
+    listening: bool | None = None
+    redis: bool | None = None
+    ledger: Ledger | None = None
+
+
+def names(services: Iterable[str]) -> list[str]:
+    return sorted((name for name in services if _NAME.fullmatch(name)), key=lambda name: int(name[8:]))
+
+
+def processes(compose: Compose, services: Iterable[str], rows: Mapping[str, Container]) -> list[GatewayProcess]:
+    """Every gateway process of this deployment. One that is not ready is not asked."""
+    return [_process(compose, name, ready=name in rows and rows[name].ready) for name in names(services)]
+
+
+def route(found: Iterable[GatewayProcess]) -> str:
+    """The route that is on: `off` without gateway processes, empty if none of them answers."""
+    found = list(found)
+    routes = {process.route for process in found if process.route}
+    return (DIRECT if DIRECT in routes else LITELLM if routes else "") if found else OFF
+
+
+def words(found: list[GatewayProcess]) -> str:
+    """One line for people."""
+    if not found:
+        return "off (GATEWAYS=0 in .env): LiteLLM serves every request"
+    ready = sum(process.ready for process in found)
+    running = sum(process.running or 0 for process in found)
+    waiting = sum(process.ledger.waiting for process in found if process.ledger)
+    said = {DIRECT: "direct", LITELLM: "litellm (it serves every request)"}.get(route(found), "unknown")
+    return f"{ready} of {len(found)} ready, route {said}, {running} running, {waiting} calls wait for Postgres"
+
+
+def _process(compose: Compose, name: str, *, ready: bool) -> GatewayProcess:
+    if not ready:
+        return GatewayProcess(name, ready=False)
+    try:
+        said: dict[str, Any] = json.loads(compose.ask("exec", "-T", name, "python", "-c", _READ, timeout=15))
+        ledger = Ledger(**{field: said["ledger"][field] for field in Ledger.__dataclass_fields__})
+        told = {field: said[field] for field in ("route", "running", "listening", "redis")}
+    except (TollgateError, ValueError, KeyError, TypeError):
+        return GatewayProcess(name, ready=True)
+    return GatewayProcess(name, ready=True, **told, ledger=ledger)

@@ -1,0 +1,93 @@
+"""Runs a container's own health check at once, where Docker would run it only after its interval.
+
+Docker waits one interval before the first check, and engines before 25 know no shorter interval for a start. Short
+intervals are dear: each check is a process that the engine starts inside the container, and a stack has seventeen
+(docs/decisions/0016). So the intervals are long, and who waits for a container asks here.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from tollgate.stack.host.run import run
+
+# A check that failed is run again after so many seconds. It costs about a tenth of a second of one core.
+AGAIN_S = 1.5
+AT_ONCE = 8
+SHOWN = "{{.Id}}\t{{.State.StartedAt}}\t{{json .Config.Healthcheck}}"
+NANOSECONDS = 1e9
+# Docker's own, for a check that names none.
+TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """A health check of one start of a container. `started` tells a start from the next one."""
+
+    container: str
+    started: str
+    argv: tuple[str, ...]
+    timeout_s: float
+
+
+@dataclass
+class Probes:
+    """A container that passed counts as healthy until it starts again."""
+
+    clock: Callable[[], float] = time.monotonic
+    _passed: set[Check] = field(default_factory=set)
+    _failed: dict[Check, float] = field(default_factory=dict)
+
+    def passing(self, containers: Collection[str]) -> set[str]:
+        """Those of the ids `containers` whose own check passes. One without a check never does."""
+        checks = _checks(containers)
+        now = self.clock()
+        due = [
+            check
+            for check in checks
+            if check not in self._passed and now - self._failed.get(check, -AGAIN_S) >= AGAIN_S
+        ]
+        if due:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                for check, passes in zip(due, pool.map(_passes, due), strict=True):
+                    if passes:
+                        self._passed.add(check)
+                    else:
+                        self._failed[check] = self.clock()
+        return {check.container for check in checks if check in self._passed}
+
+
+def _checks(containers: Collection[str]) -> list[Check]:
+    """A container that is gone meanwhile has none: Docker then still describes the others, and fails."""
+    if not containers:
+        return []
+    lines = run(["docker", "inspect", "--format", SHOWN, *containers]).out.splitlines()
+    checks = (_check(line, containers) for line in lines if line)
+    return [check for check in checks if check is not None]
+
+
+def _check(line: str, containers: Collection[str]) -> Check | None:
+    """`docker ps` shows short ids and `docker inspect` whole ones; the answer has the form that was asked for."""
+    whole, started, described = line.split("\t")
+    health = json.loads(described) or {}
+    argv = _argv(health.get("Test") or ())
+    short = next((container for container in containers if whole.startswith(container)), None)
+    if short is None or not argv:
+        return None
+    return Check(short, started, argv, health.get("Timeout", 0) / NANOSECONDS or TIMEOUT_S)
+
+
+def _argv(test: Sequence[str]) -> tuple[str, ...]:
+    """The engine's form: CMD and words, CMD-SHELL and a line for the shell, or NONE."""
+    kind, *words = test or ("NONE",)
+    if kind == "CMD":
+        return tuple(words)
+    return ("/bin/sh", "-c", *words) if kind == "CMD-SHELL" else ()
+
+
+def _passes(check: Check) -> bool:
+    return run(["docker", "exec", check.container, *check.argv], timeout=check.timeout_s).ok

@@ -1,0 +1,1 @@
+"""Rotation of the stack's own passwords while it runs."""

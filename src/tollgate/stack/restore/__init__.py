@@ -1,0 +1,1 @@
+"""`make restore`: restores an archive, or the database as of a moment."""

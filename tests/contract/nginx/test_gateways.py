@@ -1,0 +1,66 @@
+"""nginx with gateway processes before the replicas: who gets a request, and who gets it if no process accepts one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contract.nginx.conftest import StartEdge
+from tests.contract.nginx.edge import Edge
+from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture
+def edge(start_edge: StartEdge) -> Iterator[Edge]:
+    with start_edge(replicas=1, gateways=2) as edge:
+        yield edge
+
+
+def ask(edge: Edge, times: int = 1) -> list[int]:
+    with edge.client() as client:
+        return [client.post("/v1/messages", json={"model": "m"}).status_code for _ in range(times)]
+
+
+def served(edge: Edge) -> dict[str, int]:
+    return {name: len(edge.posts(name)) for name in edge.replicas}
+
+
+def test_processes_serve_first_then_replicas_and_drained_ones_nothing(edge: Edge) -> None:
+    assert ask(edge, 8) == [200] * 8
+    # Two workers choose by connections, and one that ends just now still counts: the halves need not be equal.
+    first = served(edge)
+    assert first["litellm-1"] == 0
+    assert first["gateway-1"] > 0
+    assert first["gateway-2"] > 0
+    assert sum(first.values()) == 8
+
+    edge.run("touch", "/run/nginx/drain/gateway-2")
+    edge.wait_for_rotation("litellm-1", "gateway-1")
+    assert ask(edge, 4) == [200] * 4
+    assert served(edge) == {**first, "gateway-1": first["gateway-1"] + 4}
+
+    # The process dies: until nginx's list follows, each request finds a closed port and goes to the replica.
+    edge.kill_replica("gateway-1")
+    assert ask(edge, 6) == [200] * 6
+    assert len(edge.posts("litellm-1")) == 6
+
+    edge.run("rm", "/run/nginx/drain/gateway-2")
+    eventually(lambda: edge.ip("gateway-2") + ":4100" in edge.in_rotation(), within=30)
+    before = len(edge.posts("gateway-2"))
+    assert ask(edge, 3) == [200] * 3
+    assert len(edge.posts("gateway-2")) == before + 3
+
+
+def test_a_process_hands_requests_to_the_replicas_through_nginx(edge: Edge) -> None:
+    """4002 is published nowhere; only the internal network reaches it."""
+    sent = (
+        "import urllib.request as r; r.urlopen(r.Request('http://nginx:4002/v1/messages', b'{}', method='POST')).read()"
+    )
+    status, output = edge.replicas["gateway-1"].get_wrapped_container().exec_run(["python3", "-c", sent])
+    assert status == 0, output
+    assert len(edge.posts("litellm-1")) == 1
+    with pytest.raises(ConnectionError, match="4002"):
+        edge.nginx.get_exposed_port(4002)

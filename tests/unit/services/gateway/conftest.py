@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.postgres_server import PROGRAMS, Server, postgres_server
+from tests.unit.services.gateway.database import Database
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    if PROGRAMS is None:
+        pytest.skip("this machine has no PostgreSQL")
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(server: Server) -> Database:
+    if server.process is None:
+        server.start()
+    made = Database(server)
+    made.fresh()
+    return made
