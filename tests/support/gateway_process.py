@@ -32,7 +32,7 @@ from tollgate.services.gateway.metrics import Metrics
 from tollgate.services.gateway.own.asks import LedgerAwayError
 from tollgate.services.gateway.own.recent import Recent
 from tollgate.services.gateway.own.routes import Own
-from tollgate.services.gateway.targets import Cooldowns
+from tollgate.services.gateway.targets import Cooldowns, Resting
 from tollgate.services.gateway.upstream.client import Upstreams
 from tollgate.services.limits.limiter import Limiter
 from tollgate.services.limits.local_counters import LocalCounters
@@ -169,13 +169,16 @@ async def running(
         catalogue = Catalogue(known, {"quick": "fast"}, {"slow": ("fast",)}, {}, 3, 5.0)
         journal = Journal(directory, "gateway-1", segment_bytes=256 * 1024)
         limiter = Limiter(LocalCounters(), _nobody)
-        metrics = Metrics(catalogue.models)
-        asking = Asking(catalogue, upstreams, {"KEY": CREDENTIAL}, Cooldowns.of(catalogue), metrics)
+        cooldowns = Cooldowns.of(catalogue)
+        resting = Resting(catalogue, cooldowns)
+        metrics = Metrics(catalogue.models, resting.names)
+        asking = Asking(catalogue, upstreams, {"KEY": CREDENTIAL}, cooldowns, metrics)
         direct = Direct(asking, limiter, journal, metrics, HANDOVER_KEY)
         shipper = Shipper([journal], _away, Aside(directory / "gateway-1.refused"))
         keys = Keys(None, "", "sk-master")  # type: ignore[arg-type]  nobody asks it
         inside = Inside(True, metrics, journal, shipper, limiter.figures, keys)
         metrics.watch(inside)
+        metrics.watch(resting)
         handed = LiteLLM(far_url)
         recent = Recent(Redis("127.0.0.1:9"), known)
         own = Own(catalogue, limiter, _no_ledger, recent)

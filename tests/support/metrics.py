@@ -25,8 +25,8 @@ def inventory() -> dict[str, set[str]]:
             match = LINE.fullmatch(line)
             assert match, f"{file.name}: {line!r}"
             labels = set((match["labels"] or "").split(",")) - {""} | FROM_THE_SCRAPE
-            labels |= FROM_THE_REPLICA_JOB if file.stem in ("litellm", "prometheus") else set()
-            labels |= FROM_THE_GATEWAY_JOB if file.stem in ("gateway", "prometheus") else set()
+            labels |= FROM_THE_REPLICA_JOB if file.stem in ("litellm", "process", "prometheus") else set()
+            labels |= FROM_THE_GATEWAY_JOB if file.stem in ("gateway", "process", "prometheus", "tenants") else set()
             known[match["name"]] = labels
     return known
 

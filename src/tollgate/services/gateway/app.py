@@ -121,10 +121,12 @@ class App:
         """The guard refused a request. It is logged if its key is known; nginx's log has the others."""
         if CALLER not in scope:
             self.metrics.refused(refusal.code)
+            self.metrics.turned_away(refusal.status, refusal.code)
             return
         record = Record.of(scope, scope[CALLER])
         record.refused(refusal, scope)
         self._note(scope[CALLER], record, refusal)
+        self.metrics.turned_away(refusal.status, refusal.code, record.tenant)
         record.write()
 
     def _note(self, caller: Caller, record: Record, refusal: Refusal) -> None:

@@ -92,7 +92,7 @@ class Asking:
         yield from targets.in_turn(model.targets, self.cooldowns, self.chance)
 
     async def _one(self, call: Call, booked: Booked, model: Model, target: Target, tried: _Tried) -> Exchange | None:
-        asked = booked.asked
+        asked, waited = booked.asked, call.record.waited_s
         # A client that leaves while the target is asked has asked it.
         booked.asks(model, target)
         try:
@@ -106,6 +106,7 @@ class Asking:
             self._note(call, target, error.failure)
             return None
         self.cooldowns.answered(target)
+        self.metrics.answered(target.id, call.record.waited_s - waited)
         call.record.first_byte_now()
         if model is not call.model:
             self.metrics.fell_back(call.model.name, model.name)

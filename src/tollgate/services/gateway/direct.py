@@ -21,7 +21,8 @@ from tollgate.services.gateway.exchange import Exchange, Stream
 from tollgate.services.gateway.faults import where
 from tollgate.services.gateway.leaving import until_left
 from tollgate.services.gateway.ledger.journal import Journal
-from tollgate.services.gateway.metrics import STREAM, Metrics
+from tollgate.services.gateway.metrics import Metrics
+from tollgate.services.gateway.outcomes import STREAM
 from tollgate.services.gateway.outgoing import protocol_for
 from tollgate.services.gateway.silence import COMMENT, PING_S, stream_begins
 from tollgate.services.gateway.upstream.client import let_go

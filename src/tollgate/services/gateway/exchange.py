@@ -90,7 +90,8 @@ async def begin(
     sent = request_body(call, model, target, speaks)
     headers = upstream_call.headers(target, speaks, credentials.get(target.key, ""), call.scope["headers"])
     try:
-        answer = await upstreams.post(target.urls[speaks], sent, headers, target.timeout_s, target.retries)
+        with call.record.waiting():
+            answer = await upstreams.post(target.urls[speaks], sent, headers, target.timeout_s, target.retries)
     except NoAnswerError as error:
         raise FailedError(failure.no_answer(error.kind, reached=error.sent)) from error
     try:
@@ -105,7 +106,8 @@ async def _begun(
 ) -> Exchange:
     native = speaks is Protocol.MESSAGES
     if answer.status >= 400:
-        text = await beginning(answer)
+        with call.record.waiting():
+            text = await beginning(answer)
         raise FailedError(failure.of_status(answer.status, answer.headers, text, native=native))
     begin_answer = _first_of_stream if call.streams else _whole_answer
     try:
@@ -128,12 +130,14 @@ async def _first_of_stream(
     first: list[bytes] = []
     try:
         async with asyncio.timeout(target.timeout_s):
-            async for data in pieces_of(answer):
-                first.append(stream.feed(data))
-                if stream.started or stream.failed:
+            pieces = pieces_of(answer)
+            while not (stream.started or stream.failed):
+                with call.record.waiting():
+                    data = await anext(pieces, None)
+                if data is None:
+                    first.append(stream.end())
                     break
-            else:
-                first.append(stream.end())
+                first.append(stream.feed(data))
     except TimeoutError as error:
         raise NoAnswerError("timeout") from error
     if not stream.started:
@@ -171,7 +175,8 @@ def _failure_of(stream: Stream, events: bytes) -> Failure:
 async def _whole_answer(
     call: Call, model: Model, target: Target, speaks: Protocol, answer: aiohttp.ClientResponse
 ) -> Exchange:
-    text = await whole(answer, ANSWER_BYTES)
+    with call.record.waiting():
+        text = await whole(answer, ANSWER_BYTES)
     parsed = chat_answer.parse(text, orjson.loads)
     if not isinstance(parsed, dict):
         raise UpstreamFailedError("unreadable")

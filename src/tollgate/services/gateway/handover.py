@@ -83,9 +83,11 @@ class LiteLLM:
     ) -> None:
         started = False
         try:
-            async with self._session.request(
-                scope["method"], url, data=body or None, headers=headers, allow_redirects=False
-            ) as answer:
+            with record.waiting():
+                answer = await self._session.request(
+                    scope["method"], url, data=body or None, headers=headers, allow_redirects=False
+                )
+            async with answer:
                 if counted is not None:
                     await counted.answered(taken_over=TAKEN_OVER.decode() in answer.headers)
                 kept = list(_kept(answer.raw_headers))

@@ -1,33 +1,57 @@
-"""Numbers for Prometheus. Labels hold names of the catalogue and words of ours, never a client's text."""
+"""Numbers for Prometheus. Labels hold names of the catalogue, ids of tenants and our words, never a client's text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.registry import Collector
 
 from tollgate.services.gateway.ledger.price import NANO_PER_USD
-from tollgate.services.gateway.record import LITELLM, Record, tokens
+from tollgate.services.gateway.outcomes import OUTCOMES, STREAM, outcome_of
+from tollgate.services.gateway.record import LITELLM, OWN, Record, tokens
+
+# The time at which each series began would double their number.
+disable_created_metrics()
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
-# Claude Code gives up on a silent stream after five minutes.
-_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+# Claude Code gives up on a silent stream after five minutes. A quantile is a guess between two bounds, so they are
+# close together where answers usually are. The objectives compare with a bound of `own`
+# (config/prometheus/rules/objectives.yml.j2).
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 4, 5, 7.5, 10, 15, 20, 30, 60, 120, 300)
+_WHOLE_SECONDS = (0.1, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120, 300, 600)
+_TARGET_SECONDS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 20, 30, 60, 120)
+_OWN_SECONDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_LAG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 OTHER = "other"
+# Only the operator has no tenant.
+OPERATOR = "operator"
+# Each tenant that sends requests is a few series. Beyond this number they share one.
+MOST_TENANTS = 2_000
 # Reasons and codes are words of our code. One of them holds an upstream's status, which can be any number.
 _WORD = re.compile(r"[a-z][a-z_]{0,48}(?:[45]\d\d)?")
 # Tokens that are billed. Reasoning is part of the output.
 _BILLED = ("input", "output", "cache_read", "cache_write")
-# Parts of the converter that can fail: the request before anything is sent, the answer, a stream that has begun.
-REQUEST, ANSWER, STREAM = "converter_request", "converter_answer", "converter_stream"
+# Parts of the converter that can fail before a client has anything: the request, the answer.
+REQUEST, ANSWER = "converter_request", "converter_answer"
+_ANSWERED, _FAILED = "answered", "failed"
 
 
 class Metrics:
-    """`models` are the names of the catalogue. `running` counts the requests that run now."""
+    """`models` are the names of the catalogue, `targets` the ids of its targets. `running` counts the requests that run
+    now."""
 
-    def __init__(self, models: Collection[str]) -> None:
-        self._models = frozenset(models)
+    def __init__(self, models: Collection[str], targets: Collection[str] = ()) -> None:
+        self._models, self._tenants = frozenset(models), set[str]()
         self.registry = CollectorRegistry()
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -42,19 +66,32 @@ class Metrics:
         self._cut = counter("cut_answers", "Answers that broke off", "model")
         self._tokens = counter("tokens", "Tokens of the direct route by kind", "model", "kind")
         self._cost = counter("cost_usd", "US dollars of the direct route by the model that answered", "model")
-        self._first_byte = Histogram(
-            "tollgate_gateway_first_byte_seconds",
-            "Seconds to the first byte of an answer",
-            ["route", "model"],
-            buckets=_SECONDS,
-            registry=self.registry,
+        self._outcomes = counter("outcomes", "Requests for models by how they ended", "outcome")
+        self._of_tenant = counter("tenant_requests", "Requests of a tenant by how they ended", "tenant", "outcome")
+        self._calls = counter("target_calls", "Calls of a target", "target", "outcome")
+
+        def histogram(name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> Histogram:
+            return Histogram(f"tollgate_gateway_{name}_seconds", text, labels, buckets=buckets, registry=self.registry)
+
+        self._first_byte = histogram("first_byte", "To the first byte of an answer", ("route", "model"), _SECONDS)
+        self._whole = histogram("request", "To the end of a request, however it ended", ("route",), _WHOLE_SECONDS)
+        self._own = histogram(
+            "own", "To the first byte of an answer, without waiting for upstreams and LiteLLM", ("route",), _OWN_SECONDS
         )
+        self._of_target = histogram("target_first_byte", "To a target's first byte", ("target",), _TARGET_SECONDS)
+        self._lag = histogram("event_loop_lag", "How late the event loop ran a timer", (), _LAG_SECONDS)
+        ProcessCollector(registry=self.registry)
         self.running = 0
         gauge = Gauge("tollgate_gateway_running", "Requests that run now", registry=self.registry)
         gauge.set_function(lambda: self.running)
-        # Alerts compare with the value before, so these begin at zero and not with the first failure.
+        # Alerts and panels compare with the value before, so these begin at zero and not with the first failure.
         for part in (REQUEST, ANSWER, STREAM):
             self._converter.labels(part)
+        for outcome in OUTCOMES:
+            self._outcomes.labels(outcome)
+        for target in targets:
+            for outcome in (_ANSWERED, _FAILED):
+                self._calls.labels(target, outcome)
 
     def watch(self, collector: Collector) -> None:
         """Also show the figures of `collector`, read whenever Prometheus asks."""
@@ -64,8 +101,13 @@ class Metrics:
         """A request has ended, on either route."""
         asked = self._model(record.model)
         self._requests.labels(record.route, asked, _status(record.status)).inc()
+        if record.route != OWN:
+            self._ended(outcome_of(record.status, record.code, record.error, record.route), record.tenant)
+            self._whole.labels(record.route).observe(record.whole_s)
         if (first := record.first_byte_s) is not None:
             self._first_byte.labels(record.route, asked).observe(first)
+        if record.own_s is not None:
+            self._own.labels(record.route).observe(record.own_s)
         if record.error and record.status == 200:
             self._cut.labels(asked).inc()
         if record.route == LITELLM or not record.answered_by:
@@ -77,8 +119,27 @@ class Metrics:
                 self._tokens.labels(model, kind).inc(used[kind])
         self._cost.labels(model).inc(record.nano / NANO_PER_USD)
 
+    def turned_away(self, status: int, code: str, tenant: str | None = None) -> None:
+        """The guard refused a request. `tenant` is None if its key is not known."""
+        self._ended(outcome_of(status, code), tenant)
+
+    def _ended(self, outcome: str, tenant: str | None) -> None:
+        self._outcomes.labels(outcome).inc()
+        if tenant is not None:
+            self._of_tenant.labels(self._tenant(tenant or OPERATOR), outcome).inc()
+
+    def answered(self, target: str, seconds: float) -> None:
+        """A target answered; its first byte came after `seconds`."""
+        self._calls.labels(target, _ANSWERED).inc()
+        self._of_target.labels(target).observe(seconds)
+
     def failed(self, target: str, kind: str) -> None:
+        self._calls.labels(target, _FAILED).inc()
         self._failures.labels(target, word(kind)).inc()
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop ran a timer this much too late."""
+        self._lag.observe(seconds)
 
     def fell_back(self, model: str, fallback: str) -> None:
         self._fallbacks.labels(self._model(model), self._model(fallback)).inc()
@@ -97,6 +158,12 @@ class Metrics:
 
     def text(self) -> bytes:
         return generate_latest(self.registry)
+
+    def _tenant(self, tenant: str) -> str:
+        if tenant in self._tenants or len(self._tenants) < MOST_TENANTS:
+            self._tenants.add(tenant)
+            return tenant
+        return OTHER
 
     def _model(self, name: str) -> str:
         return name if name in self._models else OTHER

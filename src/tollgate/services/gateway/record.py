@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +36,9 @@ class Record:
 
     `status` is what the client saw, 499 if it left. `reason` is why LiteLLM answered. `first_byte` is in milliseconds
     since 1970. Tokens and cost are only known of the direct route; LiteLLM books what it answers.
+
+    `waited_s` is the time until the first byte that upstreams or LiteLLM took, `own_s` the rest of it: the time that
+    this process took itself. It begins when the guard has read the whole body.
     """
 
     request_id: str = ""
@@ -51,6 +56,9 @@ class Record:
     nano: int = 0
     began: float = field(default_factory=time.time)
     first_byte: int | None = None
+    waited_s: float = 0.0
+    own_s: float | None = None
+    _clock: float = field(default_factory=time.perf_counter, repr=False)
 
     @classmethod
     def of(cls, scope: Message, caller: Caller | None) -> Record:
@@ -60,8 +68,24 @@ class Record:
             "operator" if caller is not None and caller.operator else caller.key_name if caller is not None else "",
         )
 
+    @property
+    def whole_s(self) -> float:
+        """Since it began."""
+        return time.perf_counter() - self._clock
+
     def first_byte_now(self) -> None:
-        self.first_byte = self.first_byte or int(time.time() * 1000)
+        if self.first_byte is None:
+            self.first_byte = int(time.time() * 1000)
+            self.own_s = max(0.0, time.perf_counter() - self._clock - self.waited_s)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around each wait for an upstream or for LiteLLM."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.waited_s += time.perf_counter() - began
 
     @property
     def first_byte_s(self) -> float | None:

@@ -25,12 +25,14 @@ from tollgate.services.gateway.ledger import ship
 from tollgate.services.gateway.ledger.aside import Aside
 from tollgate.services.gateway.ledger.journal import Journal
 from tollgate.services.gateway.ledger.recover import recover
+from tollgate.services.gateway.loop import watch_loop
 from tollgate.services.gateway.metrics import Metrics
 from tollgate.services.gateway.own.asks import Asks
 from tollgate.services.gateway.own.recent import Recent
 from tollgate.services.gateway.own.routes import Own
 from tollgate.services.gateway.spent import LedgerQuestions
-from tollgate.services.gateway.targets import Cooldowns
+from tollgate.services.gateway.targets import Cooldowns, Resting
+from tollgate.services.gateway.tenants import READER, Tenants
 from tollgate.services.gateway.upstream.client import Upstreams
 from tollgate.services.limits.limiter import Limiter
 from tollgate.services.limits.redis_counters import RedisCounters
@@ -98,26 +100,30 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
     redis = Redis(settings.redis, settings.secrets["redis_password"])
     limiter = Limiter(RedisCounters(redis), LedgerQuestions(pool, catalogue))
     asks, recent = Asks(pool), Recent(redis, catalogue.models)
-    metrics = Metrics(catalogue.models)
+    cooldowns = Cooldowns.of(catalogue)
+    resting, tenants = Resting(catalogue, cooldowns), Tenants(pool, limiter)
+    metrics = Metrics(catalogue.models, resting.names)
     direct_on = any(model.targets for model in catalogue.models.values())
     inside = Inside(direct_on, metrics, ledger.journal, ledger.shipper, limiter.figures, keys)
-    metrics.watch(inside)
+    for collector in (inside, resting, tenants):
+        metrics.watch(collector)
     async with Upstreams(settings.proxy) as upstreams:
-        asking = Asking(catalogue, upstreams, settings.credentials, Cooldowns.of(catalogue), metrics)
+        asking = Asking(catalogue, upstreams, settings.credentials, cooldowns, metrics)
         direct = Direct(asking, limiter, ledger.journal, metrics, settings.secrets["handover_key"])
         own = Own(catalogue, limiter, asks, recent)
         app = App(catalogue, direct, litellm, own, metrics, inside, settings.secrets["metrics_key"])
         await pool.open()
-        listening = asyncio.create_task(keys.listen())
+        beside = [asyncio.create_task(task) for task in (keys.listen(), ledger.adopt(), watch_loop(metrics))]
+        if settings.name == READER:
+            beside.append(asyncio.create_task(tenants.watch()))
         shipping = asyncio.create_task(ledger.shipper.run(ledger.stop))
-        adopting = asyncio.create_task(ledger.adopt())
         try:
             yield Guard(app, keys, read_rules, refused=app.refused_before, gateway=True)
         finally:
-            listening.cancel()
-            adopting.cancel()
+            for task in beside:
+                task.cancel()
             ledger.stop.set()
-            await asyncio.gather(listening, adopting, shipping, return_exceptions=True)
+            await asyncio.gather(*beside, shipping, return_exceptions=True)
             await asks.close()
             await recent.close()
             await limiter.close()

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from tollgate.services.gateway.catalogue import Catalogue, Target
 
@@ -39,6 +43,25 @@ class Cooldowns:
 
     def rests(self, target: Target) -> bool:
         return self._until.get(target.id, 0.0) > self._clock()
+
+
+class Resting(Collector):
+    """Which targets of the catalogue rest now, for Prometheus."""
+
+    def __init__(self, catalogue: Catalogue, cooldowns: Cooldowns) -> None:
+        self._targets = {target.id: target for model in catalogue.models.values() for target in model.targets}
+        self._cooldowns = cooldowns
+
+    def collect(self) -> Iterator[Any]:
+        text = "1 while this process leaves the target out because it failed too often"
+        family = GaugeMetricFamily("tollgate_gateway_target_resting", text, labels=["target"])
+        for name, target in self._targets.items():
+            family.add_metric([name], self._cooldowns.rests(target))
+        yield family
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._targets)
 
 
 def in_turn(targets: Sequence[Target], cooldowns: Cooldowns, chance: random.Random) -> list[Target]:

@@ -18,6 +18,7 @@ from tollgate.services.gateway.catalogue import Protocol
 from tollgate.services.gateway.ledger.aside import Aside
 from tollgate.services.gateway.ledger.usage import Usage
 from tollgate.services.gateway.metrics import Metrics, word
+from tollgate.services.gateway.outcomes import OUTCOMES
 from tollgate.services.gateway.record import Record
 
 ASKED = {"model": "fast", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]}
@@ -59,6 +60,15 @@ def test_each_event_is_counted_once(tmp_path: Path) -> None:
             'tokens_total{kind="output",model="fast"}': 8,
             'first_byte_seconds_count{model="fast",route="direct"}': 1,
             'converter_failures_total{part="converter_request"}': 0,
+            'outcomes_total{outcome="answered"}': 4,
+            'outcomes_total{outcome="refused"}': 1,
+            'outcomes_total{outcome="upstream_failed"}': 0,
+            'tenant_requests_total{outcome="answered",tenant="acme"}': 4,
+            'target_calls_total{outcome="failed",target="slow:1"}': 1,
+            'target_calls_total{outcome="answered",target="fast:1"}': 2,
+            'target_first_byte_seconds_count{target="fast:1"}': 2,
+            'own_seconds_count{route="direct"}': 2,
+            'request_seconds_count{route="litellm"}': 2,
             "running": 0,
             "direct_on": 1,
             "journal_waiting_calls": 2,
@@ -127,7 +137,8 @@ def test_no_label_holds_what_a_client_or_an_upstream_chose(tmp_path: Path) -> No
     chosen = "chosen-by-the-client"
 
     async def go() -> None:
-        holder = caller(tenant=chosen, key_name=chosen, owner=chosen)
+        # A tenant's id is the operator's word.
+        holder = caller(tenant="acme", key_name=chosen, owner=chosen)
         async with running(tmp_path, fails, holder=holder) as process:
             for asked in (ASKED, {**ASKED, "model": chosen}, {**ASKED, chosen: 1}, {**ASKED, "metadata": chosen}):
                 await process.ask(asked, **{"user-agent": chosen, "x-request-id": chosen})
@@ -136,6 +147,7 @@ def test_no_label_holds_what_a_client_or_an_upstream_chose(tmp_path: Path) -> No
             text = process.app.metrics.text().decode()
         assert chosen not in text
         assert 'kind="status_503"' in text
+        assert 'outcomes_total{outcome="upstream_failed"}' in text
 
     asyncio.run(go())
 
@@ -149,7 +161,9 @@ def test_words_that_are_not_ours_become_other() -> None:
     record = Record(model="nobody-has-this", answered_by="nor-this", usage=Usage(input=1), nano=1, status=777)
     metrics.ended(record)
     values = [value for _, value in re.findall(r'(\w+)="([^"]*)"', metrics.text().decode())]
-    assert set(values) <= {"other", "direct", "input", "converter_request", "converter_answer", "converter_stream"}
+    words = {"other", "operator", "direct", "input", "converter_request", "converter_answer", "converter_stream"}
+    bounds = {value for value in values if value == "+Inf" or value[0].isdigit()}
+    assert set(values) <= words | bounds | set(OUTCOMES)
 
 
 def test_the_inventory_for_dashboards_and_alerts_is_complete(tmp_path: Path) -> None:
@@ -159,13 +173,17 @@ def test_the_inventory_for_dashboards_and_alerts_is_complete(tmp_path: Path) -> 
         async with running(tmp_path, messages) as process:
             for model in ("fast", "slow", "far", "unheard-of"):
                 await process.ask({**ASKED, "model": model})
+            process.app.metrics.lagged(0.001)
             process.app.metrics.ended(Record(model="fast", answered_by="fast", error="cut", status=200))
             text = process.app.metrics.text().decode()
         shown: dict[str, set[str]] = {}
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                if not sample.name.endswith("_created"):
+                assert not sample.name.endswith("_created"), "it doubles the number of series"
+                if not sample.name.startswith("process_"):
                     shown.setdefault(sample.name, set()).update(sample.labels)
+                else:
+                    assert sample.name in inventory(), sample.name
         known = {name: labels for name, labels in inventory().items() if name.startswith("tollgate_gateway_")}
         assert {name: labels - {"job", "instance", "gateway"} for name, labels in known.items()} == shown
 
