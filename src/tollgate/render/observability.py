@@ -39,21 +39,25 @@ def render_observability(
     gateways: int = 0,
     watchers: Collection[str] = WITHOUT_GRAFANA,
     webhook: bool = False,
+    grafana_port: int = 3000,
 ) -> list[Rendered]:
     """Every observability file of one deployment, sorted by path.
 
     `root` is the kit's checkout and `project` the Compose project, by which Alloy finds the containers. `watchers` are
     the services that run: Prometheus must not count others as targets that are down. `webhook` says that
-    secrets/alertmanager_webhook_url holds an address.
+    secrets/alertmanager_webhook_url holds an address. Links in Loki's notifications lead to Grafana, at
+    `grafana_port` of this host.
     """
     names = replica_names(replicas)
     values: dict[str, dict[str, Any]] = {
         "alertmanager/alertmanager.yml": {"webhook": webhook, "receiver": "webhook" if webhook else "nowhere"},
         "alloy/config.alloy": {"project": project},
+        "grafana/alerting/none.yaml": {},
         "grafana/dashboards/tollgate.yaml": {},
         "grafana/datasources/tollgate.yaml": {},
-        "loki/loki.yaml": {},
-        "loki/rules/fake/logs.yml": {},
+        "grafana/plugins/none.yaml": {},
+        "loki/loki.yaml": {"grafana_url": f"http://localhost:{grafana_port}/"},
+        "loki/rules/fake/logs.yml": {"project": project},
         "prometheus/prometheus.yml": {
             "project": project,
             "replicas": names,

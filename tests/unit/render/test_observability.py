@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,48 @@ def test_grafana_data_sources_are_fixed_and_where_the_services_are() -> None:
         "alertmanager": "http://alertmanager:9093",
     }
     assert not any(source["editable"] for source in sources)
+
+
+def test_grafana_lists_prometheus_rules_and_follows_a_request_through_the_logs() -> None:
+    sources = {source["uid"]: source for source in loaded("grafana/datasources/tollgate.yaml")["datasources"]}
+    assert sources["prometheus"]["jsonData"]["manageAlerts"] is True
+    fields = {field["name"]: field for field in sources["loki"]["jsonData"]["derivedFields"]}
+    nginx = '{"time":"t","request_id":"0f3a","port":"4000","litellm_call_id":"12345678-1234-1234-1234-123456789abc"}'
+    gateway = '{"message": "call", "request_id": "0f3a"}'
+    for line in (nginx, gateway):
+        assert re.search(fields["request"]["matcherRegex"], line)[1] == "0f3a"  # type: ignore[index]
+    assert re.search(fields["LiteLLM call"]["matcherRegex"], nginx)
+    # Grafana fills $NAME in provisioning files from its environment; $$ is one dollar.
+    assert all("$${__value.raw}" in field["url"] for field in fields.values())
+
+
+def test_every_directory_that_grafana_looks_for_is_there() -> None:
+    """It logs an error for each that is missing."""
+    there = {path.split("/")[1] for path in rendered() if path.startswith("grafana/")}
+    assert there == {"alerting", "dashboards", "datasources", "plugins"}
+
+
+def test_loki_answers_with_as_many_lines_as_a_panel_asks_for() -> None:
+    """Lines of 32 KiB, as long as Alloy lets them be."""
+    server = loaded("loki/loki.yaml")["server"]
+    [most] = [
+        source["jsonData"]["maxLines"]
+        for source in loaded("grafana/datasources/tollgate.yaml")["datasources"]
+        if source["uid"] == "loki"
+    ]
+    for direction in ("send", "recv"):
+        assert server[f"grpc_server_max_{direction}_msg_size"] > most * 32 * 1024
+
+
+def test_alerts_of_loki_lead_to_grafana_and_name_the_deployment() -> None:
+    ruler = loaded("loki/loki.yaml", grafana_port=3001)["ruler"]
+    assert (ruler["external_url"], ruler["datasource_uid"]) == ("http://localhost:3001/", "loki")
+    rules = [rule for group in loaded("loki/rules/fake/logs.yml", project="acme")["groups"] for rule in group["rules"]]
+    assert {rule["labels"]["deployment"] for rule in rules} == {"acme"}
+
+
+def test_loki_runs_no_part_that_nobody_uses() -> None:
+    assert loaded("loki/loki.yaml")["pattern_ingester"] == {"enabled": False}
 
 
 def test_every_alert_has_a_runbook_that_names_it() -> None:

@@ -125,3 +125,19 @@ def test_prometheus_cannot_be_stopped_over_its_port() -> None:
     assert not any(
         "enable-lifecycle" in flag or "enable-admin-api" in flag for flag in SERVICES["prometheus"]["command"]
     )
+
+
+def breaks_the_pipe(command: str) -> bool:
+    """`grep -q` ends at its first match, and the program before it writes into nothing."""
+    return re.search(r"wget\b.*\|\s*grep\s+-\w*q", command) is not None
+
+
+def test_no_health_check_makes_an_exporter_log_an_error() -> None:
+    """A quarter of all stored lines were such errors."""
+    commands = [" ".join(service["healthcheck"]["test"]) for service in SERVICES.values() if "healthcheck" in service]
+    assert [command for command in commands if breaks_the_pipe(command)] == []
+    assert breaks_the_pipe("wget -q -O - http://127.0.0.1:9187/metrics | grep -q '^pg_up 1'")
+
+
+def test_links_in_notifications_lead_to_the_operators_own_ports() -> None:
+    assert "--web.external-url=http://localhost:${PROMETHEUS_PORT}/" in SERVICES["prometheus"]["command"]

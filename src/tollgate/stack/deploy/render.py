@@ -91,6 +91,7 @@ def rendered_files(site: Site, configuration: Configuration, watchers: Collectio
             gateways=settings.gateways,
             watchers=watchers,
             webhook=webhook,
+            grafana_port=settings.grafana_port,
         ),
         *render_gateways(site.root, configuration.gateway, settings),
         *render_code(site.root),
