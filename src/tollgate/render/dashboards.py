@@ -6,179 +6,76 @@ differ. The metrics they may use, with their labels: tests/fixtures/metrics.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from tollgate.render.direct_panels import direct
-from tollgate.render.panels import RED_BELOW_ONE, Panel, Query, bars, choice, dashboard, logs, now_only, series, stat
-
-# Requests of clients to models. LiteLLM also counts scrapes and admin calls, which no client sees.
-ROUTES = "/(v1/)?(chat/completions|completions|embeddings|responses|messages)"
-# LiteLLM writes None if a request failed without an HTTP status. 4xx are the client's mistakes: wrong key, over budget.
-SERVER_ERRORS = "5..|None"
-
-CHOSEN = 'team_alias=~"$team",requested_model=~"$model",replica=~"$replica"'
-REQUESTS = f'litellm_proxy_total_requests_metric_total{{route=~"{ROUTES}",{CHOSEN}}}'
-FAILED = f'litellm_proxy_total_requests_metric_total{{route=~"{ROUTES}",status_code=~"{SERVER_ERRORS}",{CHOSEN}}}'
-SPEND = f"litellm_spend_metric_total{{{CHOSEN}}}"
+from tollgate.render.log_panels import log_panels
+from tollgate.render.model_panels import model_panels
+from tollgate.render.overview_panels import overview_panels
+from tollgate.render.panels import choice, dashboard
+from tollgate.render.process_panels import process_panels
+from tollgate.render.tenant_panels import tenant_panels
 
 
 def dashboards() -> dict[str, str]:
     """File name below grafana/dashboards -> JSON text."""
-    return {"overview.json": overview()}
+    return {
+        "overview.json": overview(),
+        "tenant.json": tenant(),
+        "models.json": models(),
+        "processes.json": processes(),
+        "logs.json": logs(),
+    }
 
 
 def overview() -> str:
-    """Is it up, is it fast, who spends what: one page."""
+    """Is it up, is it fast, what does it cost: one page."""
     return dashboard(
         "tollgate-overview",
         "Overview",
-        "Is the gateway up, is it fast, who spends what.",
+        "Is the gateway up, is it fast, does it keep its objectives, what does it cost.",
+        [],
+        overview_panels(),
+    )
+
+
+def tenant() -> str:
+    return dashboard(
+        "tollgate-tenant",
+        "Tenant",
+        "What tenants spend, and how much of their budgets and limits is used. Needs gateway processes: without them "
+        "nobody reads these figures for Prometheus, and `tollgate tenant usage` has them.",
+        [choice("tenant", "Tenant", "label_values(tollgate_tenant_spend_usd_total, tenant)")],
+        tenant_panels(),
+    )
+
+
+def models() -> str:
+    return dashboard(
+        "tollgate-models",
+        "Models and providers",
+        "Which model or provider fails or is slow, what LiteLLM answers and why, and what caches save.",
         [
-            choice("team", "Team", "label_values(litellm_proxy_total_requests_metric_total, team_alias)"),
-            choice("model", "Model", "label_values(litellm_proxy_total_requests_metric_total, requested_model)"),
-            # Not ".*": Loki refuses a query whose every matcher accepts the empty string.
-            choice("replica", "Replica", 'label_values(up{job="litellm"}, replica)', everything="litellm-.+"),
+            choice("model", "Model", "label_values(tollgate_gateway_requests_total, model)"),
+            choice("target", "Target", "label_values(tollgate_gateway_target_calls_total, target)"),
         ],
-        [*_now(), *_traffic(), *_speed(), *_money(), *direct(), _errors()],
+        model_panels(),
     )
 
 
-def _now() -> Sequence[Panel]:
-    disk = 'fstype!~"tmpfs|ramfs|squashfs"'
-    return (
-        stat(
-            "Replicas up",
-            "Replicas that answer Prometheus.",
-            [now_only('sum(up{job="litellm"})', "up"), now_only('count(up{job="litellm"})', "configured")],
-            unit="none",
-            steps=((None, "red"), (2, "green")),
-        ),
-        stat(
-            "Services answering",
-            "1 if Postgres, Redis and nginx answer their exporters, and the exporters answer Prometheus.",
-            [
-                now_only('pg_up or up{job="postgres"}', "Postgres"),
-                now_only('redis_up or up{job="redis"}', "Redis"),
-                now_only('nginx_up or up{job="nginx"}', "nginx"),
-            ],
-            unit="bool_yes_no",
-            steps=RED_BELOW_ONE,
-        ),
-        stat(
-            "Alerts firing",
-            "Alerts that fire now, without Watchdog, which always fires. Prometheus lists them.",
-            [now_only('count(ALERTS{alertstate="firing",alertname!="Watchdog"}) or vector(0)', "firing")],
-            unit="none",
-            steps=((None, "green"), (1, "red")),
-        ),
-        stat(
-            "Server errors",
-            "Share of model requests that failed in the gateway or at the provider (5xx, or no status).",
-            [
-                now_only(
-                    f"(sum(rate({FAILED}[$__rate_interval])) or vector(0)) / sum(rate({REQUESTS}[$__rate_interval]))",
-                    "failed",
-                )
-            ],
-            unit="percentunit",
-            steps=((None, "green"), (0.01, "orange"), (0.05, "red")),
-        ),
-        stat(
-            "Spend",
-            "US dollars over the time range. The counters start from zero with each replica; the ledger in Postgres "
-            "is exact.",
-            [now_only(f"sum(increase({SPEND}[$__range]))", "spend")],
-            unit="currencyUSD",
-        ),
-        stat(
-            "Fullest disk",
-            "Used share of the fullest file system of the host. Logs are limited by age, not by size.",
-            [
-                now_only(
-                    f"max(1 - node_filesystem_avail_bytes{{{disk}}} / node_filesystem_size_bytes{{{disk}}})", "used"
-                )
-            ],
-            unit="percentunit",
-            steps=((None, "green"), (0.8, "orange"), (0.9, "red")),
-        ),
+def processes() -> str:
+    return dashboard(
+        "tollgate-processes",
+        "Replicas and gateways",
+        "The processes and what they stand on: event loop, memory, journal, Redis, Postgres, nginx, the host.",
+        [],
+        process_panels(),
     )
 
 
-def _traffic() -> Sequence[Panel]:
-    return (
-        series(
-            "Requests by status",
-            "Model requests a second by HTTP status, as LiteLLM counts them, without requests that nginx refused.",
-            [Query(f"sum by (status_code) (rate({REQUESTS}[$__rate_interval]))", "{{status_code}}")],
-            unit="reqps",
-            stacked=True,
-        ),
-        series(
-            "Requests by replica",
-            "Model requests a second by replica. nginx should keep them close to each other.",
-            [Query(f"sum by (replica) (rate({REQUESTS}[$__rate_interval]))", "{{replica}}")],
-            unit="reqps",
-            stacked=True,
-        ),
-    )
-
-
-def _speed() -> Sequence[Panel]:
-    return (
-        series(
-            "Latency",
-            "Time from request to the end of the answer, streams included: half and 95 % of requests were faster.",
-            _quantiles("litellm_request_total_latency_metric"),
-            unit="s",
-        ),
-        series(
-            "Time to first token",
-            "For streams, time until the provider sent its first piece: half and 95 % of streams were faster.",
-            _quantiles("litellm_llm_api_time_to_first_token_metric"),
-            unit="s",
-        ),
-    )
-
-
-def _quantiles(histogram: str) -> Sequence[Query]:
-    rates = f"sum by (le) (rate({histogram}_bucket{{{CHOSEN}}}[$__rate_interval]))"
-    return [Query(f"histogram_quantile({q}, {rates})", name) for q, name in ((0.5, "p50"), (0.95, "p95"))]
-
-
-def _money() -> Sequence[Panel]:
-    return (
-        bars(
-            "Spend by team",
-            "US dollars over the time range, by team.",
-            [now_only(f"sum by (team_alias) (increase({SPEND}[$__range]))", "{{team_alias}}")],
-            unit="currencyUSD",
-            width=8,
-        ),
-        series(
-            "Spend an hour by team",
-            "US dollars an hour at the current rate, by team.",
-            [Query(f"sum by (team_alias) (rate({SPEND}[$__rate_interval])) * 3600", "{{team_alias}}")],
-            unit="currencyUSD",
-            width=8,
-            stacked=True,
-        ),
-        series(
-            "Tokens",
-            "Tokens a second, in and out.",
-            [
-                Query(f"sum(rate(litellm_input_tokens_metric_total{{{CHOSEN}}}[$__rate_interval]))", "input"),
-                Query(f"sum(rate(litellm_output_tokens_metric_total{{{CHOSEN}}}[$__rate_interval]))", "output"),
-            ],
-            unit="cps",
-            width=8,
-        ),
-    )
-
-
-def _errors() -> Panel:
-    return logs(
-        "Errors in the replicas' logs",
-        "Log lines of level error and above, without credentials. Needs Loki.",
-        [Query('{service_name=~"$replica"} | detected_level=~"error|critical|fatal"')],
-        height=10,
+def logs() -> str:
+    return dashboard(
+        "tollgate-logs",
+        "Logs",
+        "What the containers write, without credentials, and what nginx answered. Needs Loki and Alloy.",
+        # Not ".*": Loki refuses a query whose every matcher accepts the empty string.
+        [choice("service", "Service", "label_values(service_name)", everything=".+", source="loki")],
+        log_panels(),
     )

@@ -1,33 +1,31 @@
-"""The panels of the gateway processes and their direct route, a part of the overview."""
+"""The panels of the gateway processes and their direct route: `direct()`, or its two halves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tollgate.render.panels import RED_BELOW_ONE, Panel, Query, now_only, series, stat
+from tollgate.render.panels import ALL_OF_THEM, RED_FROM_ONE, Panel, Query, now_only, series, stat
 
 
 def direct() -> Sequence[Panel]:
     """The gateway processes. Empty while GATEWAYS is 0."""
+    return (*direct_now(), *direct_traffic())
 
-    def rate(metric: str, label: str) -> Sequence[Query]:
-        expr = f"sum by ({label}) (rate(tollgate_gateway_{metric}[$__rate_interval]))"
-        return [Query(expr, f"{{{{{label}}}}}")]
 
-    first = 'rate(tollgate_gateway_first_byte_seconds_bucket{route="direct"}[$__rate_interval])'
-    ends = [(0.5, "p50"), (0.95, "p95")]
+def direct_now() -> Sequence[Panel]:
+    """How they are, as numbers."""
     return (
         stat(
             "Gateway processes up",
-            "Gateway processes that answer Prometheus. No data: GATEWAYS is 0, and LiteLLM serves everything.",
-            [now_only('sum(up{job="gateway"})', "up"), now_only('count(up{job="gateway"})', "configured")],
-            unit="none",
-            steps=RED_BELOW_ONE,
+            "Share of gateway processes that answer Prometheus. No data: GATEWAYS is 0, and LiteLLM serves everything.",
+            [now_only('avg(up{job="gateway"})', "up")],
+            unit="percentunit",
+            steps=ALL_OF_THEM,
         ),
         stat(
             "Spend, direct route",
-            "US dollars over the time range for requests that a gateway process served itself. The spend above is "
-            "LiteLLM's route. The ledger in Postgres has both.",
+            "US dollars over the time range for requests that a gateway process served itself. The ledger, on the "
+            "overview, has both routes exactly.",
             [now_only("sum(increase(tollgate_gateway_cost_usd_total[$__range]))", "spend")],
             unit="currencyUSD",
         ),
@@ -37,7 +35,7 @@ def direct() -> Sequence[Panel]:
             "broke off for it. Each is a fault of this kit.",
             [now_only("sum(increase(tollgate_gateway_converter_failures_total[$__range]))", "failures")],
             unit="none",
-            steps=((None, "green"), (1, "red")),
+            steps=RED_FROM_ONE,
         ),
         stat(
             "Calls not in Postgres yet",
@@ -60,8 +58,21 @@ def direct() -> Sequence[Panel]:
             "Gateway processes that count limits alone, because Redis is away.",
             [now_only("sum(tollgate_gateway_redis_away)", "alone")],
             unit="none",
-            steps=((None, "green"), (1, "red")),
+            steps=RED_FROM_ONE,
         ),
+    )
+
+
+def direct_traffic() -> Sequence[Panel]:
+    """What they do, over time."""
+
+    def rate(metric: str, label: str) -> Sequence[Query]:
+        expr = f"sum by ({label}) (rate(tollgate_gateway_{metric}[$__rate_interval]))"
+        return [Query(expr, f"{{{{{label}}}}}")]
+
+    first = 'rate(tollgate_gateway_first_byte_seconds_bucket{route="direct"}[$__rate_interval])'
+    ends = [(0.5, "p50"), (0.95, "p95")]
+    return (
         series(
             "Gateway processes: requests by route",
             "Requests a second by the route that answered: direct, or handed to LiteLLM.",

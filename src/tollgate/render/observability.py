@@ -10,6 +10,7 @@ from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tollgate.render import expressions
 from tollgate.render.gateway import gateway_names
 from tollgate.render.output import Rendered, fill
 from tollgate.render.stack import replica_names
@@ -68,6 +69,19 @@ def render_observability(
         "prometheus/rules/gateways.yml": {},
         # With one replica left of several there is no spare, so page somebody. A single replica never had a spare.
         "prometheus/rules/replicas.yml": {"replica_count": replicas, "least_replicas": min(2, replicas)},
+        "prometheus/rules/objectives.yml": {
+            "windows": expressions.BURN_WINDOWS,
+            "late": expressions.LATE_S,
+            "may_fail": expressions.MAY_FAIL,
+            "may_be_late": expressions.MAY_BE_LATE,
+        },
+        "prometheus/rules/recorded.yml": {
+            "routes": expressions.ROUTES,
+            "checks": expressions.HEALTH_CHECKS,
+            "clients": expressions.CLIENTS,
+            "histograms": expressions.RECORDED_HISTOGRAMS,
+            "tokens": expressions.RECORDED_TOKENS,
+        },
         "prometheus/rules/services.yml": {},
     }
     return [_rendered(root, path, given) for path, given in sorted(values.items())]

@@ -17,6 +17,9 @@ GRID_WIDTH = 24
 Json = dict[str, Any]
 
 RED_BELOW_ONE = ((None, "red"), (1, "green"))
+# For a share of processes that answer: all, some, none.
+ALL_OF_THEM = ((None, "red"), (0.01, "orange"), (1, "green"))
+RED_FROM_ONE = ((None, "green"), (1, "red"))
 
 
 @dataclass(frozen=True)
@@ -115,14 +118,15 @@ def logs(title: str, description: str, queries: Sequence[Query], **more: Any) ->
     return Panel("logs", title, description, queries, datasource="loki", options=options, **{"width": 24} | more)
 
 
-def choice(name: str, label: str, query: str, everything: str = ".*") -> Json:
-    """A drop-down with the values that `query` finds. `everything` is the expression for "All"."""
+def choice(name: str, label: str, query: str, everything: str = ".*", source: str = "prometheus") -> Json:
+    """A drop-down with the values that `query` finds in `source`. `everything` is the expression for "All"."""
     return {
         "type": "query",
         "name": name,
         "label": label,
-        "datasource": {"type": "prometheus", "uid": "prometheus"},
-        "query": {"query": query, "refId": name},
+        "datasource": {"type": source, "uid": source},
+        # Grafana's data source for Loki wants a text.
+        "query": query if source == "loki" else {"query": query, "refId": name},
         "definition": query,
         "refresh": 2,
         "sort": 1,
@@ -156,7 +160,8 @@ def dashboard(uid: str, title: str, description: str, choices: Iterable[Json], p
         "time": {"from": "now-6h", "to": "now"},
         "templating": {"list": list(choices)},
         "annotations": {"list": []},
-        "links": [],
+        # To the other dashboards, with the same time range.
+        "links": [{"type": "dashboards", "tags": ["tollgate"], "title": "Tollgate", "keepTime": True}],
         "panels": placed,
     }
     return json.dumps(model, indent=2, ensure_ascii=False) + "\n"

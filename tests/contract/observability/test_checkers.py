@@ -22,7 +22,7 @@ ALERT_TESTS = sorted(file.name for file in ALERTS.glob("*.yml"))
 def test_prometheus_accepts_its_configuration(promtool: Tool, rendered: Path) -> None:
     done = promtool.run(rendered / "prometheus", "check", "config", "prometheus.yml")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 rule files found" in done.stdout
+    assert "5 rule files found" in done.stdout
 
 
 def test_prometheus_refuses_a_misspelt_setting(promtool: Tool, rendered: Path) -> None:
@@ -57,6 +57,21 @@ def test_alerts_fire_and_stay_silent_as_written(promtool: Tool, three: Path, tes
         ("services", "services", ('(pg_up or up{job="postgres"}) == 0', 'up{job="postgres"} == 1')),  # always fires
         ("services", "services", ('(redis_up or up{job="redis"}) == 0', "redis_up == 0")),  # silent while Redis hangs
         ("services", "services", ('job!~"litellm|', 'job!~"')),  # counts replicas as exporters
+        # A flood of refusals hides failures; providers' failures count; it pages long after the failures have ended;
+        # single failures at night page; one late byte of ten pages; the objective itself is broken.
+        ("objectives", "objectives", ('outcome!="refused"', 'outcome=~".+"')),
+        ("objectives", "objectives", ('outcome="gateway_failed"', 'outcome=~".*_failed"')),
+        ("objectives", "objectives", ("and tollgate:own_failures:ratio_rate5m > 14.4 * 0.001", "")),
+        ("objectives", "objectives", ('gateway_failed"}[1h])) > 5', 'gateway_failed"}[1h])) > 0')),
+        ("objectives", "objectives", ("> 14.4 * 0.01\n", "> 1 * 0.01\n")),
+        ("objectives", "objectives", ("ratio_rate6h > 6 * 0.001", "ratio_rate6h > 60 * 0.001")),
+        ("services", "services", (" - node_filesystem_free_bytes + node_filesystem_avail_bytes", "")),  # as df does not
+        ("services", "services", ('reason!~"healthcheck|not counted"', 'reason!~"nothing"')),  # fires for what is meant
+        ("services", "services", ("notifications_failed_total[15m])) > 0", "notifications_failed_total[15m])) > 99")),
+        ("gateways", "gateways", ("> 0.5\n", "> 0.05\n")),  # fires for any failure
+        ("gateways", "gateways", (',window="month"', "")),  # fires for a day's budget
+        ("replicas", "replicas", ("cooled_down_total[15m])) > 3", "cooled_down_total[15m])) > 0")),  # for one cool-down
+        ("replicas", "replicas", ("min_over_time(max", "max_over_time(max")),  # for a moment's queue
         ("services", "days", ("36 * 3600", "48 * 3600")),  # a day late
         ("services", "services", ("expr: vector(1)", "expr: vector(1) == 0")),  # a watchdog that sleeps
     ],

@@ -87,6 +87,8 @@ class Metrics:
         # Alerts and panels compare with the value before, so these begin at zero and not with the first failure.
         for part in (REQUEST, ANSWER, STREAM):
             self._converter.labels(part)
+        for model in self._models:
+            self._cost.labels(model)
         for outcome in OUTCOMES:
             self._outcomes.labels(outcome)
         for target in targets:
