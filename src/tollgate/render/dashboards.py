@@ -40,7 +40,7 @@ def tenant() -> str:
     return dashboard(
         "tollgate-tenant",
         "Tenant",
-        "What tenants spend, and how much of their budgets and limits is used. Needs gateway processes: without them "
+        "Spend of tenants, and the used part of their budgets and limits. Needs gateway processes: without them "
         "nobody reads these figures for Prometheus, and `tollgate tenant usage` has them.",
         [choice("tenant", "Tenant", "label_values(tollgate_tenant_spend_usd_total, tenant)")],
         tenant_panels(),
@@ -74,7 +74,7 @@ def logs() -> str:
     return dashboard(
         "tollgate-logs",
         "Logs",
-        "What the containers write, without credentials, and what nginx answered. Needs Loki and Alloy.",
+        "Lines of all containers, without credentials, and answers of nginx. Needs Loki and Alloy.",
         # Not ".*": Loki refuses a query whose every matcher accepts the empty string.
         [choice("service", "Service", "label_values(service_name)", everything=".+", source="loki")],
         log_panels(),

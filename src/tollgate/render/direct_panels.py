@@ -13,7 +13,7 @@ def direct() -> Sequence[Panel]:
 
 
 def direct_now() -> Sequence[Panel]:
-    """How they are, as numbers."""
+    """Their state, as numbers."""
     return (
         stat(
             "Gateway processes up",
@@ -64,7 +64,7 @@ def direct_now() -> Sequence[Panel]:
 
 
 def direct_traffic() -> Sequence[Panel]:
-    """What they do, over time."""
+    """Their traffic over time."""
 
     def rate(metric: str, label: str) -> Sequence[Query]:
         expr = f"sum by ({label}) (rate(tollgate_gateway_{metric}[$__rate_interval]))"

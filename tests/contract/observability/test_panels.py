@@ -1,15 +1,15 @@
-"""What panels show for known series: promtool evaluates their expressions, with the recording rules behind them."""
+"""Panels show the right value for known series: promtool evaluates their expressions, with the recording rules."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.contract.observability.conftest import Tool
+from tests.support.panels import filled
 from tollgate.render.dashboards import dashboards
 
 pytestmark = pytest.mark.docker
@@ -30,11 +30,6 @@ def expression(dashboard: str, title: str, query: int = 0) -> str:
     """As Grafana sends it, for a range of an hour."""
     [panel] = [panel for panel in json.loads(dashboards()[dashboard])["panels"] if panel["title"] == title]
     return filled(panel["targets"][query]["expr"])
-
-
-def filled(text: str) -> str:
-    text = text.replace("$__rate_interval", "5m").replace("$__range", "1h")
-    return re.sub(r"\$\w+", ".*", text)
 
 
 def evaluate(promtool: Tool, three: Path, series: dict[str, str], asked: str, samples: dict[str, float]) -> str:

@@ -115,7 +115,7 @@ def test_grafana_data_sources_are_fixed_and_where_the_services_are() -> None:
     assert not any(source["editable"] for source in sources)
 
 
-def test_grafana_lists_prometheus_rules_and_follows_a_request_through_the_logs() -> None:
+def test_grafana_lists_rules_and_follows_a_request_through_the_logs() -> None:
     sources = {source["uid"]: source for source in loaded("grafana/datasources/tollgate.yaml")["datasources"]}
     assert sources["prometheus"]["jsonData"]["manageAlerts"] is True
     fields = {field["name"]: field for field in sources["loki"]["jsonData"]["derivedFields"]}

@@ -1,4 +1,4 @@
-"""What tenants have spent and how much of their limits is used, for Prometheus: from the ledger and the limiter.
+"""Figures of tenants for Prometheus: their spend from the ledger, the used part of their limits from the limiter.
 
 Prometheus cannot add this up itself: a counter that a process begins with a tenant's first request has lost that
 request, and every process would show its own part. Both routes book in the ledger, and share the limiter's counters.
