@@ -21,7 +21,7 @@ from tollgate.services.gateway.outcomes import OUTCOMES, STREAM, outcome_of
 from tollgate.services.gateway.record import LITELLM, OWN, Record, tokens
 
 # The time at which each series began would double their number.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 # Claude Code gives up on a silent stream after five minutes. A quantile is a guess between two bounds, so they are
