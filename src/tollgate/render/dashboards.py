@@ -6,12 +6,27 @@ differ. The metrics they may use, with their labels: tests/fixtures/metrics.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from tollgate.render.direct_panels import direct
 from tollgate.render.log_panels import log_panels
 from tollgate.render.model_panels import model_panels
 from tollgate.render.overview_panels import overview_panels
-from tollgate.render.panels import choice, dashboard
+from tollgate.render.panels import Panel, choice, dashboard
 from tollgate.render.process_panels import process_panels
 from tollgate.render.tenant_panels import tenant_panels
+
+TENANT = choice("tenant", "Tenant", "label_values(tollgate_tenant_spend_usd_total, tenant)")
+MODEL = choice("model", "Model", "label_values(tollgate_gateway_requests_total, model)")
+TARGET = choice("target", "Target", "label_values(tollgate_gateway_target_calls_total, target)")
+# Not ".*": Loki refuses a query whose every matcher accepts the empty string.
+SERVICE = choice("service", "Service", "label_values(service_name)", everything=".+", source="loki")
+CHOICES = (TENANT, MODEL, TARGET, SERVICE)
+
+
+def panels() -> Sequence[Panel]:
+    """Every panel of the overview, then those of the gateway processes. They use none of the choices."""
+    return (*overview_panels(), *direct())
 
 
 def dashboards() -> dict[str, str]:
@@ -42,7 +57,7 @@ def tenant() -> str:
         "Tenant",
         "Spend of tenants, and the used part of their budgets and limits. Needs gateway processes: without them "
         "nobody reads these figures for Prometheus, and `tollgate tenant usage` has them.",
-        [choice("tenant", "Tenant", "label_values(tollgate_tenant_spend_usd_total, tenant)")],
+        [TENANT],
         tenant_panels(),
     )
 
@@ -52,10 +67,7 @@ def models() -> str:
         "tollgate-models",
         "Models and providers",
         "Which model or provider fails or is slow, what LiteLLM answers and why, and what caches save.",
-        [
-            choice("model", "Model", "label_values(tollgate_gateway_requests_total, model)"),
-            choice("target", "Target", "label_values(tollgate_gateway_target_calls_total, target)"),
-        ],
+        [MODEL, TARGET],
         model_panels(),
     )
 
@@ -75,7 +87,6 @@ def logs() -> str:
         "tollgate-logs",
         "Logs",
         "Lines of all containers, without credentials, and answers of nginx. Needs Loki and Alloy.",
-        # Not ".*": Loki refuses a query whose every matcher accepts the empty string.
-        [choice("service", "Service", "label_values(service_name)", everything=".+", source="loki")],
+        [SERVICE],
         log_panels(),
     )

@@ -17,7 +17,18 @@ from tollgate.render.expressions import (
     or_zero,
     share,
 )
-from tollgate.render.panels import ALL_OF_THEM, RED_BELOW_ONE, RED_FROM_ONE, Panel, Query, bars, now_only, series, stat
+from tollgate.render.panels import (
+    ALL_OF_THEM,
+    QUANTILES,
+    RED_BELOW_ONE,
+    RED_FROM_ONE,
+    Panel,
+    Query,
+    bars,
+    now_only,
+    series,
+    stat,
+)
 
 OUTCOMES = "tollgate_gateway_outcomes_total"
 FAILED = f'{OUTCOMES}{{outcome=~"gateway_failed|upstream_failed"}}'
@@ -161,13 +172,13 @@ def _speed() -> Sequence[Panel]:
         series(
             "Latency",
             "Time to the end of a request, streams and failures included. With GATEWAYS=0: successful ones of LiteLLM.",
-            _quantiles("tollgate_gateway_request_seconds_bucket", "le:litellm_latency:rate5m"),
+            _quantiles("tollgate_gateway_whole_seconds_bucket", "le:litellm_latency:rate5m"),
             unit="s",
             width=8,
         ),
         series(
             "Time to first byte",
-            "Half and 95 % of the answers began sooner. With GATEWAYS=0: streams of LiteLLM.",
+            "Half, 95 % and 99 % of the answers began sooner. With GATEWAYS=0: streams of LiteLLM.",
             _quantiles("tollgate_gateway_first_byte_seconds_bucket", "le:litellm_first_token:rate5m"),
             unit="s",
             width=8,
@@ -185,7 +196,7 @@ def _speed() -> Sequence[Panel]:
 
 def _quantiles(buckets: str, litellm: str) -> Sequence[Query]:
     rates = or_litellm(f"sum by (le) (rate({buckets}[$__rate_interval]))", f"sum by (le) ({litellm})")
-    return [Query(f"histogram_quantile({q}, {rates})", name) for q, name in ((0.5, "p50"), (0.95, "p95"))]
+    return [Query(f"histogram_quantile({q}, {rates})", name) for q, name in QUANTILES]
 
 
 def _money() -> Sequence[Panel]:

@@ -17,6 +17,7 @@ GRID_WIDTH = 24
 Json = dict[str, Any]
 
 RED_BELOW_ONE = ((None, "red"), (1, "green"))
+QUANTILES = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
 # For a share of processes that answer: all, some, none.
 ALL_OF_THEM = ((None, "red"), (0.01, "orange"), (1, "green"))
 RED_FROM_ONE = ((None, "green"), (1, "red"))

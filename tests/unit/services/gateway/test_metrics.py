@@ -68,7 +68,7 @@ def test_each_event_is_counted_once(tmp_path: Path) -> None:
             'target_calls_total{outcome="answered",target="fast:1"}': 2,
             'target_first_byte_seconds_count{target="fast:1"}': 2,
             'own_seconds_count{route="direct"}': 2,
-            'request_seconds_count{route="litellm"}': 2,
+            'whole_seconds_count{model="far",route="litellm"}': 1,
             "running": 0,
             "direct_on": 1,
             "journal_waiting_calls": 2,
