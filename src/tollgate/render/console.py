@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from tollgate.render.dashboards import CHOICES, panels
+from tollgate.render import dashboards
 from tollgate.render.output import Rendered
 from tollgate.render.panels import Panel, Query
 
@@ -30,12 +30,12 @@ _VARIABLE = re.compile(r"\$(\w+)")
 
 def render_console() -> Rendered:
     """gateway/console.json."""
-    return Rendered(FILE, json.dumps(console(panels()), indent=1, ensure_ascii=False) + "\n")
+    return Rendered(FILE, json.dumps(console(dashboards.panels()), indent=1, ensure_ascii=False) + "\n")
 
 
 def console(shown: Iterable[Panel]) -> dict[str, Any]:
     """Times in seconds. A step is (from this value on, colour), as in Panel."""
-    values = {choice["name"]: str(choice["allValue"]) for choice in CHOICES}
+    values = {choice["name"]: str(choice["allValue"]) for choice in dashboards.CHOICES}
     values |= {"__rate_interval": f"{RATE_S}s", "__range": f"{RANGE_S}s"}
     return {
         "range_s": RANGE_S,

@@ -70,7 +70,7 @@ def _now() -> Sequence[Panel]:
         ),
         stat(
             "Services answering",
-            "1 if Postgres, Redis and nginx answer their exporters, and the exporters answer Prometheus.",
+            "Whether Postgres, Redis and nginx answer their exporters, and the exporters answer Prometheus.",
             [
                 now_only('pg_up or up{job="postgres"}', "Postgres"),
                 now_only('redis_up or up{job="redis"}', "Redis"),

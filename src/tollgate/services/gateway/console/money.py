@@ -61,7 +61,8 @@ def money(found: Everybody) -> Json:
 
 def postgres(found: Everybody) -> Json:
     server = found.server
-    return {"version": server.version, "started": moment(server.started), "bytes": server.bytes}
+    # Debian adds its own version in brackets.
+    return {"version": server.version.partition(" ")[0], "started": moment(server.started), "bytes": server.bytes}
 
 
 def _tenant(line: Line) -> Json:

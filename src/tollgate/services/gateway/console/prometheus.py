@@ -19,9 +19,12 @@ from tollgate.services.gateway.console.inner import Inner, NoAnswerError, words
 
 FILE = "console.json"
 AT_ONCE = 4
+# As config/prometheus/prometheus.yml.j2 says: more often there is nothing new.
+SCRAPE_S = 15
 # For all panels together. A Prometheus that hangs must not hold the page.
 PATIENCE_S = 8.0
-MOST_SERIES = 12
+# A chart has as many colours (own/page/page.js); other panels are lists.
+MOST_LINES, MOST_VALUES = 6, 24
 # It fires always, to show that alerts work.
 WATCHDOG = "Watchdog"
 NOT_SET_UP = "This gateway process does not know where Prometheus is. `make deploy` tells it."
@@ -79,7 +82,7 @@ class Prometheus:
 
     async def answer(self) -> Json:
         """Every panel with its figures or its problem, and the alerts."""
-        end = math.floor(self._clock() / self._panels.step_s) * self._panels.step_s
+        end = math.floor(self._clock() / SCRAPE_S) * SCRAPE_S
         alerts, *panels = await asyncio.gather(
             self._alerts(), *(self._answered(panel, end) for panel in self._panels.all)
         )
@@ -94,7 +97,7 @@ class Prometheus:
             return {**panel.shown, "series": [], "left_out": 0, "problem": TOO_SLOW}
         except NoAnswerError as error:
             return {**panel.shown, "series": [], "left_out": 0, "problem": str(error)}
-        kept = largest(found)
+        kept = largest(found, MOST_LINES if panel.shown["kind"] == "timeseries" else MOST_VALUES)
         return {**panel.shown, "series": kept, "left_out": len(found) - len(kept), "problem": None}
 
     async def _series(self, query: Query, end: int) -> list[Json]:
@@ -139,16 +142,16 @@ class Prometheus:
         return {"firing": firing, "watchdog": len(firing) < len(found), "problem": None}
 
 
-def largest(series: Sequence[Json]) -> list[Json]:
-    """At most MOST_SERIES, those with the highest values, in the order that Prometheus has them."""
-    if len(series) <= MOST_SERIES:
+def largest(series: Sequence[Json], most: int) -> list[Json]:
+    """At most `most`, those with the highest values, in the order that Prometheus has them."""
+    if len(series) <= most:
         return list(series)
 
     def peak(one: Json) -> float:
         return max((abs(value) for value in one["values"] if value is not None), default=0.0)
 
-    kept = sorted(series, key=peak, reverse=True)[:MOST_SERIES]
-    return [one for one in series if one in kept]
+    kept = sorted(range(len(series)), key=lambda number: peak(series[number]), reverse=True)[:most]
+    return [series[number] for number in sorted(kept)]
 
 
 def _instant(query: Query, result: list[Any]) -> Iterator[Json]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tollgate.render.console import FILE, RANGE_S, STEP_S, console, render_console
+from tollgate.render.console import FILE, RANGE_S, SCRAPE_S, STEP_S, console, render_console
 from tollgate.render.dashboards import panels
 
 Labels = dict[str, str]
@@ -134,7 +134,7 @@ def _right_range(given: dict[str, str]) -> bool:
     if given.keys() != {"query", "start", "end", "step"}:
         return False
     start, end, step = (int(given[name]) for name in ("start", "end", "step"))
-    return (end - start, step, end % step) == (RANGE_S, STEP_S, 0)
+    return (end - start, step, end % SCRAPE_S) == (RANGE_S, STEP_S, 0)
 
 
 def _data(data: Any) -> web.Response:

@@ -24,7 +24,7 @@ IN_USE = """\
 # written by entrypoint.sh
 server 172.18.0.5:4000 max_fails=2 fail_timeout=5s; # litellm-1
 server 172.18.0.6:4000 max_fails=2 fail_timeout=5s; # litellm-2
-server 172.18.0.10:4000 max_fails=2 fail_timeout=5s down; # litellm-10
+server 172.18.0.10:4000 max_fails=2 fail_timeout=5s; # litellm-3
 server 172.18.0.7:4100 max_fails=2 fail_timeout=5s; # gateway-1
 server 172.18.0.8:4100 max_fails=2 fail_timeout=5s down; # gateway-2
 """

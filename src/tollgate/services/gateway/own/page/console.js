@@ -86,12 +86,12 @@
     return element("article", { class: "card" }, element("h3", {}, name), element("p", { class: "amount" }, version), ...facts);
   }
 
-  const since = (iso, now) => `Runs for ${duration((new Date(now) - new Date(iso)) / 1000)}, since ${date(iso)}.`;
+  const since = (iso, now) => `Runs for ${seconds(Math.max(0, new Date(now) - new Date(iso)) / 1000)}, since ${date(iso)}.`;
 
   function processPart(one, now) {
     const ledger = one.ledger;
     const route = one.route === "direct" ? "Route: direct. Models that only LiteLLM has go there." : "Route: LiteLLM serves every request.";
-    const waiting = `${count(ledger.waiting)} calls wait for Postgres. Journal lag: ${seconds(ledger.lag_s)}.`;
+    const waiting = `Calls that wait for Postgres: ${count(ledger.waiting)}. Journal lag: ${seconds(ledger.lag_s)}.`;
     const away = [
       one.redis ? null : "Redis is away: this process counts limits alone.",
       one.listening ? null : "Postgres does not tell this process about changed keys.",
@@ -99,7 +99,7 @@
       ledger.unwritten ? `The disk did not take ${count(ledger.unwritten)} lines of the journal.` : null,
       ledger.set_aside ? `Postgres refuses ${count(ledger.set_aside)} calls for their data.` : null,
     ];
-    const running = `${count(one.running)} requests run in it, this one included.`;
+    const running = `Requests that run in it: ${count(one.running)}, with the one of this page.`;
     return part(`Tollgate, ${one.name}`, one.version, [since(one.started, now), route, running, waiting, ...away]);
   }
 
@@ -196,7 +196,9 @@
   }
 
   function panelCard(panel, times) {
-    const card = element("article", { class: "card" }, element("h3", {}, panel.title), element("p", { class: "quiet" }, panel.description));
+    const card = element("article", { class: "card" }, element("h3", {}, panel.title));
+    const about = element("p", { class: "about" }, panel.description);
+    if (panel.kind !== "stat") card.append(about);
     if (panel.problem) card.append(element("p", { class: "empty" }, `Not known. ${panel.problem}`));
     else if (panel.series.length === 0) card.append(element("p", { class: "empty" }, "No data."));
     else if (panel.kind === "stat") card.append(values(panel));
@@ -206,6 +208,7 @@
       const names = panel.series.map((one) => `${one.name} · ${measured(last(one.values), panel.unit)}`);
       card.append(element("ul", { class: "legend small-legend" }, ...legend(names)));
     }
+    if (panel.kind === "stat") card.append(about);
     if (panel.left_out) card.append(element("p", { class: "quiet" }, `${count(panel.left_out)} smaller ones are not shown.`));
     return card;
   }
@@ -231,7 +234,7 @@
     at("panels-problem").hidden = away === "";
     panels = told;
     showAlerts(told === null ? { firing: [], watchdog: null, problem: none } : told.alerts);
-    at("charts-title").textContent = told === null ? "The last hours" : `The last ${duration(told.until - told.since)}`;
+    at("charts-title").textContent = told === null ? "The last hours" : `The last ${rounded((told.until - told.since) / 3600)} hours`;
     drawPanels();
   }
 
@@ -255,6 +258,11 @@
 
   const more = (number, what) => (number ? [element("p", { class: "quiet" }, `${count(number)} more ${what}. `, element("code", {}, ".venv/bin/tollgate tenant usage"), " shows all.")] : []);
 
+  function endsAt(one, now) {
+    if (Number(one.spent) >= Number(one.limit)) return element("span", { class: "word-full" }, "has ended");
+    return one.ends === null || one.ends >= one.reopens ? "after it begins anew" : until(one.ends, now);
+  }
+
   function showEnding(money, now) {
     if (money.ending.length === 0) {
       at("ending").replaceChildren(element("p", { class: "quiet" }, "No tenant's budget ends before its window does, at the pace so far."));
@@ -262,7 +270,7 @@
     }
     const rows = money.ending.map((one) => [
       who(one), WINDOWS[one.window] || one.window, againstLimit(one),
-      one.ends === null ? (Number(one.spent) >= Number(one.limit) ? "has ended" : "not at this pace") : until(one.ends, now),
+      endsAt(one, now),
       until(one.reopens, now), usage(one.id),
     ]);
     const headings = [["Tenant"], ["Window"], ["Spent"], ["Ends at this pace"], ["Begins anew"], ["Look closer"]];
