@@ -1,4 +1,4 @@
-"""All tenants at one moment, for the page /console: what each spent, what each model cost, and which budgets end soon."""
+"""All tenants at one moment, for the page /console: spend by tenant and by model, and the budgets that end soon."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def values(now: datetime) -> dict[str, str]:
 
 def everybody(answer: rows.Json, now: datetime) -> Everybody:
     """From the answer to queries.OVERVIEW, the highest spend first."""
-    models = [ModelSpend(rows.clean(row["model"]), Decimal(str(row["today"])), rows.totals(row)) for row in answer["models"]]
+    models = [
+        ModelSpend(rows.clean(row["model"]), Decimal(str(row["today"])), rows.totals(row)) for row in answer["models"]
+    ]
     (server,) = answer["server"]
     return Everybody(
         now,
@@ -74,7 +76,7 @@ def everybody(answer: rows.Json, now: datetime) -> Everybody:
 
 
 def ending(lines: Iterable[Line], now: datetime) -> list[Ending]:
-    """The budgets of tenants that end soon, the one that ends first at the top. Limits of keys and models are not in it."""
+    """The budgets of tenants that end soon, the first to end at the top. Limits of keys and models are not in it."""
     found = [ending for line in lines for ending in _of(line, now)]
     return sorted(found, key=lambda one: (one.ends or now, -(one.spent.share or 0), one.team.id))
 

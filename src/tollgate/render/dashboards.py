@@ -142,7 +142,7 @@ def _speed() -> Sequence[Panel]:
     return (
         series(
             "Latency",
-            "Time from request to the end of the answer, streams included: half, 95 % and 99 % of requests were faster.",
+            "Time from request to the end of the answer, with streams: half, 95 % and 99 % of requests were faster.",
             _quantiles("litellm_request_total_latency_metric"),
             unit="s",
         ),

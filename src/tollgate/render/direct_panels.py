@@ -114,7 +114,7 @@ def _requests() -> Sequence[Panel]:
         ),
         series(
             "Direct route: whole time",
-            "Time from request to the end of the answer, streams included: half, 95 % and 99 % of requests were faster.",
+            "Time from request to the end of the answer, with streams: half, 95 % and 99 % of requests were faster.",
             _quantiles("whole_seconds"),
             unit="s",
             width=8,

@@ -30,7 +30,7 @@ def ends(one: Line, now: datetime = NOON) -> list[tuple[str, datetime | None]]:
 
 
 def test_a_budget_ends_when_its_pace_says_so() -> None:
-    # Half of it in half of the day would end at midnight, when it begins anew: that is not soon.
+    # Half of it in half of the day would end at midnight, when it begins again: that is not soon.
     assert ends(line("even", "1d", "5", "10")) == []
     assert ends(line("fast", "1d", "6", "10")) == [("today", datetime(2026, 11, 18, 20, tzinfo=UTC))]
     assert ends(line("slow", "1d", "4", "10")) == []

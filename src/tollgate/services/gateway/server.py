@@ -61,7 +61,7 @@ class Settings:
     secrets: Mapping[str, str] = field(repr=False)
     proxy: str | None = None
     stop_s: int = 600
-    inner: Addresses = Addresses()
+    inner: Addresses = field(default_factory=Addresses)
 
     @property
     def target(self) -> str:

@@ -220,7 +220,7 @@ async def process(
     ask: Callable[[str], Awaitable[Summary]] | None = None,
     redis: str = "127.0.0.1:9",
     pool: AsyncConnectionPool | None = None,
-    addresses: Addresses = Addresses(),
+    addresses: Addresses | None = None,
 ) -> AsyncIterator[Process]:
     """`ask` answers the ledger's figures. Without `redis` the last refusals are not kept.
 
@@ -241,7 +241,8 @@ async def process(
         inside = Inside(True, metrics, journal, shipper, limiter.figures, keys)
         client = Redis(redis)
         recent = Recent(client, served.models)
-        console = Console("gateway-1", tmp_path, addresses, inside, cast("AsyncConnectionPool", pool), client, recent)
+        asked, given = addresses or Addresses(), cast("AsyncConnectionPool", pool)
+        console = Console("gateway-1", tmp_path, asked, inside, given, client, recent)
         own = Own(served, limiter, ask or _no_ledger, recent, console)
         app = App(served, direct, handover, own, metrics, inside, "metrics-key")
         rules = Rules(names, bounds or Bounds())

@@ -1,1 +1,1 @@
-"""What the page /console shows the operator: this process, Postgres, Redis, nginx, and Prometheus's panels and alerts."""
+"""The figures of the page /console: this process, Postgres, Redis, nginx, and Prometheus's panels and alerts."""

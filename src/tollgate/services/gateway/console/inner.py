@@ -1,6 +1,6 @@
 """Short questions over HTTP to services of the internal network: Prometheus, nginx, LiteLLM.
 
-Nothing that they answer is believed: an answer has a size and a time limit, and whoever reads it checks every value.
+Nothing that they answer is believed: an answer has a size and a time limit, and the callers check every value.
 """
 
 from __future__ import annotations

@@ -8,7 +8,9 @@ from typing import Any
 from tollgate.services.gateway.console.inner import Inner, NoAnswerError
 
 MOST = 200
-_SERVER = re.compile(r"^server [0-9.]{7,15}:\d{1,5} ([a-z0-9_= ]{0,100}); # ((?:litellm|gateway)-\d{1,4})$", re.MULTILINE)
+_SERVER = re.compile(
+    r"^server [0-9.]{7,15}:\d{1,5} ([a-z0-9_= ]{0,100}); # ((?:litellm|gateway)-\d{1,4})$", re.MULTILINE
+)
 
 
 async def servers(inner: Inner, base: str) -> list[dict[str, Any]]:

@@ -35,4 +35,3 @@ class Shared(Generic[Answer]):
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-

@@ -1,4 +1,4 @@
-"""The last refusals of each tenant, for the page /usage; and those of everybody, with answers that broke off, for /console.
+"""The last refusals of each tenant, for the page /usage; those of everybody, and broken answers, for /console.
 
 They are in Redis, because a tenant's requests go to every gateway process and the page asks only one of them. They also
 outlive a restart. Each tenant has at most MOST, all together have MOST_OF_ALL, and Redis forgets a list after KEEP_S.

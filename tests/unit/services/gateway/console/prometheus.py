@@ -156,7 +156,8 @@ def queries() -> list[dict[str, Any]]:
 async def standing() -> AsyncIterator[Stand]:
     found = queries()
     stand = Stand(
-        {query["expr"] for query in found if query["instant"]}, {query["expr"] for query in found if not query["instant"]}
+        {query["expr"] for query in found if query["instant"]},
+        {query["expr"] for query in found if not query["instant"]},
     )
     async with served(stand.answer) as url:
         stand.url = url
@@ -175,5 +176,3 @@ async def served(handler: Any) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
-
-

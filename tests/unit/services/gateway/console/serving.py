@@ -28,6 +28,7 @@ server 172.18.0.10:4000 max_fails=2 fail_timeout=5s; # litellm-3
 server 172.18.0.7:4100 max_fails=2 fail_timeout=5s; # gateway-1
 server 172.18.0.8:4100 max_fails=2 fail_timeout=5s down; # gateway-2
 """
+WHOLE = Answer([b'{"id":"m","type":"message","content":[],"usage":{"input_tokens":7}}'])
 NOBODY = "http://127.0.0.1:9"
 
 
@@ -40,21 +41,30 @@ class Served:
 
 
 async def in_use(request: web.Request) -> web.StreamResponse:
-    return web.Response(text=IN_USE if request.path == "/in-use" else "", status=200 if request.path == "/in-use" else 404)
+    return web.Response(
+        text=IN_USE if request.path == "/in-use" else "", status=200 if request.path == "/in-use" else 404
+    )
 
 
 @asynccontextmanager
 async def serving(
-    books: Books, directory: Path, redis: str = "127.0.0.1:9", *, away: bool = False, postgres: str = ""
+    books: Books,
+    directory: Path,
+    redis: str = "127.0.0.1:9",
+    *,
+    away: bool = False,
+    postgres: str = "",
+    answer: Answer = WHOLE,
 ) -> AsyncIterator[Served]:
-    """`away`: neither Prometheus nor nginx can be reached. `postgres` is another address than that of `books`."""
+    """`away`: neither Prometheus nor nginx can be reached. `postgres` is another address than that of `books`. The
+    provider gives `answer`."""
     rendered(directory)
     (directory / RELEASE).parent.mkdir(exist_ok=True)
     (directory / RELEASE).write_text("1.108.10\n")
     address = postgres or books.address
     async with (
         AsyncConnectionPool(address, min_size=0, max_size=2, open=False, kwargs={"autocommit": True}) as pool,
-        upstream(Answer([b'{"id":"m","type":"message","content":[],"usage":{"input_tokens":7}}'])) as one,
+        upstream(answer) as one,
         served(in_use) as nginx,
         standing() as stand,
     ):

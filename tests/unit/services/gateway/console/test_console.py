@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.scripted_upstream import CUT, Answer
 from tests.unit.services.gateway.console import prometheus as stand
 from tests.unit.services.gateway.console.serving import Served, look, serving, told
 from tests.unit.services.gateway.own import looks
@@ -22,6 +23,7 @@ from tollgate.services.gateway.console.lists import parsed
 from tollgate.services.gateway.own import recent
 from tollgate.services.requests.routes import CONSOLE, CONSOLE_PAGE
 
+START = b'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":7}}}\n\n'
 Test = Callable[[Served], Awaitable[None]]
 
 
@@ -45,7 +47,11 @@ def served(books: Books, redis: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_only_the_master_key_gets_figures(served: Any) -> None:
     async def test(at: Served) -> None:
         for path in CONSOLE:
-            for key, status, code in ((KEY, 403, "route_not_allowed"), ("sk-nobody", 401, "key_unknown"), ("", 401, "")):
+            for key, status, code in (
+                (KEY, 403, "route_not_allowed"),
+                ("sk-nobody", 401, "key_unknown"),
+                ("", 401, ""),
+            ):
                 reply = await look(at.gateway, path, key)
                 assert (reply.status, code in reply.text.decode()) == (status, True), reply.text
                 assert b"tenants" not in reply.text and b"series" not in reply.text
@@ -126,6 +132,28 @@ def test_refusals_and_broken_answers_of_all_tenants_are_listed(served: Any) -> N
         assert "claude-mythos" not in str(found), "no word of a client"
 
     served(test)
+
+
+def test_an_answer_that_broke_off_is_the_operators_to_see(books: Books, redis: str, tmp_path: Path) -> None:
+    looks.history(books)
+
+    async def test() -> None:
+        async with serving(books, tmp_path, redis, answer=Answer([START, 0.05, CUT])) as at:
+            reply = await at.gateway.ask(stream=True, headers={"x-request-id": "cut-1"})
+            assert reply.status == 200
+            async with asyncio.timeout(10):
+                while not (found := await entries(at, "cut-1")):
+                    await asyncio.sleep(0.05)
+            assert [(one["code"], one["status"], one["tenant"]) for one in found] == [("broke_off", 200, "platform")]
+            usage = await look(at.gateway, "/gateway/usage", KEY)
+            assert b"cut-1" not in usage.text, "it is no refusal of the tenant"
+
+    run(test)
+
+
+async def entries(at: Served, request: str) -> list[Any]:
+    state = await told(at.gateway, "/console/state")
+    return [one for one in state["refusals"] if one["request_id"] == request]
 
 
 def test_every_panel_of_grafana_has_figures_from_prometheus(served: Any) -> None:
@@ -212,7 +240,10 @@ def test_without_postgres_and_redis_the_process_still_tells_of_itself(books: Boo
         (b"<html>", "did not answer with a JSON object"),
         (b"[1]", "did not answer with a JSON object"),
         (b'{"status":"error"}', "refused the question"),
-        (b'{"status":"success","data":{"resultType":"scalar","result":[]}}', "in a form that this release does not know"),
+        (
+            b'{"status":"success","data":{"resultType":"scalar","result":[]}}',
+            "in a form that this release does not know",
+        ),
         (b"[" + b" " * (inner.MOST_BYTES + 1), "answered with more than 4 MB"),
     ],
 )
@@ -286,7 +317,7 @@ def test_open_pages_share_an_answer(books: Books, tmp_path: Path) -> None:
     run(test)
 
 
-def test_a_list_of_nginx_that_is_none_names_nobody() -> None:
+def test_only_servers_of_ours_are_read_from_the_list_of_nginx() -> None:
     assert parsed("server evil; # <script>\nserver 1.2.3.4:80 x; # other\n") == []
     lines = [f"server 1.2.3.4:4000 max_fails=2; # litellm-{number}\n" for number in (10, 2, 2)]
     assert parsed("".join(lines)) == [{"name": "litellm-2", "takes": True}, {"name": "litellm-10", "takes": True}]

@@ -260,7 +260,7 @@
 
   function endsAt(one, now) {
     if (Number(one.spent) >= Number(one.limit)) return element("span", { class: "word-full" }, "has ended");
-    return one.ends === null || one.ends >= one.reopens ? "after it begins anew" : until(one.ends, now);
+    return one.ends === null || one.ends >= one.reopens ? "after it begins again" : until(one.ends, now);
   }
 
   function showEnding(money, now) {
@@ -273,7 +273,7 @@
       endsAt(one, now),
       until(one.reopens, now), usage(one.id),
     ]);
-    const headings = [["Tenant"], ["Window"], ["Spent"], ["Ends at this pace"], ["Begins anew"], ["Look closer"]];
+    const headings = [["Tenant"], ["Window"], ["Spent"], ["Ends at this pace"], ["Begins again"], ["Look closer"]];
     at("ending").replaceChildren(...table("Budgets that end soon", headings, rows), ...more(money.more_ending, "budgets"));
   }
 
