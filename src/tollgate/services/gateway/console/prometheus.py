@@ -173,10 +173,14 @@ def _over_time(query: Query, result: list[Any], times: range) -> Iterator[Json]:
 
 
 def _name(query: Query, metric: Any) -> str:
-    labels = metric if isinstance(metric, dict) else {}
+    labels = _object(metric)
     if query.legend:
         return words(_LABEL.sub(lambda found: str(labels.get(found[1], "")), query.legend)) or "none"
     return words(", ".join(f"{name}={value}" for name, value in labels.items())) or "value"
+
+
+def _object(value: Any) -> Json:
+    return value if isinstance(value, dict) else {}
 
 
 def _number(text: Any) -> float | None:
@@ -192,8 +196,7 @@ def _alert(stated: Any) -> Json | None:
     """None for an alert that does not fire yet."""
     if not isinstance(stated, dict) or stated.get("state") != "firing":
         return None
-    labels = stated.get("labels") if isinstance(stated.get("labels"), dict) else {}
-    notes = stated.get("annotations") if isinstance(stated.get("annotations"), dict) else {}
+    labels, notes = _object(stated.get("labels")), _object(stated.get("annotations"))
     return {
         "name": words(labels.get("alertname")),
         "severity": words(labels.get("severity")),

@@ -21,6 +21,7 @@ from tollgate.render.dashboards import panels
 from tollgate.services.gateway.console import inner, prometheus, routes
 from tollgate.services.gateway.console.lists import parsed
 from tollgate.services.gateway.own import recent
+from tollgate.services.requests import guard
 from tollgate.services.requests.routes import CONSOLE, CONSOLE_PAGE
 
 START = b'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":7}}}\n\n'
@@ -58,6 +59,17 @@ def test_only_the_master_key_gets_figures(served: Any) -> None:
             assert (await look(at.gateway, path)).status == 200, "the twin: the master key gets them"
         for path in CONSOLE_PAGE:
             assert (await look(at.gateway, path, "")).status == 200, "the files have no figure and no secret"
+
+    served(test)
+
+
+def test_the_process_refuses_a_tenant_even_if_the_guard_does_not(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard.routes, "for_tenants", lambda method, path: True)
+
+    async def test(at: Served) -> None:
+        for path in CONSOLE:
+            reply = await look(at.gateway, path, KEY)
+            assert (reply.status, b"route_not_allowed" in reply.text) == (403, True)
 
     served(test)
 

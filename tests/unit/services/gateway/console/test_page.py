@@ -21,8 +21,10 @@ from tests.unit.services.gateway.own.books import TOKEN, Books
 from tests.unit.services.gateway.own.test_page import AXE, ENTER, HOSTILE, KEPT, PICTURES, SERIOUS, TAB, UNTIL
 from tests.unit.services.gateway.process import KEY, MASTER, run
 from tollgate.render.dashboards import panels
+from tollgate.services.gateway.console.routes import Console
 from tollgate.services.gateway.keys import Keys
 from tollgate.services.gateway.own import recent
+from tollgate.services.requests.routes import CONSOLE_PANELS
 
 PANELS = [panel for panel in panels() if panel.datasource == "prometheus"]
 DRAWN = "document.querySelectorAll('#now article, #charts article').length"
@@ -213,6 +215,26 @@ def test_without_prometheus_each_panel_says_so_and_the_rest_is_shown(visit: Any)
         assert not page.sees("#problem")
 
     visit(test, away=True)
+
+
+def test_panels_that_cannot_be_read_again_say_how_old_they_are(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = Console.answer
+
+    async def without_panels(self: Console, path: str) -> Any:
+        if path == CONSOLE_PANELS:
+            raise RuntimeError
+        return await answers(self, path)
+
+    def test(page: Browser, served: Served) -> None:
+        show(page)
+        drawn = page.run(f"return {DRAWN}")
+        assert not page.sees("#panels-problem")
+        monkeypatch.setattr(Console, "answer", without_panels)
+        page.run("document.querySelector('#refresh').click()")
+        page.wait_for(UNTIL.format("!document.querySelector('#panels-problem').hidden"))
+        assert "are of" in page.text("#panels-problem") and page.run(f"return {DRAWN}") == drawn
+
+    visit(test)
 
 
 def test_the_keyboard_alone_reaches_every_table(visit: Any) -> None:

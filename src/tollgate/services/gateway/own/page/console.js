@@ -227,7 +227,13 @@
 
   async function showPanels(get) {
     const told = await get("/console/panels");
-    if (told === null && panels !== null) return;
+    if (told === undefined) return;
+    if (told === null && panels !== null) {
+      const moment = date(new Date(panels.until * 1000).toISOString());
+      at("panels-problem").textContent = `The gateway process gave no newer panels. These, and the alerts, are of ${moment}.`;
+      at("panels-problem").hidden = false;
+      return;
+    }
     const none = "This gateway process gives no panels. The figures of this page without Prometheus are right all the same.";
     const away = told === null ? none : told.panels.length === 0 ? "This deployment has rendered no panels. `make deploy` renders them." : "";
     at("panels-problem").textContent = away;

@@ -178,15 +178,15 @@ const Page = (() => {
       at("told").textContent = first ? "The figures are shown." : "";
     }
 
-    // What `page.more` asks with. A failure is null, as the key may be forgotten meanwhile.
+    // What `page.more` asks with. A failure is null; undefined if the key was forgotten or changed meanwhile.
     async function get(path) {
       const asked = key;
       try {
         const answer = await ask(path, asked);
         const told = await answer.json();
-        return answer.ok && asked === key ? told : null;
+        return asked !== key ? undefined : answer.ok ? told : null;
       } catch {
-        return null;
+        return asked !== key ? undefined : null;
       }
     }
 
