@@ -1,7 +1,8 @@
 """The last refusals of each tenant, for the page /usage; those of everybody, and broken answers, for /console.
 
 They are in Redis, because a tenant's requests go to every gateway process and the page asks only one of them. They also
-outlive a restart. Each tenant has at most MOST, all together have MOST_OF_ALL, and Redis forgets a list after KEEP_S.
+outlive a restart. Each tenant has at most MOST. All together have MOST_OF_ALL refusals, and as many failures: a client
+that hammers must not hide a failure. Redis forgets a list after KEEP_S.
 While Redis is away, each process keeps and shows its own.
 
 A sentence is kept only if its code is in OURS: those sentences quote no client and no provider. For every other code
@@ -25,8 +26,8 @@ from tollgate.services.refusals.refusal import Refusal
 
 MOST = 20
 MOST_OF_ALL = 100
-# Begins the name of the list of everybody, as a tenant's `space` begins that of its list.
-EVERYBODY = "tollgate:{everybody}:"
+# They begin the names of the lists of everybody, as a tenant's `space` begins that of its list.
+REFUSED, FAILED = "tollgate:{everybody refused}:", "tollgate:{everybody failed}:"
 KEEP_S = 7 * 86400
 # Refusals of one tenant within this time are sent together, so a client that hammers costs Redis one command.
 GATHER_S = 0.5
@@ -73,14 +74,17 @@ class Recent:
         """Keep a refusal. It costs the request nothing. `refusal` is None if LiteLLM or its provider refused."""
         code = refusal.code if refusal is not None else "other_route"
         entry = self._entry(caller, record, code, sentence(record.status, refusal))
-        self._keep(EVERYBODY, {**entry, "tenant": caller.tenant})
+        # 424: the provider refused the gateway, not the client.
+        failed = record.status >= 500 or record.status == 424
+        self._keep(FAILED if failed else REFUSED, {**entry, "tenant": caller.tenant, "failed": failed})
         if caller.space:
             self._keep(caller.space, entry)
 
     def broke_off(self, caller: Caller, record: Record) -> None:
         """Keep a failure that came after the answer had begun. It is no refusal, so only the operator's list has it."""
         words = f"The answer broke off after it had begun: {record.error}. The log has more."
-        self._keep(EVERYBODY, {**self._entry(caller, record, "broke_off", words), "tenant": caller.tenant})
+        entry = self._entry(caller, record, "broke_off", words)
+        self._keep(FAILED, {**entry, "tenant": caller.tenant, "failed": True})
 
     def _entry(self, caller: Caller, record: Record, code: str, words: str) -> Entry:
         return {
@@ -105,8 +109,9 @@ class Recent:
         return await self._read(caller.space) if caller.space else []
 
     async def read_all(self) -> list[Entry]:
-        """Those of everybody, each with its `tenant`."""
-        return await self._read(EVERYBODY)
+        """Refusals and failures of everybody, the newest first. `tenant` says whose, `failed` which of both it is."""
+        found = [*await self._read(REFUSED), *await self._read(FAILED)]
+        return sorted(found, key=lambda entry: str(entry["at"]), reverse=True)
 
     async def _read(self, space: str) -> list[Entry]:
         try:
@@ -155,7 +160,7 @@ def sentence(status: int, refusal: Refusal | None) -> str:
 
 
 def _most(space: str) -> int:
-    return MOST_OF_ALL if space == EVERYBODY else MOST
+    return MOST_OF_ALL if space in (REFUSED, FAILED) else MOST
 
 
 def _list(space: str) -> str:

@@ -300,13 +300,19 @@
 
   // ---- refusals and failures
 
+  function what(one) {
+    const code = element("span", {}, one.code);
+    if (one.failed) code.append(element("span", { class: "tag page" }, "failure"));
+    return code;
+  }
+
   function showRefusals(refusals) {
     if (refusals.length === 0) {
       at("refusals").replaceChildren(element("p", { class: "quiet" }, "Nothing was refused and nothing failed in the last seven days."));
       return;
     }
     const rows = refusals.map((one) => [
-      date(one.at), `${one.tenant || "no tenant"}, ${one.key || "no key"}`, one.model || "–", String(one.status), one.code,
+      date(one.at), `${one.tenant || "no tenant"}, ${one.key || "no key"}`, one.model || "–", String(one.status), what(one),
       element("span", {}, one.sentence, element("br"), element("code", { class: "quiet" }, one.request_id)),
     ]);
     const headings = [["Time"], ["Tenant and key"], ["Model"], ["Status", "number"], ["Code"], ["Reason and request id"]];
