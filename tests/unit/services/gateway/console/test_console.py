@@ -63,6 +63,11 @@ def test_only_the_master_key_gets_figures(served: Any) -> None:
     served(test)
 
 
+def test_the_guard_knows_no_route_of_the_console_as_a_tenants() -> None:
+    assert not [path for path in CONSOLE for method in ("GET", "HEAD") if guard.routes.for_tenants(method, path)]
+    assert guard.routes.for_tenants("GET", guard.routes.USAGE), "the twin"
+
+
 def test_the_process_refuses_a_tenant_even_if_the_guard_does_not(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard.routes, "for_tenants", lambda method, path: True)
 
