@@ -10,7 +10,7 @@ as_root() {
 }
 
 # They come from the distribution: the packages for Python download a binary from elsewhere. The tests of the page
-# /usage need the browser and its driver.
+# /usage and /console need the browser and its driver.
 ensure_tools() {
     local missing=() tool
     for tool in shellcheck shfmt; do

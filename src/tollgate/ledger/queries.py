@@ -128,18 +128,30 @@ def _each(window: str, since: str, until: str) -> str:
     """  # noqa: S608  names of our own
 
 
-EVERYBODY = _question(
-    teams=_TEAMS,
-    sums=" UNION ALL ".join(
-        _each(window, since, until)
-        for window, since, until in (
-            ("today", "today", "tomorrow"),
-            ("this week", "week", "week_end"),
-            ("this month", "month", "month_end"),
-        )
-    ),
+_SUMS_OF_ALL = " UNION ALL ".join(
+    _each(window, since, until)
+    for window, since, until in (
+        ("today", "today", "tomorrow"),
+        ("this week", "week", "week_end"),
+        ("this month", "month", "month_end"),
+    )
 )
+EVERYBODY = _question(teams=_TEAMS, sums=_SUMS_OF_ALL)
 """today, tomorrow, week, week_end, month, month_end: every team, and its sums of the three windows."""
+
+_BY_MODEL = f"""
+    SELECT coalesce(nullif(model_group, ''), nullif(model, ''), 'unknown') AS model,
+           coalesce(sum(spend::numeric) FILTER (WHERE date >= :'today'), 0) AS today,
+{_SUMS}
+      FROM "LiteLLM_DailyTeamSpend" WHERE date >= :'month' AND date < :'month_end' GROUP BY 1
+"""  # noqa: S608  no value in it
+_SERVER = """
+    SELECT current_setting('server_version') AS version, extract(epoch FROM pg_postmaster_start_time()) AS started,
+           pg_database_size(current_database()) AS bytes
+"""
+
+OVERVIEW = _select(teams=_TEAMS, sums=_SUMS_OF_ALL, models=_BY_MODEL, server=_SERVER)
+"""The values of EVERYBODY: its answer, the month's sums by model with today's spend, and the server itself."""
 
 # By key, because the log has an index on it. A tenant's requests are logged under the keys of its entries.
 FAILURES = _question(

@@ -1,7 +1,8 @@
 """The Grafana dashboards: every file of grafana/dashboards, as text.
 
 They are committed, because Grafana reads them from the checkout; a golden test fails when they and this module
-differ. The metrics they may use, with their labels: tests/fixtures/metrics.
+differ. The metrics they may use, with their labels: tests/fixtures/metrics. The page /console shows the same panels
+(render/console.py).
 """
 
 from __future__ import annotations
@@ -9,7 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tollgate.render.direct_panels import direct
-from tollgate.render.panels import RED_BELOW_ONE, Panel, Query, bars, choice, dashboard, logs, now_only, series, stat
+from tollgate.render.host_panels import host
+from tollgate.render.panels import (
+    QUANTILES,
+    RED_BELOW_ONE,
+    Panel,
+    Query,
+    bars,
+    choice,
+    dashboard,
+    logs,
+    now_only,
+    series,
+    stat,
+)
 
 # Requests of clients to models. LiteLLM also counts scrapes and admin calls, which no client sees.
 ROUTES = "/(v1/)?(chat/completions|completions|embeddings|responses|messages)"
@@ -20,6 +34,12 @@ CHOSEN = 'team_alias=~"$team",requested_model=~"$model",replica=~"$replica"'
 REQUESTS = f'litellm_proxy_total_requests_metric_total{{route=~"{ROUTES}",{CHOSEN}}}'
 FAILED = f'litellm_proxy_total_requests_metric_total{{route=~"{ROUTES}",status_code=~"{SERVER_ERRORS}",{CHOSEN}}}'
 SPEND = f"litellm_spend_metric_total{{{CHOSEN}}}"
+CHOICES = (
+    choice("team", "Team", "label_values(litellm_proxy_total_requests_metric_total, team_alias)"),
+    choice("model", "Model", "label_values(litellm_proxy_total_requests_metric_total, requested_model)"),
+    # Not ".*": Loki refuses a query whose every matcher accepts the empty string.
+    choice("replica", "Replica", 'label_values(up{job="litellm"}, replica)', everything="litellm-.+"),
+)
 
 
 def dashboards() -> dict[str, str]:
@@ -29,18 +49,13 @@ def dashboards() -> dict[str, str]:
 
 def overview() -> str:
     """Is it up, is it fast, who spends what: one page."""
-    return dashboard(
-        "tollgate-overview",
-        "Overview",
-        "Is the gateway up, is it fast, who spends what.",
-        [
-            choice("team", "Team", "label_values(litellm_proxy_total_requests_metric_total, team_alias)"),
-            choice("model", "Model", "label_values(litellm_proxy_total_requests_metric_total, requested_model)"),
-            # Not ".*": Loki refuses a query whose every matcher accepts the empty string.
-            choice("replica", "Replica", 'label_values(up{job="litellm"}, replica)', everything="litellm-.+"),
-        ],
-        [*_now(), *_traffic(), *_speed(), *_money(), *direct(), _errors()],
-    )
+    description = "Is the gateway up, is it fast, who spends what."
+    return dashboard("tollgate-overview", "Overview", description, CHOICES, panels())
+
+
+def panels() -> Sequence[Panel]:
+    """Every panel of the overview, in its order. Grafana and the page /console show these."""
+    return (*_now(), *_traffic(), *_speed(), *_money(), *direct(), *host(), _errors())
 
 
 def _now() -> Sequence[Panel]:
@@ -55,7 +70,7 @@ def _now() -> Sequence[Panel]:
         ),
         stat(
             "Services answering",
-            "1 if Postgres, Redis and nginx answer their exporters, and the exporters answer Prometheus.",
+            "Whether Postgres, Redis and nginx answer their exporters, and the exporters answer Prometheus.",
             [
                 now_only('pg_up or up{job="postgres"}', "Postgres"),
                 now_only('redis_up or up{job="redis"}', "Redis"),
@@ -127,13 +142,13 @@ def _speed() -> Sequence[Panel]:
     return (
         series(
             "Latency",
-            "Time from request to the end of the answer, streams included: half and 95 % of requests were faster.",
+            "Time from request to the end of the answer, with streams: half, 95 % and 99 % of requests were faster.",
             _quantiles("litellm_request_total_latency_metric"),
             unit="s",
         ),
         series(
             "Time to first token",
-            "For streams, time until the provider sent its first piece: half and 95 % of streams were faster.",
+            "For streams, time until the provider sent its first piece: half, 95 % and 99 % of streams were faster.",
             _quantiles("litellm_llm_api_time_to_first_token_metric"),
             unit="s",
         ),
@@ -142,7 +157,7 @@ def _speed() -> Sequence[Panel]:
 
 def _quantiles(histogram: str) -> Sequence[Query]:
     rates = f"sum by (le) (rate({histogram}_bucket{{{CHOSEN}}}[$__rate_interval]))"
-    return [Query(f"histogram_quantile({q}, {rates})", name) for q, name in ((0.5, "p50"), (0.95, "p95"))]
+    return [Query(f"histogram_quantile({q}, {rates})", name) for q, name in QUANTILES]
 
 
 def _money() -> Sequence[Panel]:

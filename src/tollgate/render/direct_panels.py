@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tollgate.render.panels import RED_BELOW_ONE, Panel, Query, now_only, series, stat
+from tollgate.render.panels import QUANTILES, RED_BELOW_ONE, Panel, Query, now_only, series, stat
 
 
 def direct() -> Sequence[Panel]:
     """The gateway processes. Empty while GATEWAYS is 0."""
 
-    def rate(metric: str, label: str) -> Sequence[Query]:
-        expr = f"sum by ({label}) (rate(tollgate_gateway_{metric}[$__rate_interval]))"
-        return [Query(expr, f"{{{{{label}}}}}")]
+    return (*_processes(), *_requests(), *_cost())
 
-    first = 'rate(tollgate_gateway_first_byte_seconds_bucket{route="direct"}[$__rate_interval])'
-    ends = [(0.5, "p50"), (0.95, "p95")]
+
+def _processes() -> Sequence[Panel]:
     return (
         stat(
             "Gateway processes up",
@@ -23,6 +21,12 @@ def direct() -> Sequence[Panel]:
             [now_only('sum(up{job="gateway"})', "up"), now_only('count(up{job="gateway"})', "configured")],
             unit="none",
             steps=RED_BELOW_ONE,
+        ),
+        stat(
+            "Gateway processes run for",
+            "Time since each gateway process started.",
+            [now_only("time() - max by (gateway) (tollgate_gateway_start_time_seconds)", "{{gateway}}")],
+            unit="s",
         ),
         stat(
             "Spend, direct route",
@@ -62,25 +66,63 @@ def direct() -> Sequence[Panel]:
             unit="none",
             steps=((None, "green"), (1, "red")),
         ),
+    )
+
+
+def _rate(metric: str, label: str) -> Sequence[Query]:
+    expr = f"sum by ({label}) (rate(tollgate_gateway_{metric}[$__rate_interval]))"
+    return [Query(expr, f"{{{{{label}}}}}")]
+
+
+def _quantiles(histogram: str) -> Sequence[Query]:
+    rates = f'sum by (le) (rate(tollgate_gateway_{histogram}_bucket{{route="direct"}}[$__rate_interval]))'
+    return [Query(f"histogram_quantile({q}, {rates})", name) for q, name in QUANTILES]
+
+
+def _requests() -> Sequence[Panel]:
+    return (
         series(
             "Gateway processes: requests by route",
             "Requests a second by the route that answered: direct, or handed to LiteLLM.",
-            rate("requests_total", "route"),
+            _rate("requests_total", "route"),
             unit="reqps",
             width=8,
             stacked=True,
         ),
         series(
+            "Gateway processes: requests by status",
+            "Requests a second by status, on every route. `left` means that the client left before the end.",
+            _rate("requests_total", "status"),
+            unit="reqps",
+            width=8,
+            stacked=True,
+        ),
+        series(
+            "Gateway processes: requests that run",
+            "Requests that run now, by process. nginx sends a request to the process with the fewest connections.",
+            [Query("sum by (gateway) (tollgate_gateway_running)", "{{gateway}}")],
+            unit="none",
+            width=8,
+            stacked=True,
+        ),
+        series(
             "Direct route: time to first byte",
-            "Time from request to the first byte of the answer: half and 95 % of requests were faster.",
-            [Query(f"histogram_quantile({q}, sum by (le) ({first}))", name) for q, name in ends],
+            "Time from request to the first byte of the answer: half, 95 % and 99 % of requests were faster.",
+            _quantiles("first_byte_seconds"),
+            unit="s",
+            width=8,
+        ),
+        series(
+            "Direct route: whole time",
+            "Time from request to the end of the answer, with streams: half, 95 % and 99 % of requests were faster.",
+            _quantiles("whole_seconds"),
             unit="s",
             width=8,
         ),
         series(
             "Handed to LiteLLM",
             "Requests a second that LiteLLM answers, by reason. docs/architecture.md explains the words.",
-            rate("handovers_total", "reason"),
+            _rate("handovers_total", "reason"),
             unit="reqps",
             width=8,
             stacked=True,
@@ -88,7 +130,7 @@ def direct() -> Sequence[Panel]:
         series(
             "Gateway processes: refusals",
             "Refused requests a second by code. docs/refusals.md explains the codes.",
-            rate("refusals_total", "code"),
+            _rate("refusals_total", "code"),
             unit="reqps",
             width=8,
             stacked=True,
@@ -96,16 +138,29 @@ def direct() -> Sequence[Panel]:
         series(
             "Direct route: failed targets",
             "Calls a second that a target failed, by target. Another target or a fallback may have answered.",
-            rate("target_failures_total", "target"),
+            _rate("target_failures_total", "target"),
             unit="reqps",
             width=8,
             stacked=True,
         ),
+    )
+
+
+def _cost() -> Sequence[Panel]:
+    return (
         series(
             "Direct route: tokens",
             "Tokens a second by kind.",
-            rate("tokens_total", "kind"),
+            _rate("tokens_total", "kind"),
             unit="cps",
+            width=8,
+            stacked=True,
+        ),
+        series(
+            "Direct route: spend an hour by model",
+            "US dollars an hour at the current rate, by the model that answered.",
+            [Query("sum by (model) (rate(tollgate_gateway_cost_usd_total[$__rate_interval])) * 3600", "{{model}}")],
+            unit="currencyUSD",
             width=8,
             stacked=True,
         ),

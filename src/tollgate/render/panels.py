@@ -17,6 +17,7 @@ GRID_WIDTH = 24
 Json = dict[str, Any]
 
 RED_BELOW_ONE = ((None, "red"), (1, "green"))
+QUANTILES = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
 
 
 @dataclass(frozen=True)

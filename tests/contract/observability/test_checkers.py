@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.contract.observability.conftest import ALERTS, ROOT, Tool
-from tollgate.render.dashboards import dashboards
+from tollgate.render.console import console
+from tollgate.render.dashboards import dashboards, panels
 from tollgate.render.observability import render_observability
 from tollgate.render.output import write
 
@@ -98,6 +99,15 @@ def test_every_panel_asks_in_valid_promql(promtool: Tool, tmp_path: Path) -> Non
     assert asked
     (tmp_path / "panels.yml").write_text(as_rules(asked))
     done = promtool.run(tmp_path, "check", "rules", "panels.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_console_asks_in_valid_promql(promtool: Tool, tmp_path: Path) -> None:
+    """Its questions have no variable left to fill in."""
+    asked = [query["expr"] for panel in console(panels())["panels"] for query in panel["queries"]]
+    rules = [{"record": f"console:number:{number}", "expr": text} for number, text in enumerate(asked)]
+    (tmp_path / "console.yml").write_text(json.dumps({"groups": [{"name": "console", "rules": rules}]}))
+    done = promtool.run(tmp_path, "check", "rules", "console.yml")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

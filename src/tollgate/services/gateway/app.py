@@ -84,6 +84,8 @@ class App:
             record.status = record.status or FAILED
             if record.route == LITELLM and 400 <= record.status != CLIENT_GONE and not record.code:
                 self.own.recent.note(caller, record, None)
+            elif record.error and record.status == 200:
+                self.own.recent.broke_off(caller, record)
             self.metrics.ended(record)
             record.write()
 

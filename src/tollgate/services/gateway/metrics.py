@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Collection
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -24,7 +25,10 @@ REQUEST, ANSWER, STREAM = "converter_request", "converter_answer", "converter_st
 
 
 class Metrics:
-    """`models` are the names of the catalogue. `running` counts the requests that run now."""
+    """`models` are the names of the catalogue.
+
+    `running` counts the requests that run now. `started` is in seconds since 1970.
+    """
 
     def __init__(self, models: Collection[str]) -> None:
         self._models = frozenset(models)
@@ -42,16 +46,19 @@ class Metrics:
         self._cut = counter("cut_answers", "Answers that broke off", "model")
         self._tokens = counter("tokens", "Tokens of the direct route by kind", "model", "kind")
         self._cost = counter("cost_usd", "US dollars of the direct route by the model that answered", "model")
-        self._first_byte = Histogram(
-            "tollgate_gateway_first_byte_seconds",
-            "Seconds to the first byte of an answer",
-            ["route", "model"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
+
+        def histogram(name: str, text: str) -> Histogram:
+            full = f"tollgate_gateway_{name}_seconds"
+            return Histogram(full, text, ["route", "model"], buckets=_SECONDS, registry=self.registry)
+
+        self._first_byte = histogram("first_byte", "Seconds to the first byte of an answer")
+        self._whole = histogram("whole", "Seconds to the end of an answer")
         self.running = 0
         gauge = Gauge("tollgate_gateway_running", "Requests that run now", registry=self.registry)
         gauge.set_function(lambda: self.running)
+        self.started = time.time()
+        start = Gauge("tollgate_gateway_start_time_seconds", "When this process started", registry=self.registry)
+        start.set(self.started)
         # Alerts compare with the value before, so these begin at zero and not with the first failure.
         for part in (REQUEST, ANSWER, STREAM):
             self._converter.labels(part)
@@ -66,6 +73,7 @@ class Metrics:
         self._requests.labels(record.route, asked, _status(record.status)).inc()
         if (first := record.first_byte_s) is not None:
             self._first_byte.labels(record.route, asked).observe(first)
+        self._whole.labels(record.route, asked).observe(max(0.0, time.time() - record.began))
         if record.error and record.status == 200:
             self._cut.labels(asked).inc()
         if record.route == LITELLM or not record.answered_by:

@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from tollgate.services.gateway import catalogue as catalogues
 from tollgate.services.gateway.app import App
 from tollgate.services.gateway.asking import Asking
+from tollgate.services.gateway.console.routes import Addresses, Console
 from tollgate.services.gateway.direct import Direct
 from tollgate.services.gateway.handover import LiteLLM
 from tollgate.services.gateway.inside import Inside
@@ -60,6 +61,7 @@ class Settings:
     secrets: Mapping[str, str] = field(repr=False)
     proxy: str | None = None
     stop_s: int = 600
+    inner: Addresses = field(default_factory=Addresses)
 
     @property
     def target(self) -> str:
@@ -102,10 +104,11 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
     direct_on = any(model.targets for model in catalogue.models.values())
     inside = Inside(direct_on, metrics, ledger.journal, ledger.shipper, limiter.figures, keys)
     metrics.watch(inside)
+    console = Console(settings.name, settings.directory, settings.inner, inside, pool, redis, recent)
     async with Upstreams(settings.proxy) as upstreams:
         asking = Asking(catalogue, upstreams, settings.credentials, Cooldowns.of(catalogue), metrics)
         direct = Direct(asking, limiter, ledger.journal, metrics, settings.secrets["handover_key"])
-        own = Own(catalogue, limiter, asks, recent)
+        own = Own(catalogue, limiter, asks, recent, console)
         app = App(catalogue, direct, litellm, own, metrics, inside, settings.secrets["metrics_key"])
         await pool.open()
         listening = asyncio.create_task(keys.listen())
@@ -118,6 +121,7 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
             adopting.cancel()
             ledger.stop.set()
             await asyncio.gather(listening, adopting, shipping, return_exceptions=True)
+            await console.close()
             await asks.close()
             await recent.close()
             await limiter.close()

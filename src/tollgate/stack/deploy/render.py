@@ -26,6 +26,7 @@ from tollgate.render.stack import (
     render_compose_env,
     render_mounted,
     render_order,
+    render_release,
     render_replicas,
     replica_names,
 )
@@ -73,6 +74,7 @@ def rendered_files(site: Site, configuration: Configuration, watchers: Collectio
     times = Times.of(configuration.gateway.edge.read_timeout_s)
     return [
         *render_litellm(site.root, configuration.gateway, settings),
+        render_release(litellm_versions.chosen(site, settings)),
         *render_nginx(
             site.root,
             configuration.gateway.edge,
