@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.contract.observability.conftest import ALERTS, ROOT, Tool
+from tests.support.receivers import EVERY_WAY, receivers
 from tollgate.render.dashboards import dashboards
 from tollgate.render.observability import render_observability
 from tollgate.render.output import write
+from tollgate.render.receivers import Receivers
 
 pytestmark = pytest.mark.docker
 
+NEARS = ("alertname=TenantNearsBudget", "severity=ticket", "tenant=acme")
 ALERT_TESTS = sorted(file.name for file in ALERTS.glob("*.yml"))
 
 
@@ -118,18 +121,23 @@ def test_alertmanager_refuses_a_route_to_a_receiver_that_does_not_exist(amtool: 
 
 
 @pytest.mark.parametrize(
-    ("labels", "webhook", "receiver"),
+    ("labels", "ways", "receiver"),
     [
-        (("alertname=RedisDown", "severity=page"), True, "webhook"),
-        (("alertname=ReplicaDown", "severity=ticket"), True, "webhook"),
-        (("alertname=Watchdog", "severity=none"), True, "nowhere"),
-        (("alertname=RedisDown", "severity=page"), False, "nowhere"),
+        (("alertname=RedisDown", "severity=page"), Receivers(webhook=True), "operators"),
+        (("alertname=ReplicaDown", "severity=ticket"), Receivers(webhook=True), "operators"),
+        (("alertname=Watchdog", "severity=none"), Receivers(webhook=True), "nowhere"),
+        (("alertname=RedisDown", "severity=page"), Receivers(), "nowhere"),
+        (("alertname=Watchdog", "severity=none"), receivers(), "watchdog"),
+        ((*NEARS, 'owner="lead@example.org"'), receivers(), "owner,operators"),
+        ((*NEARS, 'owner=""'), receivers(), "operators"),
+        ((*NEARS, 'owner="a@example.org, b@example.org"'), receivers(), "operators"),
+        ((*NEARS, "owner=lead@example.org"), receivers(EVERY_WAY + "ALERT_EMAIL_OWNERS=off\n"), "operators"),
     ],
 )
 def test_alerts_reach_the_receiver_they_should(
-    amtool: Tool, tmp_path: Path, labels: tuple[str, ...], webhook: bool, receiver: str
+    amtool: Tool, tmp_path: Path, labels: tuple[str, ...], ways: Receivers, receiver: str
 ) -> None:
-    write(tmp_path, render_observability(ROOT, 3, "tollgate", webhook=webhook))
+    write(tmp_path, render_observability(ROOT, 3, "tollgate", receivers=ways))
     arguments = ("config", "routes", "test", "--config.file=alertmanager.yml", *labels)
     done = amtool.run(tmp_path / "alertmanager", *arguments)
     assert done.stdout.strip() == receiver, done.stderr
