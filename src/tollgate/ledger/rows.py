@@ -31,6 +31,11 @@ class LedgerLimits:
     per_model: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
     rates: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def soft_counts_the_day(self) -> bool:
+        """The soft limit counts the month, or the day if the tenant has only a daily limit."""
+        return self.budgets.keys() == {DAY}
+
 
 @dataclass(frozen=True)
 class LedgerTeam:

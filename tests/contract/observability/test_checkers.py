@@ -56,6 +56,8 @@ def test_alerts_fire_and_stay_silent_as_written(promtool: Tool, three: Path, tes
         ("gateways", "gateways", ("[15m]", "[5h]")),  # fires long after the last failure
         ("gateways", "gateways", ("> 120", "> 0")),  # fires whenever Postgres restarts
         ("gateways", "gateways", ("journal_set_aside_calls > 0", "journal_set_aside_calls > 9")),  # waits for ten
+        ("gateways", "gateways", ("soft_limit_share) >= 1", "soft_limit_share) >= 0.8")),  # before the limit
+        ("gateways", "gateways", ("max by (tenant, owner)", "max by (tenant, owner, gateway)")),  # once a process
         ("gateways", "gateways", ("redis_away == 1", "redis_away == 0")),  # always fires
         ("services", "services", ('(pg_up or up{job="postgres"}) == 0', 'up{job="postgres"} == 1')),  # always fires
         ("services", "services", ('(redis_up or up{job="redis"}) == 0', "redis_up == 0")),  # silent while Redis hangs
