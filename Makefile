@@ -18,6 +18,10 @@ status: bootstrap ## show what runs, whether it is healthy, and its addresses
 logs: bootstrap ## follow the logs of all services, or of one: S=litellm-1
 	@$(TOLLGATE) logs $(S)
 
+why: bootstrap ## say what became of one request: ID=the header request-id of its answer
+	@$(if $(ID),$(TOLLGATE) why $(ID) $(ARGS),\
+		echo "error: expected a request id: make why ID=..." >&2; exit 1)
+
 doctor: bootstrap ## check Docker, settings, secrets, containers, database, one real request; exit 1 on any FAIL
 	@$(TOLLGATE) doctor
 
@@ -149,6 +153,7 @@ help:
 	status \
 	logs \
 	models \
+	why \
 	doctor \
 	plan \
 	apply \

@@ -26,6 +26,7 @@ from tollgate.cli import (
     scan,
     serve_local,
     upgrade,
+    why,
 )
 from tollgate.cli.tenant import group as tenant
 from tollgate.site import Site
@@ -72,6 +73,7 @@ for command in (
     upgrade.rollback,
     lifecycle.status,
     lifecycle.logs,
+    why.why,
     lifecycle.start,
     lifecycle.stop,
     lifecycle.restart,

@@ -174,6 +174,28 @@ FAILURES = _question(
 )
 """tenant, since, until: why requests failed, as far back as the log of single requests has them."""
 
+_REQUEST = """
+    SELECT request_id AS id, metadata->'tollgate'->>'request_id' AS request_id, metadata->'tollgate'->>'route' AS route,
+           team_id AS tenant, metadata->>'user_api_key_alias' AS alias, model_group AS model, model AS answered_by,
+           "startTime" AS started, "endTime" AS ended, "completionStartTime" AS first_byte, spend::numeric AS usd,
+           prompt_tokens AS tokens_in, completion_tokens AS tokens_out, status,
+           metadata->'error_information'->>'error_code' AS error_code,
+           metadata->'error_information'->>'error_class' AS error_class
+      FROM "LiteLLM_SpendLogs"
+"""
+# Two indexed questions: by the row's own id, and by other ids within a few minutes.
+REQUEST = _question(
+    requests=f"""
+    {_REQUEST} WHERE request_id = ANY(string_to_array(:'ids', ','))
+     UNION
+    {_REQUEST} WHERE "startTime" >= :'since'::timestamp AND "startTime" < :'until'::timestamp
+       AND (metadata->'tollgate'->>'request_id' = ANY(string_to_array(:'ids', ','))
+            OR metadata->>'litellm_call_id' = ANY(string_to_array(:'ids', ',')))
+     LIMIT 20
+    """
+)
+"""ids (separated by commas), since, until (UTC): the single requests with one of these ids."""
+
 SIZE = _question(
     size="""
     SELECT pg_database_size(current_database()) AS bytes,
