@@ -25,6 +25,7 @@ from tollgate.cli import (
     rotate_keys,
     scan,
     serve_local,
+    top,
     upgrade,
     why,
 )
@@ -73,6 +74,7 @@ for command in (
     upgrade.rollback,
     lifecycle.status,
     lifecycle.logs,
+    top.top,
     why.why,
     lifecycle.start,
     lifecycle.stop,

@@ -50,17 +50,23 @@ def parse(lines: Iterable[str], ids: frozenset[str]) -> Lines:
     return Lines(tuple(nginx), tuple(calls))
 
 
+def service_of(container: str) -> str:
+    """The service of a container's name as Compose prints it. Empty for every other service."""
+    service = _SERVICE.fullmatch(container.strip())
+    return "" if service is None else service[1]
+
+
 def _objects(lines: Iterable[str], ids: frozenset[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for line in lines:
         if not any(identity in line for identity in ids):
             continue
         container, _, text = line.partition("|")
-        service = _SERVICE.fullmatch(container.strip())
-        if service is None:
+        service = service_of(container)
+        if not service:
             continue
         try:
             parsed = json.loads(text)
         except ValueError:
             continue
         if isinstance(parsed, dict):
-            yield service[1], parsed
+            yield service, parsed
