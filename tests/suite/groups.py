@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-# These folders need a whole stack. Those of a lane share it, in this order: the clients leave it on LiteLLM's route. The
-# files that change or remove containers come last of all.
+# These folders need a whole stack. Those of a lane share it, in this order: the clients leave it on LiteLLM's route.
+# The files that change or remove containers come last of all.
 ON_THE_STACK = ("docs", "stack", "clients")
 LAST = ("test_contract.py", "test_rotation.py", "test_backup.py", "test_rollout.py", "test_lifecycle.py")
-# Tests that change the stack's containers wait for replicas, and are as long as half of the run. All others have a stack
-# of their own in another lane meanwhile.
+# Tests that change the stack's containers wait for replicas, and are as long as half of the run. All others have a
+# stack of their own in another lane meanwhile.
 STACK, REQUESTS = "stack that changes", "stack that stays"
 # The longest groups first: a long one that began last would run alone. Groups that are not named follow.
 FIRST = (STACK, REQUESTS, "contract/litellm", "contract/backends", "contract/nginx", "contract/stack_parts")

@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.contract.observability.conftest import ALERTS, ROOT, Tool
+from tests.support.receivers import EVERY_WAY, receivers
 from tollgate.render.console import console
 from tollgate.render.dashboards import dashboards, panels
 from tollgate.render.observability import render_observability
 from tollgate.render.output import write
+from tollgate.render.receivers import Receivers
 
 pytestmark = pytest.mark.docker
 
+NEARS = ("alertname=TenantNearsBudget", "severity=ticket", "tenant=acme")
 ALERT_TESTS = sorted(file.name for file in ALERTS.glob("*.yml"))
 
 
@@ -54,6 +57,8 @@ def test_alerts_fire_and_stay_silent_as_written(promtool: Tool, three: Path, tes
         ("gateways", "gateways", ("[15m]", "[5h]")),  # fires long after the last failure
         ("gateways", "gateways", ("> 120", "> 0")),  # fires whenever Postgres restarts
         ("gateways", "gateways", ("journal_set_aside_calls > 0", "journal_set_aside_calls > 9")),  # waits for ten
+        ("gateways", "gateways", ("soft_limit_share) >= 1", "soft_limit_share) >= 0.8")),  # before the limit
+        ("gateways", "gateways", ("max by (tenant, owner)", "max by (tenant, owner, gateway)")),  # once a process
         ("gateways", "gateways", ("redis_away == 1", "redis_away == 0")),  # always fires
         ("services", "services", ('(pg_up or up{job="postgres"}) == 0', 'up{job="postgres"} == 1')),  # always fires
         ("services", "services", ('(redis_up or up{job="redis"}) == 0', "redis_up == 0")),  # silent while Redis hangs
@@ -128,18 +133,23 @@ def test_alertmanager_refuses_a_route_to_a_receiver_that_does_not_exist(amtool: 
 
 
 @pytest.mark.parametrize(
-    ("labels", "webhook", "receiver"),
+    ("labels", "ways", "receiver"),
     [
-        (("alertname=RedisDown", "severity=page"), True, "webhook"),
-        (("alertname=ReplicaDown", "severity=ticket"), True, "webhook"),
-        (("alertname=Watchdog", "severity=none"), True, "nowhere"),
-        (("alertname=RedisDown", "severity=page"), False, "nowhere"),
+        (("alertname=RedisDown", "severity=page"), Receivers(webhook=True), "operators"),
+        (("alertname=ReplicaDown", "severity=ticket"), Receivers(webhook=True), "operators"),
+        (("alertname=Watchdog", "severity=none"), Receivers(webhook=True), "nowhere"),
+        (("alertname=RedisDown", "severity=page"), Receivers(), "nowhere"),
+        (("alertname=Watchdog", "severity=none"), receivers(), "watchdog"),
+        ((*NEARS, 'owner="lead@example.org"'), receivers(), "owner,operators"),
+        ((*NEARS, 'owner=""'), receivers(), "operators"),
+        ((*NEARS, 'owner="a@example.org, b@example.org"'), receivers(), "operators"),
+        ((*NEARS, "owner=lead@example.org"), receivers(EVERY_WAY + "ALERT_EMAIL_OWNERS=off\n"), "operators"),
     ],
 )
 def test_alerts_reach_the_receiver_they_should(
-    amtool: Tool, tmp_path: Path, labels: tuple[str, ...], webhook: bool, receiver: str
+    amtool: Tool, tmp_path: Path, labels: tuple[str, ...], ways: Receivers, receiver: str
 ) -> None:
-    write(tmp_path, render_observability(ROOT, 3, "tollgate", webhook=webhook))
+    write(tmp_path, render_observability(ROOT, 3, "tollgate", receivers=ways))
     arguments = ("config", "routes", "test", "--config.file=alertmanager.yml", *labels)
     done = amtool.run(tmp_path / "alertmanager", *arguments)
     assert done.stdout.strip() == receiver, done.stderr

@@ -23,6 +23,7 @@ from tests.support.stack import WATCHERS, project_name
 from tollgate.render.dashboards import dashboards
 from tollgate.render.observability import render_observability
 from tollgate.render.output import write
+from tollgate.render.receivers import Receivers
 from tollgate.render.stack import USERS_FILE, render_mounted
 from tollgate.render.users import USERS
 from tollgate.site import Site
@@ -51,6 +52,9 @@ def secret_files() -> dict[str, tuple[int, str]]:
         "redis-exporter/redis_password_exporter": (USERS["redis-exporter"], json.dumps({"redis://redis:6379": redis})),
         "prometheus/metrics_key": (USERS["prometheus"], secrets.token_urlsafe(24)),
         "alertmanager/alertmanager_webhook_url": (USERS["alertmanager"], "http://127.0.0.1:9/"),
+        "alertmanager/alertmanager_smtp_password": (USERS["alertmanager"], ""),
+        "alertmanager/alertmanager_slack_url": (USERS["alertmanager"], ""),
+        "alertmanager/alertmanager_watchdog_url": (USERS["alertmanager"], ""),
     }
 
 
@@ -85,7 +89,7 @@ def watchers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
             parent.chmod(0o711)  # the containers' users must reach what is mounted from here
     wanted = {f"{name.replace('-', '_').upper()}_IMAGE" for name in (*STARTED, *UNWATCHED)}
     images = references(wanted)
-    write(home, [*render_observability(ROOT, 3, "tollgate", webhook=True), *render_mounted(ROOT)])
+    write(home, [*render_observability(ROOT, 3, "tollgate", receivers=Receivers(webhook=True)), *render_mounted(ROOT)])
     publish(home / "secrets")
     (home / "compose.env").write_text(compose_env(home, images))
     compose = Compose(project_name(WATCHERS), FILES, home / "compose.env")

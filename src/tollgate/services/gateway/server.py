@@ -30,6 +30,7 @@ from tollgate.services.gateway.metrics import Metrics
 from tollgate.services.gateway.own.asks import Asks
 from tollgate.services.gateway.own.recent import Recent
 from tollgate.services.gateway.own.routes import Own
+from tollgate.services.gateway.own.soft_limits import SoftLimits
 from tollgate.services.gateway.spent import LedgerQuestions
 from tollgate.services.gateway.targets import Cooldowns
 from tollgate.services.gateway.upstream.client import Upstreams
@@ -105,6 +106,8 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
     inside = Inside(direct_on, metrics, ledger.journal, ledger.shipper, limiter.figures, keys)
     metrics.watch(inside)
     console = Console(settings.name, settings.directory, settings.inner, inside, pool, redis, recent)
+    soft_limits = SoftLimits(pool)
+    metrics.watch(soft_limits)
     async with Upstreams(settings.proxy) as upstreams:
         asking = Asking(catalogue, upstreams, settings.credentials, Cooldowns.of(catalogue), metrics)
         direct = Direct(asking, limiter, ledger.journal, metrics, settings.secrets["handover_key"])
@@ -114,13 +117,15 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
         listening = asyncio.create_task(keys.listen())
         shipping = asyncio.create_task(ledger.shipper.run(ledger.stop))
         adopting = asyncio.create_task(ledger.adopt())
+        looking = asyncio.create_task(soft_limits.run())
         try:
             yield Guard(app, keys, read_rules, refused=app.refused_before, gateway=True)
         finally:
             listening.cancel()
             adopting.cancel()
+            looking.cancel()
             ledger.stop.set()
-            await asyncio.gather(listening, adopting, shipping, return_exceptions=True)
+            await asyncio.gather(listening, adopting, looking, shipping, return_exceptions=True)
             await console.close()
             await asks.close()
             await recent.close()
