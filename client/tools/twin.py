@@ -31,6 +31,10 @@ NAMES = {
 # Whole texts: what a name alone does not say.
 TEXTS = {
     "Generator[P, None]": "Generator[P, None, None]",
+    "Awaitable[R | TollgateError]": "R | TollgateError",
+    "time.Lock": "threading.Lock",
+    "the process and the event loop that opened it: its": "the process that opened it: its",
+    "time.get_running_loop()": "None",
     " Use it in one event loop, and close it.": " Threads may share it; close it.",
     "`async with`": "`with`",
     "`await refresh_models()`": "`refresh_models()`",

@@ -365,9 +365,9 @@ def test_a_provider_that_is_away_leaves_the_others(gateway: Front) -> None:
 def test_rate_limits_of_custom_models_count_any_sixty_seconds() -> None:
     now = [100.0]
     rates, limits = Availability(lambda: now[0]), RateLimits(2, 1000)
-    rates.served("m", 10)
+    rates.asked("m")
     assert rates.why_not("m", limits) == ""
-    rates.served("m", 10)
+    rates.asked("m")
     assert "2 requests a minute" in rates.why_not("m", limits)
     now[0] += 60
     assert rates.why_not("m", limits) == ""

@@ -29,10 +29,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 
 class TollgateError(Exception):
-    """The base of all."""
+    """The base of all. Each error can be pickled, so it also passes between processes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args, vars(self))
+
+
+def _again(kind: type[TollgateError], args: tuple[object, ...], state: Mapping[str, object]) -> TollgateError:
+    error = kind.__new__(kind)
+    error.args = args
+    vars(error).update(state)
+    return error
 
 
 class ConfigurationError(TollgateError, ValueError):
@@ -169,3 +180,10 @@ class MaxCostError(RoutingError):
         self.max_cost = max_cost
         self.cheapest = cheapest
         self.needed = needed
+
+
+def is_away(error: TollgateError) -> bool:
+    """Whether the gateway cannot answer at the moment; such an error says nothing about the request or the key."""
+    if isinstance(error, GatewayConnectionError | OverloadedError | RateLimitedError):
+        return True
+    return isinstance(error, StatusError) and error.status >= 500

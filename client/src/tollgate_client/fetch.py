@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from tollgate_client import refusals, routes
+from tollgate_client import pool, refusals, routes
 from tollgate_client.call import answer
 from tollgate_client.errors import TollgateError
 from tollgate_client.model_info import ModelList
@@ -17,7 +17,7 @@ def models(settings: Settings) -> ModelList | TollgateError:
     """One attempt, which blocks for at most a few seconds. The error is returned, so it chains no other."""
     url, headers = settings.url(routes.MODELS.path), settings.headers()
     try:
-        with httpx.Client(timeout=min(_SECONDS, settings.timeout)) as client:
+        with pool.opened(httpx.Client, timeout=min(_SECONDS, settings.timeout)) as client:
             response = client.get(url, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return refusals.unreachable(error, settings.base_url)

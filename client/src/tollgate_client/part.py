@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+P = TypeVar("P", bound="Part")
+_LENIENT = {"lenient": True}
+# Without these there is no answer, so a wrong one is an error. Every other field stands beside the answer.
+_THE_ANSWER = frozenset(
+    ("choices", "message", "delta", "content", "text", "type", "data", "embedding", "tool_calls", "function")
+)
 
 
-def _count(found: object) -> int:
-    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else 0
+def as_count(found: object) -> int:
+    """A whole number of 0 and more, also as 12.0, which some servers write; everything else is 0."""
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < 10**15:
+        return 0
+    return int(found) if int(found) == found else 0
 
 
 # A number of tokens in an answer that is paid already: an odd one counts as 0, and loses nobody the answer.
-Count = Annotated[int, BeforeValidator(_count)]
+Count = Annotated[int, BeforeValidator(as_count)]
 
 
 class Part(BaseModel):
@@ -23,12 +42,18 @@ class Part(BaseModel):
 
     model_config = ConfigDict(extra="allow", defer_build=True, populate_by_name=True)
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _without_nulls(cls, found: Any) -> Any:
-        if isinstance(found, dict) and None in found.values():
-            return {name: value for name, value in found.items() if value is not None}
-        return found
+    def _as_it_comes(cls, found: Any, build: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        if isinstance(found, dict) and any(value is None for value in found.values()):
+            found = {name: value for name, value in found.items() if value is not None}
+        try:
+            return build(found)
+        except ValidationError as error:
+            wrong = {problem["loc"][0] for problem in error.errors(include_url=False) if problem["loc"]}
+            if info.context is not _LENIENT or not isinstance(found, dict) or not wrong or wrong & _THE_ANSWER:
+                raise
+        return build({name: value for name, value in found.items() if name not in wrong})
 
     def __getitem__(self, name: str) -> Any:
         value = self.get(name)
@@ -70,3 +95,12 @@ class Answer(Part):
     def came_with(self, request_id: str, asked_model: str = "") -> None:
         """For the code that made this object from an answer."""
         self._request_id, self._asked_model = request_id, asked_model
+
+
+def leniently(kind: type[P], found: object) -> P:
+    """`found` as an object of `kind`, for what is paid already: a wrong field beside the answer counts as absent."""
+    return kind.model_validate(found, context=_LENIENT)
+
+
+def leniently_from_json(kind: type[P], text: bytes) -> P:
+    return kind.model_validate_json(text, context=_LENIENT)

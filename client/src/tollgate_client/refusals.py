@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
+from pydantic_core import from_json
 
 from tollgate_client.errors import (
     BadRequestError,
@@ -129,7 +129,7 @@ def _resets_at(headers: Mapping[str, str], wait: float | None, now: datetime) ->
 def _error_object(body: bytes) -> Mapping[str, Any]:
     """The `error` of both APIs; empty where another server answered."""
     try:
-        found = json.loads(body)
+        found = from_json(body)
     except ValueError:
         return {}
     error = found.get("error") if isinstance(found, dict) else None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from tollgate_client.models import ChatCompletion
 
@@ -58,7 +58,7 @@ def _not_in_form(text: str, response_format: Any, schema: type[BaseModel] | None
     if kind not in ("json_object", "json_schema"):
         return ""
     try:
-        found = json.loads(text)
+        found = from_json(text)
     except ValueError:
         return "it is not JSON"
     if kind == "json_object":
