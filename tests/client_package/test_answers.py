@@ -103,7 +103,7 @@ def test_a_wrong_event_of_a_stream_is_an_error(event: bytes, kind: type[Tollgate
 
 def test_your_own_messages_are_checked_as_before() -> None:
     with pytest.raises(ValueError, match="content"):
-        ChatMessage(role="user", content=5)  # type: ignore[arg-type]
+        ChatMessage(role="user", content=5)
     with pytest.raises(ValueError, match="recursion"):
         FunctionCall(name="f", arguments=DEEP).parsed()
 

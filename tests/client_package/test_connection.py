@@ -251,7 +251,7 @@ def test_an_environment_that_cannot_be_used_is_told(
     "address",
     ["sk-secret-0123456789", "http://", "http://[::1", "http://host:99999", "http://ho st", "ftp://host", "host:4000"],
 )
-def test_an_address_that_is_none_is_refused_and_not_repeated(address: str) -> None:
+def test_a_text_that_names_no_address_is_refused_and_not_repeated(address: str) -> None:
     with pytest.raises(ConfigurationError, match="expected base_url as http") as caught:
         LiteLLMProvider(address, "key")
     assert "secret" not in str(caught.value) and caught.value.__context__ is None

@@ -42,6 +42,8 @@ class Catalogue:
         self._online = online
         self._clock = clock
         self._lock = threading.Lock()
+        # Held by the thread that fetches the list for all.
+        self.turn = threading.Lock()
         self._listed: Mapping[str, ModelInfo] = {}
         self._fresh_until = float("-inf")
         self._was_listed = False

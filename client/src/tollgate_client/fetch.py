@@ -6,11 +6,27 @@ import httpx
 
 from tollgate_client import pool, refusals, routes
 from tollgate_client.call import answer
+from tollgate_client.catalogue import Catalogue
 from tollgate_client.errors import TollgateError
 from tollgate_client.model_info import ModelList
 from tollgate_client.settings import Settings
 
 _SECONDS = 10.0
+
+
+def refresh(catalogue: Catalogue, settings: Settings) -> None:
+    """Fetch the list if it is too old, once for all threads that need it."""
+    if not catalogue.stale:
+        return
+    began = catalogue.now
+    with catalogue.turn:
+        if not catalogue.wanted(began):
+            return
+        listed = models(settings)
+        if isinstance(listed, TollgateError):
+            catalogue.not_listed(listed)
+        else:
+            catalogue.listed(listed.data)
 
 
 def models(settings: Settings) -> ModelList | TollgateError:

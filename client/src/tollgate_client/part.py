@@ -17,7 +17,7 @@ from pydantic import (
 
 P = TypeVar("P", bound="Part")
 _LENIENT = {"lenient": True}
-# Without these there is no answer, so a wrong one is an error. Every other field stands beside the answer.
+# Without these there is no answer, so a wrong one is an error. Every other field is about the answer.
 _THE_ANSWER = frozenset(
     ("choices", "message", "delta", "content", "text", "type", "data", "embedding", "tool_calls", "function")
 )
@@ -98,7 +98,7 @@ class Answer(Part):
 
 
 def leniently(kind: type[P], found: object) -> P:
-    """`found` as an object of `kind`, for what is paid already: a wrong field beside the answer counts as absent."""
+    """`found` as an object of `kind`, for what is paid already: a wrong field about the answer counts as absent."""
     return kind.model_validate(found, context=_LENIENT)
 
 

@@ -27,7 +27,7 @@ _chance = random.SystemRandom()
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
 # Larger than every answer: 2,048 vectors of 3,072 numbers are about 140 MB.
 LARGEST_ANSWER = 256 * 2**20
-# A refusal is a sentence. What comes after this is not read.
+# A refusal is a sentence. The client reads no more of it than this.
 LARGEST_REFUSAL = 2**20
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from types import TracebackType
@@ -54,7 +53,6 @@ class LiteLLMProvider:
         self._settings = Settings.of(base_url, api_key, timeout, max_retries, models_ttl)
         self._connection = Connection(self._settings)
         self._catalogue = Catalogue(custom_models or {}, models_ttl, online=self._settings.online)
-        self._fetching = threading.Lock()
         self.availability = Availability()
 
     def __repr__(self) -> str:
@@ -159,6 +157,7 @@ class LiteLLMProvider:
             try:
                 self._fetch_models()
             except TollgateError as error:
+                self.availability.failed("", error)
                 self._catalogue.not_listed(error)
 
     def get_supported_models(self) -> list[str]:
@@ -174,7 +173,7 @@ class LiteLLMProvider:
         return self._known().get(model)
 
     def known_models(self) -> list[ModelInfo]:
-        """What is known of each model now, sorted by name. It never asks the gateway."""
+        """Each model with all that is known of it now, sorted by name. It never asks the gateway."""
         return self._catalogue.all()
 
     def add_custom_model(
@@ -202,12 +201,8 @@ class LiteLLMProvider:
         `prompt_tokens` contains `cached_tokens` (read from the cache) and `cache_write_tokens`; those contain
         `cache_write_1h_tokens`. UnknownPriceError if the model has no known price.
         """
-        return self._cost(
-            Tokens.of_prompt(
-                prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens
-            ),
-            model,
-        )
+        written = (cache_write_tokens, cache_write_1h_tokens)
+        return self._cost(Tokens.of_prompt(prompt_tokens, completion_tokens, cached_tokens, *written), model)
 
     def cost_of(
         self, answered: ChatCompletion | Message | Embeddings | Stream[Any], model: str | None = None
@@ -229,17 +224,8 @@ class LiteLLMProvider:
         return price.cost(tokens)
 
     def _known(self) -> Catalogue:
-        catalogue = self._catalogue
-        if catalogue.stale:
-            began = catalogue.now
-            with self._fetching:
-                if catalogue.wanted(began):
-                    listed = fetch.models(self._settings)
-                    if isinstance(listed, TollgateError):
-                        catalogue.not_listed(listed)
-                    else:
-                        catalogue.listed(listed.data)
-        return catalogue
+        fetch.refresh(self._catalogue, self._settings)
+        return self._catalogue
 
     def _fetch_models(self) -> list[ModelEntry]:
         listed = self._whole(ModelList, routes.MODELS)
