@@ -139,6 +139,41 @@ def priced_run() -> tuple[Run, Offer]:
     return Run(request), Offer("a", ModelInfo("m", price=Price(*[Decimal(1)] * 5)))
 
 
+# ---- fallbacks of the gateway
+
+
+def with_fallback(*names: str) -> list[dict[str, Any]]:
+    cheap = entry("cheap", {"input": "0.1", "output": "0.1"}, fallbacks=list(names))
+    return [cheap, entry("dear", {"input": "10", "output": "10"})]
+
+
+def test_the_price_of_a_fallback_counts_for_the_promise(gateway: Front) -> None:
+    async def test(router: Router, provider: LiteLLMProvider) -> None:
+        gateway.models = with_fallback("dear")
+        with pytest.raises(MaxCostError) as caught:
+            await router.route_request(HELLO, max_cost="0.0005", max_tokens=64)
+        assert caught.value.needed > Decimal("0.0006")
+        gateway.models = with_fallback("hidden")
+        await provider.get_available_models()
+        assert (await router.route_request(HELLO)).route.model == "cheap"
+        with pytest.raises(MaxCostError, match="gateway/dear"):
+            await router.route_request(HELLO, max_cost="0.0005", max_tokens=64)
+
+    routing(gateway, test, strategy="cost_optimized")
+
+
+def test_twin_without_a_fallback_its_own_price_counts(gateway: Front) -> None:
+    gateway.models = with_fallback()
+
+    async def test(router: Router, provider: LiteLLMProvider) -> None:
+        answer = await router.route_request(HELLO, max_cost="0.0005", max_tokens=64)
+        assert (
+            answer.route.model == "cheap" and answer.route.bound is not None and answer.route.bound < Decimal("0.0001")
+        )
+
+    routing(gateway, test, strategy="cost_optimized")
+
+
 # ---- what is read
 
 

@@ -92,7 +92,7 @@ class StreamReader(Generic[P]):
         self._secret = secret
         self._events = EventReader()
         self.over = False
-        self.request_id = ""
+        self.request_id = self.answered_by = ""
 
     def feed(self, piece: bytes) -> Iterator[P]:
         for event in self._events.feed(piece):

@@ -44,6 +44,8 @@ class RateLimits:
 class ModelInfo:
     """`price` is None where it is unknown; `capabilities` is None where nothing is known about them.
 
+    `fallbacks` are models of the gateway that may answer in its place, each at its own price.
+
     `metadata` is what custom_models said beside: free text for your program, except the names in docs/guides/python.md.
     """
 
@@ -56,6 +58,7 @@ class ModelInfo:
     capabilities: frozenset[str] | None = None
     free: bool = False
     mode: str = "chat"
+    fallbacks: tuple[str, ...] = ()
     source: Literal["gateway", "custom"] = "gateway"
     rate_limits: RateLimits = RateLimits()
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -78,7 +81,7 @@ def of_entry(entry: ModelEntry) -> ModelInfo:
     """From the gateway's list. A value of a wrong type counts as not known."""
     said = entry.tollgate or Part()
     free = said.get("free") is True
-    abilities = said.get("capabilities")
+    abilities, others = said.get("capabilities"), said.get("fallbacks")
     known = isinstance(abilities, list)
     return ModelInfo(
         name=entry.id,
@@ -89,6 +92,7 @@ def of_entry(entry: ModelEntry) -> ModelInfo:
         max_output_tokens=_count(said.get("max_output_tokens")),
         capabilities=frozenset(one for one in abilities if isinstance(one, str)) if known else None,
         free=free,
+        fallbacks=tuple(name for name in others if isinstance(name, str)) if isinstance(others, list) else (),
         mode=said.get("mode") if isinstance(said.get("mode"), str) else "chat",
     )
 

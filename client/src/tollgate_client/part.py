@@ -78,11 +78,13 @@ class Part(BaseModel):
 class Answer(Part):
     """A whole answer. `request_id` is the gateway's id of the call, which its operator finds in the logs.
 
-    `asked_model` is the name that you asked for, which has the price; `model` of an answer can be the provider's name.
+    `asked_model` is the name that you asked for. `priced_model` has the price: it is another one if a fallback of the
+    gateway answered. `model` of an answer can be the provider's name.
     """
 
     _request_id: str = PrivateAttr(default="")
     _asked_model: str = PrivateAttr(default="")
+    _answered_by: str = PrivateAttr(default="")
 
     @property
     def request_id(self) -> str:
@@ -92,9 +94,13 @@ class Answer(Part):
     def asked_model(self) -> str:
         return self._asked_model
 
-    def came_with(self, request_id: str, asked_model: str = "") -> None:
+    @property
+    def priced_model(self) -> str:
+        return self._answered_by or self._asked_model
+
+    def came_with(self, request_id: str, asked_model: str = "", answered_by: str = "") -> None:
         """For the code that made this object from an answer."""
-        self._request_id, self._asked_model = request_id, asked_model
+        self._request_id, self._asked_model, self._answered_by = request_id, asked_model, answered_by
 
 
 def leniently(kind: type[P], found: object) -> P:

@@ -97,6 +97,10 @@ class Price:
             total = EXACT.add(total, EXACT.multiply(getattr(self, kind), Decimal(getattr(tokens, kind))))
         return EXACT.divide(total, MILLION)
 
+    def dearest(self, other: Price) -> Price:
+        """For each kind of token the higher price of both."""
+        return Price(*(max(getattr(self, kind), getattr(other, kind)) for kind in KINDS))
+
     @property
     def dearest_input(self) -> Decimal:
         return max(self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h)

@@ -99,6 +99,11 @@ def request_id(headers: Mapping[str, str]) -> str:
     return headers.get("request-id") or headers.get("x-request-id") or ""
 
 
+def answered_by(headers: Mapping[str, str]) -> str:
+    """The model that answered in place of the one that was asked; empty if that one did, or nobody said so."""
+    return headers.get("tollgate-answered-by", "")[:200]
+
+
 def blotted(text: str, secret: str) -> str:
     return text.replace(secret, "[your key]") if secret else text
 

@@ -38,6 +38,7 @@ class Whole:
     content: bytes = field(repr=False)
     status_code: int
     request_id: str
+    answered_by: str
 
 
 R = TypeVar("R", httpx.Response, Whole)
@@ -147,7 +148,8 @@ class Connection:
             failure = refusals.interrupted(error, settings.base_url, request)
         finally:
             await response.aclose()
-        return failure or Whole(bytes(content), response.status_code, request)
+        by = refusals.answered_by(response.headers)
+        return failure or Whole(bytes(content), response.status_code, request, by)
 
     def _opened(self) -> httpx.AsyncClient:
         return self._current().client

@@ -25,7 +25,7 @@ UsageOf = Callable[[P, Usage | MessageUsage | None], Usage | MessageUsage | None
 class Stream(Generic[P]):
     """Asks the gateway when the first piece is asked for.
 
-    `usage` has the tokens when the stream is `over`, and `asked_model` is the model with the price. `request_id` is
+    `usage` has the tokens when the stream is `over`, and `priced_model` is the model with the price. `request_id` is
     known from the first piece on. A `break` in the loop closes the connection, and the gateway then stops the model.
     `async with` closes it in any case.
     """
@@ -50,6 +50,10 @@ class Stream(Generic[P]):
     @property
     def request_id(self) -> str:
         return self._reader.request_id
+
+    @property
+    def priced_model(self) -> str:
+        return self._reader.answered_by or self.asked_model
 
     @property
     def over(self) -> bool:
@@ -95,6 +99,7 @@ class Stream(Generic[P]):
 async def _pieces(connection: Connection, call: Call, reader: StreamReader[P]) -> AsyncGenerator[P, None]:
     response = await connection.open(call)
     reader.request_id = refusals.request_id(response.headers)
+    reader.answered_by = refusals.answered_by(response.headers)
     failure: TollgateError | None = None
     try:
         kind = response.headers.get("content-type", "text/event-stream")

@@ -209,13 +209,13 @@ class LiteLLMProvider:
     ) -> Decimal:
         """USD of an answer, or of a stream that has ended, by its own usage; ConfigurationError if it has none.
 
-        The price is that of the model that was asked; `model` takes another one's.
+        The price is that of the model that answered, as far as the gateway says it; `model` takes another one's.
         """
         if isinstance(answered, Stream) and not answered.over:
             raise ConfigurationError("this stream has not come to its end, so its cost is not known")
         if answered.usage is None:
             raise ConfigurationError("this answer has no usage, so its cost is not known")
-        return self._cost(answered.usage.tokens(), model or answered.asked_model)
+        return self._cost(answered.usage.tokens(), model or answered.priced_model)
 
     # ---- inside
 
@@ -234,7 +234,9 @@ class LiteLLMProvider:
 
     def _whole(self, kind: type[A], call: Call) -> A:
         whole = self._connection.whole(call)
-        return answer(kind, whole.content, whole.request_id, call.model, paid=not call.free)
+        found = answer(kind, whole.content, whole.request_id, paid=not call.free)
+        found.came_with(whole.request_id, call.model, whole.answered_by)
+        return found
 
     def _paid(self, kind: type[P], call: Call, model: str) -> P:
         self.availability.asked(model)

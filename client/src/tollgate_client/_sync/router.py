@@ -18,7 +18,7 @@ from tollgate_client.errors import (
     TollgateError,
     is_away,
 )
-from tollgate_client.model_info import RateLimits, Tier
+from tollgate_client.model_info import ModelInfo, RateLimits, Tier
 from tollgate_client.models import ChatCompletion
 from tollgate_client.routes import Messages
 from tollgate_client.routing import checks, plan
@@ -222,5 +222,11 @@ def _counted(request: Request, provider: LiteLLMProvider, offer: Offer) -> int |
 
 
 def _offers(name: str, provider: LiteLLMProvider) -> list[Offer]:
-    why_not = provider.availability.why_not
-    return [Offer(name, model, why_not(model.name, model.rate_limits)) for model in provider.known_models()]
+    known = {model.name: model for model in provider.known_models()}
+    offers = []
+    for model in known.values():
+        # A fallback that the list does not have is a model without a known price.
+        others = tuple(known.get(other) or ModelInfo(other) for other in model.fallbacks)
+        why_not = provider.availability.why_not(model.name, model.rate_limits)
+        offers.append(Offer(name, model, why_not, others))
+    return offers

@@ -18,7 +18,7 @@ from tollgate_client.errors import (
     TollgateError,
 )
 from tollgate_client.models import ChatCompletion
-from tollgate_client.prices import EXACT
+from tollgate_client.prices import EXACT, Price
 from tollgate_client.routing.plan import Offer, Plan
 from tollgate_client.routing.request import Request
 from tollgate_client.routing.route import Attempt, Route, RoutedAnswer
@@ -54,10 +54,12 @@ class Run:
         self.failure = error
 
     def answered(self, offer: Offer, tokens: int | None, bound: Decimal, answer: ChatCompletion) -> None:
-        cost = _cost(answer, offer)
+        cost = _cost(answer, offer.price_of(answer.priced_model))
         self.bound = EXACT.add(self.spent, bound)
-        # Without a usage the whole bound counts as spent.
-        self.spent = EXACT.add(self.spent, bound if cost is None else cost)
+        # A fallback may have answered without a word. Without a usage the whole bound counts as spent.
+        told = answer.priced_model != answer.asked_model
+        most = cost if told else _cost(answer, offer.dearest)
+        self.spent = EXACT.add(self.spent, bound if most is None else most)
         self.attempts.append(Attempt(offer.provider, offer.model.name, tokens, cost))
 
     def judged(self, problem: str) -> None:
@@ -101,9 +103,9 @@ def _may_be_paid(error: TollgateError) -> bool:
     return isinstance(error, AnswerError | GatewayFaultError)
 
 
-def _cost(answer: ChatCompletion, offer: Offer) -> Decimal | None:
+def _cost(answer: ChatCompletion, price: Price | None) -> Decimal | None:
     """None without a price or a usage. Each request has a prompt, so a usage without one is wrong."""
-    if answer.usage is None or offer.model.price is None:
+    if answer.usage is None or price is None:
         return None
     tokens = answer.usage.tokens()
-    return offer.model.price.cost(tokens) if tokens.total > tokens.output else None
+    return price.cost(tokens) if tokens.total > tokens.output else None
