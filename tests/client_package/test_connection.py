@@ -16,12 +16,13 @@ import pytest
 
 from tests.client_package.gateway import KEY, MODELS, Front
 from tests.client_package.test_failures import HELLO, SSE, WHOLE, asking
-from tests.support.scripted_upstream import CUT, HANG, JSON, Answer, Upstream, error, whole_chat
-from tollgate_client import LiteLLMProvider, routes, sync
+from tests.support.scripted_upstream import CUT, HANG, JSON, Answer, Upstream, delta, error, whole_chat
+from tollgate_client import ChatMessage, LiteLLMProvider, routes, sync
 from tollgate_client._async import connection
 from tollgate_client.errors import (
     AnswerError,
     ConfigurationError,
+    GatewayConnectionError,
     GatewayFaultError,
     OverloadedError,
     StreamInterruptedError,
@@ -72,6 +73,58 @@ def test_after_a_fork_no_process_reads_the_answers_of_the_other(gateway: Front) 
         provider.chat_completion(HELLO, "test-model")
         first, of_child, last = gateway.ports
         assert first == last != of_child
+
+
+def test_threads_share_a_provider(gateway: Front) -> None:
+    with sync.LiteLLMProvider(gateway.url, KEY) as provider, ThreadPoolExecutor(8) as threads:
+        asked = [[ChatMessage(role="user", content=f"number {number}")] for number in range(24)]
+        answers = list(threads.map(lambda one: provider.chat_completion(one, "test-model").text, asked))
+    assert [f"number {number}”" in answer for number, answer in enumerate(answers)] == [True] * 24
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_call_that_is_cancelled_ends_at_the_server_and_in_the_pool(streamed: bool) -> None:
+    async def then(provider: LiteLLMProvider, server: Upstream) -> None:
+        async def ask() -> None:
+            if streamed:
+                async for _ in provider.stream_chat_completion(HELLO, "m"):
+                    pass
+            else:
+                await provider.chat_completion(HELLO, "m")
+
+        task = asyncio.create_task(ask())
+        while not server.asked:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await server.left()
+        pool = provider._connection._opened()._transport._pool  # type: ignore[attr-defined]
+        assert [connection for connection in pool.connections if not connection.is_idle()] == []
+        assert (await provider.chat_completion(HELLO, "m")).text == "hi"
+        assert len(server.asked) == 2
+
+    headers = SSE if streamed else JSON
+    asking(Answer([delta("hi"), HANG], headers=headers), WHOLE, then=then)
+
+
+@pytest.mark.parametrize(("without", "through"), [("", True), ("gateway.invalid", False)])
+def test_a_proxy_of_the_environment_is_used(
+    gateway: Front, monkeypatch: pytest.MonkeyPatch, without: str, through: bool
+) -> None:
+    async def then(provider: LiteLLMProvider, server: Upstream) -> None:
+        monkeypatch.setenv("HTTP_PROXY", server.url)
+        monkeypatch.setenv("NO_PROXY", without)
+        async with LiteLLMProvider("http://gateway.invalid", KEY, max_retries=0) as behind:
+            if through:
+                assert (await behind.chat_completion(HELLO, "m")).text == "hi"
+            else:
+                with pytest.raises(GatewayConnectionError, match="cannot connect"):
+                    await behind.chat_completion(HELLO, "m")
+        assert [asked.path for asked in server.asked] == ["http://gateway.invalid/v1/chat/completions"] * through
+
+    asking(WHOLE, then=then)
 
 
 # ---- how long and how large
