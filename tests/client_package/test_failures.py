@@ -167,7 +167,7 @@ def test_a_stream_without_its_end_is_no_answer(end: Any) -> None:
             async for chunk in provider.stream_chat_completion(HELLO, "m"):
                 texts.append(chunk.text)
         assert texts == ["hi"] and len(server.asked) == 1
-        assert caught.value.request_id == "req-7"
+        assert caught.value.request_id == "req-7" and "(request req-7)" in str(caught.value)
 
     asking(Answer([delta("hi"), 0.1, end], headers={**SSE, "request-id": "req-7"}), then=then)
 

@@ -384,6 +384,32 @@ def test_an_overloaded_model_at_every_step_says_so(gateway: Front) -> None:
     routing(gateway, test, strategy="cascade")
 
 
+def test_an_overloaded_model_is_not_waited_for_while_there_is_another(gateway: Front) -> None:
+    """The gateway asks to wait 30 seconds; the next model answers at once."""
+    waits = (529, {"retry-after": "30", "x-should-retry": "true"}, {"message": "No room."})
+    gateway.refusals = {"small-model": waits}
+
+    async def test() -> None:
+        async with LiteLLMProvider(gateway.url, KEY) as provider, asyncio.timeout(10):
+            answer = await Router({"gateway": provider}, "cost_optimized").route_request(HELLO)
+            assert [one.model for one in answer.route.attempts] == ["small-model", "test-model"]
+
+    asyncio.run(test())
+
+
+def test_twin_the_last_model_is_waited_for(gateway: Front) -> None:
+    waits = (529, {"retry-after": "0", "x-should-retry": "true"}, {"message": "No room."})
+    gateway.refusals = dict.fromkeys(("small-model", "test-model", "large-model"), waits)
+
+    async def test() -> None:
+        async with LiteLLMProvider(gateway.url, KEY, max_retries=2) as provider:
+            with pytest.raises(OverloadedError):
+                await Router({"gateway": provider}, "cost_optimized").route_request(HELLO)
+
+    asyncio.run(test())
+    assert [body["model"] for body in gateway.sent()] == ["small-model", "test-model", *["large-model"] * 3]
+
+
 def test_a_wrong_request_is_not_tried_on_every_model(gateway: Front) -> None:
     gateway.refusals["small-model"] = (400, {}, {"message": "Wrong.", "type": "invalid_request_error"})
 

@@ -21,7 +21,10 @@ P = TypeVar("P", bound=Part)
 
 @dataclass(frozen=True)
 class Call:
-    """`free` calls cost nothing, so they may be repeated after any failure. `seconds` is their own timeout."""
+    """`free` calls cost nothing, so they may be repeated after any failure. `seconds` is their own timeout.
+
+    A call that is asked `once` is never repeated: a router has another model for it.
+    """
 
     method: str
     path: str
@@ -29,6 +32,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     free: bool = False
     seconds: float | None = None
+    once: bool = False
 
     @property
     def model(self) -> str:

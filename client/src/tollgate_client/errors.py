@@ -46,6 +46,10 @@ def _again(kind: type[TollgateError], args: tuple[object, ...], state: Mapping[s
     return error
 
 
+def _with_id(message: str, request_id: str) -> str:
+    return f"{message} (request {request_id})" if request_id else message
+
+
 class ConfigurationError(TollgateError, ValueError):
     """The program, or its environment, gave a value that cannot be used."""
 
@@ -78,6 +82,9 @@ class StreamInterruptedError(GatewayConnectionError):
         self.kind = kind
         self.request_id = request_id
 
+    def __str__(self) -> str:
+        return _with_id(super().__str__(), self.request_id)
+
 
 class AnswerError(TollgateError):
     """The gateway answered something that is not its API: often another server has this address."""
@@ -85,6 +92,9 @@ class AnswerError(TollgateError):
     def __init__(self, message: str, *, request_id: str = "") -> None:
         super().__init__(message)
         self.request_id = request_id
+
+    def __str__(self) -> str:
+        return _with_id(super().__str__(), self.request_id)
 
 
 class StatusError(TollgateError):

@@ -81,7 +81,7 @@ class LiteLLMProvider:
     ) -> ChatCompletion:
         """One whole answer. `kwargs` are fields of the chat API: tools, response_format, seed and so on."""
         call = routes.chat(messages, model, False, {**kwargs, "max_tokens": max_tokens, "temperature": temperature})
-        return await self._paid(ChatCompletion, call, model)
+        return await self.ask(ChatCompletion, call, model)
 
     def stream_chat_completion(
         self,
@@ -98,7 +98,7 @@ class LiteLLMProvider:
     async def messages_create(self, messages: Messages, model: str, max_tokens: int, **kwargs: Any) -> Message:
         """One whole answer of Anthropic's Messages API. `kwargs` are its fields: system, tools, thinking and so on."""
         call = routes.message(messages, model, max_tokens, False, kwargs)
-        return await self._paid(Message, call, model)
+        return await self.ask(Message, call, model)
 
     def messages_stream(self, messages: Messages, model: str, max_tokens: int, **kwargs: Any) -> Stream[MessageEvent]:
         """The same as events, as they come."""
@@ -107,7 +107,7 @@ class LiteLLMProvider:
 
     async def embeddings(self, texts: str | Sequence[str], model: str, **kwargs: Any) -> Embeddings:
         """A vector for each text. `kwargs` are fields of the API: dimensions, encoding_format."""
-        return await self._paid(Embeddings, routes.embeddings(texts, model, **kwargs), model)
+        return await self.ask(Embeddings, routes.embeddings(texts, model, **kwargs), model)
 
     async def count_tokens(self, messages: Messages, model: str, tools: Tools | None = None, **kwargs: Any) -> int:
         """The tokens of a prompt, as the gateway counts them for `model`. It costs nothing."""
@@ -237,7 +237,8 @@ class LiteLLMProvider:
         found.came_with(whole.request_id, call.model, whole.answered_by)
         return found
 
-    async def _paid(self, kind: type[P], call: Call, model: str) -> P:
+    async def ask(self, kind: type[P], call: Call, model: str) -> P:
+        """For routers: `call` with its answer, noted in `availability`."""
         self.availability.asked(model)
         try:
             found = await self._whole(kind, call)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel
 
+from tollgate_client import routes
 from tollgate_client._async.provider import LiteLLMProvider
 from tollgate_client.errors import (
     AnswerError,
@@ -93,7 +95,7 @@ class Router:
         made = self._plan(run.request, reached, strategy)
         for step in made.steps:
             try:
-                found = await self._ask_one_of(run, reached, step)
+                found = await self._ask_one_of(run, reached, step, made.in_order[-1])
             except TollgateError:
                 if run.last is None:
                     raise
@@ -112,7 +114,7 @@ class Router:
         raise run.problem()
 
     async def _ask_one_of(
-        self, run: Run, providers: Providers, step: Sequence[Offer]
+        self, run: Run, providers: Providers, step: Sequence[Offer], last: Offer
     ) -> tuple[Offer, ChatCompletion] | None:
         """The first answer of a step; None if no model of it fits into the money or takes the request now."""
         for offer in step:
@@ -126,9 +128,10 @@ class Router:
                 run.resting[offer.name] = why
                 continue
             try:
-                answer = await provider.chat_completion(
-                    run.request.messages, offer.model.name, **run.request.fields(tokens)
-                )
+                # Only the last model is waited for. Instead of each other one there is another.
+                call = routes.chat(run.request.messages, offer.model.name, False, run.request.fields(tokens))
+                call = replace(call, once=offer is not last)
+                answer = await provider.ask(ChatCompletion, call, offer.model.name)
             except TollgateError as error:
                 run.refused(offer, tokens, bound, error)
                 if not another_may_serve(error):

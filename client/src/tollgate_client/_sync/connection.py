@@ -87,7 +87,8 @@ class Connection:
             if not isinstance(outcome, TollgateError):
                 _log.debug("%s %s: %s after %s ms", call.method, call.path, outcome.status_code, taken)
                 return outcome
-            wait = self.settings.retries.wait(outcome, attempt, _chance.random(), free=call.free)
+            retries = self.settings.retries
+            wait = None if call.once else retries.wait(outcome, attempt, _chance.random(), free=call.free)
             _log.debug("%s %s: %s after %s ms", call.method, call.path, type(outcome).__name__, taken)
             if wait is None:
                 raise outcome

@@ -82,7 +82,7 @@ class LiteLLMProvider:
     ) -> ChatCompletion:
         """One whole answer. `kwargs` are fields of the chat API: tools, response_format, seed and so on."""
         call = routes.chat(messages, model, False, {**kwargs, "max_tokens": max_tokens, "temperature": temperature})
-        return self._paid(ChatCompletion, call, model)
+        return self.ask(ChatCompletion, call, model)
 
     def stream_chat_completion(
         self,
@@ -99,7 +99,7 @@ class LiteLLMProvider:
     def messages_create(self, messages: Messages, model: str, max_tokens: int, **kwargs: Any) -> Message:
         """One whole answer of Anthropic's Messages API. `kwargs` are its fields: system, tools, thinking and so on."""
         call = routes.message(messages, model, max_tokens, False, kwargs)
-        return self._paid(Message, call, model)
+        return self.ask(Message, call, model)
 
     def messages_stream(self, messages: Messages, model: str, max_tokens: int, **kwargs: Any) -> Stream[MessageEvent]:
         """The same as events, as they come."""
@@ -108,7 +108,7 @@ class LiteLLMProvider:
 
     def embeddings(self, texts: str | Sequence[str], model: str, **kwargs: Any) -> Embeddings:
         """A vector for each text. `kwargs` are fields of the API: dimensions, encoding_format."""
-        return self._paid(Embeddings, routes.embeddings(texts, model, **kwargs), model)
+        return self.ask(Embeddings, routes.embeddings(texts, model, **kwargs), model)
 
     def count_tokens(self, messages: Messages, model: str, tools: Tools | None = None, **kwargs: Any) -> int:
         """The tokens of a prompt, as the gateway counts them for `model`. It costs nothing."""
@@ -238,7 +238,8 @@ class LiteLLMProvider:
         found.came_with(whole.request_id, call.model, whole.answered_by)
         return found
 
-    def _paid(self, kind: type[P], call: Call, model: str) -> P:
+    def ask(self, kind: type[P], call: Call, model: str) -> P:
+        """For routers: `call` with its answer, noted in `availability`."""
         self.availability.asked(model)
         try:
             found = self._whole(kind, call)

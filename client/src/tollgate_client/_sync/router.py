@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel
 
+from tollgate_client import routes
 from tollgate_client._sync.provider import LiteLLMProvider
 from tollgate_client.errors import (
     AnswerError,
@@ -94,7 +96,7 @@ class Router:
         made = self._plan(run.request, reached, strategy)
         for step in made.steps:
             try:
-                found = self._ask_one_of(run, reached, step)
+                found = self._ask_one_of(run, reached, step, made.in_order[-1])
             except TollgateError:
                 if run.last is None:
                     raise
@@ -112,7 +114,9 @@ class Router:
             return run.routed(made, *run.last, passed=False)
         raise run.problem()
 
-    def _ask_one_of(self, run: Run, providers: Providers, step: Sequence[Offer]) -> tuple[Offer, ChatCompletion] | None:
+    def _ask_one_of(
+        self, run: Run, providers: Providers, step: Sequence[Offer], last: Offer
+    ) -> tuple[Offer, ChatCompletion] | None:
         """The first answer of a step; None if no model of it fits into the money or takes the request now."""
         for offer in step:
             provider = providers[offer.provider]
@@ -125,7 +129,10 @@ class Router:
                 run.resting[offer.name] = why
                 continue
             try:
-                answer = provider.chat_completion(run.request.messages, offer.model.name, **run.request.fields(tokens))
+                # Only the last model is waited for. Instead of each other one there is another.
+                call = routes.chat(run.request.messages, offer.model.name, False, run.request.fields(tokens))
+                call = replace(call, once=offer is not last)
+                answer = provider.ask(ChatCompletion, call, offer.model.name)
             except TollgateError as error:
                 run.refused(offer, tokens, bound, error)
                 if not another_may_serve(error):
