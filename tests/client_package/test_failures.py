@@ -259,8 +259,10 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert [retry_after({"retry-after": value}, now) for value in ("7", "0.5")] == [7, 0.5]
     assert retry_after({"retry-after": format_datetime(now + timedelta(seconds=30), usegmt=True)}, now) == 30
     assert retry_after({"retry-after": format_datetime(now - timedelta(seconds=30), usegmt=True)}, now) == 0
-    for odd in ("", "soon", "-3", "1e9", "²"):
+    for odd in ("", "soon", "-3", "1e9", "²", "Fri, 31 Dec 9999 23:59:59 -2359"):
         assert retry_after({"retry-after": odd}, now) is None
+        assert refusal(429, {"retry-after": odd}, b"", "").resets_at is None
+    assert refusal(429, {"retry-after": "999999999"}, b"", "").resets_at is not None
 
 
 def test_waits_grow_and_are_spread() -> None:

@@ -46,6 +46,7 @@ _RESET = "anthropic-ratelimit-unified-reset"
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _LONGEST_SENTENCE = 2000
+_LONGEST_WAIT = 1e9
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, secret: str) -> StatusError:
@@ -121,7 +122,9 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
+    seconds = (moment - now).total_seconds()
+    # No date can be made of a wait of thousands of years.
+    return max(0.0, seconds) if seconds < _LONGEST_WAIT else None
 
 
 def _resets_at(headers: Mapping[str, str], wait: float | None, now: datetime) -> datetime | None:
