@@ -46,7 +46,7 @@ def chat(**odd: Any) -> dict[str, Any]:
         {"usage": "much"},
         {"usage": {"prompt_tokens": 1, "prompt_tokens_details": 5}},
         {"choice": {"finish_reason": 3, "index": "first"}},
-        {"message": {"name": 5, "refusal": False}},
+        {"message": {"tool_call_id": 5, "refusal": False}},
     ],
 )
 def test_a_wrong_field_beside_a_paid_answer_counts_as_absent(odd: dict[str, Any]) -> None:
@@ -69,6 +69,8 @@ def test_a_wrong_field_beside_a_paid_answer_counts_as_absent(odd: dict[str, Any]
         b"[]",
         b'{"choices": 5}',
         b'{"choices": [{"message": {"content": 5}}]}',
+        b'{"choices": [{"message": {"tool_calls": [{"function": {"name": "f", "arguments": 5}}]}}]}',
+        b'{"choices": [{"message": {"tool_calls": [{"function": {"name": 5}}]}}]}',
         b'{"choices": [], "x": ' + DEEP.encode(),
     ],
 )

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.client_package.gateway import KEY, Front, entry
-from tests.client_package.test_failures import asking
+from tests.client_package.test_connection import LIST
+from tests.client_package.test_failures import WHOLE, asking
 from tests.client_package.test_router import HELLO, OVERLOADED, routing, user
 from tests.support.scripted_upstream import JSON, RESET, Answer, Upstream, error
 from tollgate_client import ChatMessage, LiteLLMProvider, Router, sync
@@ -361,6 +362,29 @@ def test_many_requests_do_not_wait_for_a_gateway_that_is_away(gateway: Front) ->
         assert len(server.asked) == 1
 
     asking(Answer(before=RESET), then=then, max_retries=0)
+
+
+def test_a_list_that_fails_leaves_a_router_the_known_models() -> None:
+    async def then(provider: LiteLLMProvider, server: Upstream) -> None:
+        router = Router({"a": provider})
+        for _ in range(2):
+            assert (await router.route_request(HELLO)).route.model == "small-model"
+        assert [asked.path for asked in server.asked] == ["/v1/models", "/v1/chat/completions"] * 2
+
+    asking(LIST, WHOLE, error(503), WHOLE, then=then, max_retries=0, models_ttl=0)
+
+
+def test_a_connection_that_fails_is_tried_again_also_by_a_router(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "tollgate_client")
+    free = {"pricing": {"input": 0, "output": 0}}
+
+    async def test() -> None:
+        async with LiteLLMProvider("http://127.0.0.1:9", KEY, {"m": free, "n": free}) as provider:
+            with pytest.raises(GatewayConnectionError):
+                await Router({"a": provider}, "cost_optimized").route_request(HELLO)
+
+    asyncio.run(test())
+    assert caplog.text.count("POST /v1/chat/completions: GatewayConnectionError") == 3, "three attempts of one model"
 
 
 @pytest.mark.parametrize("count", [Answer(before=RESET), error(503), Answer([b"{}"], headers=JSON)])

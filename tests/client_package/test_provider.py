@@ -309,6 +309,8 @@ def test_what_a_request_cannot_hold_is_refused_before_it_is_sent(gateway: Front)
         for odd in ({"top_p": float("nan")}, {"user": "\ud800"}):
             with pytest.raises(ConfigurationError, match="written as JSON"):
                 await provider.chat_completion(HELLO, "test-model", **odd)
+        with pytest.raises(ConfigurationError, match="stream_options as a mapping"):
+            provider.stream_chat_completion(HELLO, "test-model", stream_options="usage")
         with pytest.raises(ConfigurationError, match="a list of messages"):
             await provider.chat_completion("hello", "test-model")  # type: ignore[arg-type]
 

@@ -23,7 +23,7 @@ P = TypeVar("P", bound=Part)
 class Call:
     """`free` calls cost nothing, so they may be repeated after any failure. `seconds` is their own timeout.
 
-    A call that is asked `once` is never repeated: a router has another model for it.
+    A call that is asked `once` is not repeated after a refusal: a router has another model for it.
     """
 
     method: str

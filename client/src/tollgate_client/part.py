@@ -19,7 +19,10 @@ P = TypeVar("P", bound="Part")
 _LENIENT = {"lenient": True}
 # Without these there is no answer, so a wrong one is an error. Every other field is about the answer.
 _THE_ANSWER = frozenset(
-    ("choices", "message", "delta", "content", "text", "type", "data", "embedding", "tool_calls", "function")
+    [
+        *("choices", "message", "delta", "content", "text", "type", "data", "embedding"),
+        *("tool_calls", "function", "name", "arguments", "input"),
+    ]
 )
 
 

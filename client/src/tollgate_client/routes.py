@@ -25,7 +25,10 @@ def chat(messages: Messages, model: str, stream: bool, fields: dict[str, Any]) -
     """Streams ask for the usage in their last chunk, unless you say otherwise."""
     _without_stream(fields, "stream_chat_completion")
     if stream:
-        fields["stream_options"] = {"include_usage": True, **(fields.get("stream_options") or {})}
+        options = fields.get("stream_options") or {}
+        if not isinstance(options, Mapping):
+            raise ConfigurationError(f"expected stream_options as a mapping, found {type(options).__name__}")
+        fields["stream_options"] = {"include_usage": True, **options}
     sent = body(model=model, messages=given(messages), stream=stream or None, **fields)
     return Call("POST", "/v1/chat/completions", sent)
 

@@ -17,7 +17,7 @@ import httpx
 
 from tollgate_client import refusals
 from tollgate_client.call import Call
-from tollgate_client.errors import AnswerError, StreamInterruptedError, TollgateError
+from tollgate_client.errors import AnswerError, StatusError, StreamInterruptedError, TollgateError
 from tollgate_client.pool import opened
 from tollgate_client.settings import Settings
 
@@ -88,7 +88,9 @@ class Connection:
                 _log.debug("%s %s: %s after %s ms", call.method, call.path, outcome.status_code, taken)
                 return outcome
             retries = self.settings.retries
-            wait = None if call.once else retries.wait(outcome, attempt, _chance.random(), free=call.free)
+            wait = retries.wait(outcome, attempt, _chance.random(), free=call.free)
+            if call.once and isinstance(outcome, StatusError):
+                wait = None
             _log.debug("%s %s: %s after %s ms", call.method, call.path, type(outcome).__name__, taken)
             if wait is None:
                 raise outcome

@@ -189,6 +189,7 @@ async def _reachable(providers: Providers) -> Providers:
             await provider.refresh_models()
         except TollgateError as error:
             failure = _of_one_provider(error)
+            provider.availability.failed("", error)
         else:
             reached[name] = provider
     if failure and not reached:

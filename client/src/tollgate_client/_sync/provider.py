@@ -157,7 +157,6 @@ class LiteLLMProvider:
             try:
                 self._fetch_models()
             except TollgateError as error:
-                self.availability.failed("", error)
                 self._catalogue.not_listed(error)
 
     def get_supported_models(self) -> list[str]:

@@ -190,6 +190,7 @@ def _reachable(providers: Providers) -> Providers:
             provider.refresh_models()
         except TollgateError as error:
             failure = _of_one_provider(error)
+            provider.availability.failed("", error)
         else:
             reached[name] = provider
     if failure and not reached:
