@@ -10,7 +10,7 @@ as_root() {
 }
 
 # They come from the distribution: the packages for Python download a binary from elsewhere. The tests of the page
-# /usage need the browser and its driver.
+# /usage and /console need the browser and its driver.
 ensure_tools() {
     local missing=() tool
     for tool in shellcheck shfmt; do
@@ -26,6 +26,19 @@ ensure_tools() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# The second type checker that the client package's guide must please. It needs Node.js, which nothing else here does.
+ensure_pyright() {
+    local lock=tests/client_package/pyright place=var/pyright
+    command -v npm >/dev/null || return 0
+    ! cmp -s "$lock/package-lock.json" "$place/package-lock.json" || return 0
+    echo "installing pyright"
+    rm -rf "$place" "$place.partial"
+    mkdir -p "$place.partial"
+    cp "$lock/package.json" "$lock/package-lock.json" "$place.partial"
+    npm ci --prefix "$place.partial" --ignore-scripts --no-audit --no-fund --silent
+    mv "$place.partial" "$place"
+}
+
 # The golden files of `tollgate tenant connect` are lines to paste, not scripts.
 shell_files() {
     git ls-files -co --exclude-standard -- '*.sh' .ci/run ':!tests/golden/connect/*-env*.sh' | while read -r file; do [ -f "$file" ] && echo "$file"; done
@@ -34,6 +47,7 @@ shell_files() {
 main() {
     scripts/bootstrap.sh --dev
     ensure_tools
+    ensure_pyright
     [ "${1:-}" != --tools ] || return 0
     local scripts
     mapfile -t scripts < <(shell_files)

@@ -31,7 +31,11 @@ NAMES = {
 # Whole texts: what a name alone does not say.
 TEXTS = {
     "Generator[P, None]": "Generator[P, None, None]",
-    " Use it in one event loop, and close it.": " Threads may share it; close it.",
+    "Awaitable[R | TollgateError]": "R | TollgateError",
+    "time.Lock": "threading.Lock",
+    "the process and the event loop that opened it: its": "the process that opened it: its",
+    "time.get_running_loop()": "None",
+    " Use it in one event loop at a time, and close it.": " Threads may share it; close it.",
     "`async with`": "`with`",
     "`await refresh_models()`": "`refresh_models()`",
     "The asynchronous half. The synchronous half, _sync, is generated from these files by client/tools/twin.py.": (

@@ -20,5 +20,5 @@ def gateway(_server: Front, monkeypatch: pytest.MonkeyPatch) -> Front:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     _server.models, _server.usage, _server.healthy = list(MODELS), dict(USAGE), True
-    _server.paths, _server.bodies, _server.refusals = [], [], {}
+    _server.paths, _server.ports, _server.bodies, _server.refusals = [], [], [], {}
     return _server

@@ -91,7 +91,8 @@ USAGE = {
 
 @dataclass
 class Front:
-    """`models` and `usage` are what it answers; `paths` every route that was asked for, in order."""
+    """`models` and `usage` are what it answers; `paths` every route that was asked for, in order, and
+    `ports` the clients' ports of them."""
 
     provider: Starlette
     url: str = ""
@@ -99,12 +100,14 @@ class Front:
     usage: dict[str, Any] = field(default_factory=lambda: dict(USAGE))
     healthy: bool = True
     paths: list[str] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     refusals: dict[str, tuple[int, dict[str, str], dict[str, Any]]] = field(default_factory=dict)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path, headers = scope["path"], dict(scope["headers"])
         self.paths.append(path)
+        self.ports.append(scope["client"][1])
         keys = {headers.get(b"authorization", b"").removeprefix(b"Bearer "), headers.get(b"x-api-key")}
         if path != "/gateway/health" and KEY.encode() not in keys:
             error = {"message": "The key is unknown.", "type": "authentication_error", "code": "key_unknown"}

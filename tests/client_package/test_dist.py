@@ -66,6 +66,29 @@ def test_an_import_alone_loads_neither_httpx_nor_pydantic() -> None:
     assert len(loaded) < 40
 
 
+def import_ms(statement: str) -> float:
+    """As Python itself measures it: the best of five, because other programs run too."""
+    command = [sys.executable, "-X", "importtime", "-c", statement]
+    environment = {"PYTHONPATH": str(CLIENT / "src")}
+    best = float("inf")
+    for _ in range(5):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        rows = [row.split("|") for row in done.stderr.splitlines() if row.startswith("import time:")]
+        # Only what is not below another import has its name after one space.
+        best = min(best, sum(int(row[1]) for row in rows if re.fullmatch(r" tollgate_client(\..*)?", row[2])) / 1000)
+    return best
+
+
+def test_an_import_is_fast() -> None:
+    taken = import_ms("import tollgate_client")
+    print(f"import tollgate_client: {taken:.0f} ms")
+    assert 0 < taken < 150
+
+
+def test_twin_what_it_loads_later_takes_longer() -> None:
+    assert import_ms("import tollgate_client._async.provider") > 2 * import_ms("import tollgate_client")
+
+
 def test_no_module_imports_the_operators_package() -> None:
     files = sorted((CLIENT / "src").rglob("*.py"))
     assert len(files) > 30

@@ -167,7 +167,7 @@ def test_a_stream_without_its_end_is_no_answer(end: Any) -> None:
             async for chunk in provider.stream_chat_completion(HELLO, "m"):
                 texts.append(chunk.text)
         assert texts == ["hi"] and len(server.asked) == 1
-        assert caught.value.request_id == "req-7"
+        assert caught.value.request_id == "req-7" and "(request req-7)" in str(caught.value)
 
     asking(Answer([delta("hi"), 0.1, end], headers={**SSE, "request-id": "req-7"}), then=then)
 
@@ -259,8 +259,10 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert [retry_after({"retry-after": value}, now) for value in ("7", "0.5")] == [7, 0.5]
     assert retry_after({"retry-after": format_datetime(now + timedelta(seconds=30), usegmt=True)}, now) == 30
     assert retry_after({"retry-after": format_datetime(now - timedelta(seconds=30), usegmt=True)}, now) == 0
-    for odd in ("", "soon", "-3", "1e9", "²"):
+    for odd in ("", "soon", "-3", "1e9", "²", "Fri, 31 Dec 9999 23:59:59 -2359"):
         assert retry_after({"retry-after": odd}, now) is None
+        assert refusal(429, {"retry-after": odd}, b"", "").resets_at is None
+    assert refusal(429, {"retry-after": "999999999"}, b"", "").resets_at is not None
 
 
 def test_waits_grow_and_are_spread() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.client_package.gateway import Front
-from tests.support.scripted_upstream import CHAT_STREAM, Upstream, delta, upstream
+from tests.support.scripted_upstream import CHAT_STREAM, JSON, Upstream, delta, error, upstream, whole_chat
 from tests.support.scripted_upstream import Answer as Script
 from tests.unit.services.gateway.process import KEY, catalogue, chat, messages, model, process, run
 from tollgate.services.gateway.catalogue import Model
@@ -93,5 +93,30 @@ def test_cached_input_of_a_chat_stream_costs_what_the_gateway_books(tmp_path: Pa
             assert provider.cost_of(stream) == Decimal(call.cost) / NANO_PER_USD
             exact = provider.calculate_cost(5000, 70, "gpt", cached_tokens=4000, cache_write_tokens=600)
             assert exact == provider.cost_of(stream) == Decimal("0.0034")
+
+    run(test)
+
+
+def test_an_answer_of_a_fallback_costs_the_price_of_the_fallback(tmp_path: Path) -> None:
+    """As the gateway books it: it says which model answered."""
+    hello = [ChatMessage(role="user", content="hello")]
+    prices = {"gpt": {"pricing": {"input_per_million": 1, "output_per_million": 1}}, "opus": {"pricing": PRICING}}
+
+    async def test() -> None:
+        async with (
+            upstream(error(529, "overloaded_error", "busy")) as down,
+            upstream(Script([whole_chat()], headers=JSON), CHAT_STREAM) as up,
+        ):
+            catalogued = catalogue(
+                served("gpt", chat(down)), served("opus", chat(up, "two")), fallbacks={"gpt": ("opus",)}
+            )
+            async with process(tmp_path, catalogued) as running, LiteLLMProvider(running.url, KEY, prices) as provider:
+                whole = await provider.chat_completion(hello, "gpt", 50)
+                stream = provider.stream_chat_completion(hello, "gpt", 50)
+                assert [chunk async for chunk in stream]
+                booked = [Decimal(call.cost) / NANO_PER_USD for call in await running.ended(2)]
+                assert [provider.cost_of(whole), provider.cost_of(stream)] == booked
+                assert whole.priced_model == stream.priced_model == "opus"
+                assert provider.cost_of(whole) != provider.cost_of(whole, "gpt"), "twin: it is not that of gpt"
 
     run(test)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
@@ -187,3 +187,33 @@ def test_a_gateway_that_goes_away_leaves_what_is_known() -> None:
 def test_a_custom_model_that_cannot_be_meant_is_refused(more: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         LiteLLMProvider(custom_models={"m": more})
+
+
+# ---- odd numbers
+
+
+@pytest.mark.parametrize("price", ["1e999999", "1e13", "-0.1", "sNaN", "Infinity", "", "0x1"])
+def test_a_price_that_nobody_can_mean_is_refused(price: str) -> None:
+    with pytest.raises(ConfigurationError, match="input_per_million"):
+        of_pricing("m", {"input_per_million": price, "output_per_million": 1})
+
+
+@pytest.mark.parametrize(
+    ("tokens", "more", "words"),
+    [
+        (("5", 1), {}, "whole numbers"),
+        ((1.5, 1), {}, "whole numbers"),
+        ((True, 1), {}, "whole numbers"),
+        ((1000, 0), {"cache_write_1h_tokens": 500}, "cache_write_tokens contains"),
+    ],
+)
+def test_tokens_that_cannot_be_meant_are_refused(tokens: Any, more: dict[str, int], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        LiteLLMProvider("", custom_models=CUSTOM).calculate_cost(*tokens, "gpt-4", **more)
+
+
+def test_the_decimal_context_of_a_program_changes_no_cost() -> None:
+    price, tokens = Price(*[Decimal("3.123456")] * 5), Tokens(123_457, 7)
+    with localcontext(prec=3):
+        rounded = price.cost(tokens)
+    assert rounded == price.cost(tokens) == Decimal("0.385634372")

@@ -69,6 +69,15 @@ def test_a_stream_says_the_same_and_its_last_chunk_has_the_usage(gateway: Front)
     using(gateway, test)
 
 
+def test_an_option_of_a_stream_does_not_cost_its_usage(gateway: Front) -> None:
+    async def test(provider: LiteLLMProvider) -> None:
+        stream = provider.stream_chat_completion(HELLO, "test-model", stream_options={"include_obfuscation": False})
+        assert [chunk async for chunk in stream] and stream.usage is not None
+
+    using(gateway, test)
+    assert gateway.sent()[0]["stream_options"] == {"include_usage": True, "include_obfuscation": False}
+
+
 def test_chunks_can_be_read_as_dictionaries(gateway: Front) -> None:
     async def test(provider: LiteLLMProvider) -> None:
         text = ""
@@ -300,6 +309,8 @@ def test_what_a_request_cannot_hold_is_refused_before_it_is_sent(gateway: Front)
         for odd in ({"top_p": float("nan")}, {"user": "\ud800"}):
             with pytest.raises(ConfigurationError, match="written as JSON"):
                 await provider.chat_completion(HELLO, "test-model", **odd)
+        with pytest.raises(ConfigurationError, match="stream_options as a mapping"):
+            provider.stream_chat_completion(HELLO, "test-model", stream_options="usage")
         with pytest.raises(ConfigurationError, match="a list of messages"):
             await provider.chat_completion("hello", "test-model")  # type: ignore[arg-type]
 

@@ -365,9 +365,9 @@ def test_a_provider_that_is_away_leaves_the_others(gateway: Front) -> None:
 def test_rate_limits_of_custom_models_count_any_sixty_seconds() -> None:
     now = [100.0]
     rates, limits = Availability(lambda: now[0]), RateLimits(2, 1000)
-    rates.served("m", 10)
+    rates.asked("m")
     assert rates.why_not("m", limits) == ""
-    rates.served("m", 10)
+    rates.asked("m")
     assert "2 requests a minute" in rates.why_not("m", limits)
     now[0] += 60
     assert rates.why_not("m", limits) == ""
@@ -383,6 +383,8 @@ def test_what_the_gateway_says_is_left_counts_until_it_opens_again() -> None:
     assert rates.why_not("other", RateLimits()) == ""
     rates.told(TenantUsage.model_validate({**USAGE, "rates": [{**rate, "resets_at": "2020-01-01T00:00:00Z"}]}))
     assert rates.why_not("m", RateLimits()) == ""
+    rates.told(TenantUsage.model_validate({**USAGE, "rates": [{**rate, "resets_at": "2099-01-01T00:00:00"}]}))
+    assert "until 2099-01-01T00:00:00+00:00" in rates.why_not("m", RateLimits()), "a time without a zone is in UTC"
 
 
 def test_a_failed_health_check_rests_the_whole_gateway(gateway: Front) -> None:

@@ -15,7 +15,18 @@ from tests.support.docs import blocks
 
 # Not that of the repository: its options differ, and each run would discard the other's.
 CACHE = ROOT / ".mypy_cache" / "guide"
+PYRIGHT = ROOT / "var" / "pyright" / "node_modules" / "pyright" / "index.js"
 GUIDE = ROOT / "docs" / "guides" / "python.md"
+
+WRONG = """
+from tollgate_client import ChatMessage, Router
+from tollgate_client.sync import LiteLLMProvider
+
+provider = LiteLLMProvider(base_url=4000)
+cost: str = provider.calculate_cost(1, 1, "m")
+text: int = provider.chat_completion([ChatMessage(role="user")], "m").text
+Router({"sync": provider})
+"""
 
 
 @pytest.fixture
@@ -38,27 +49,28 @@ def test_mypy_finds_nothing_in_the_guide(programs: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_twin_it_finds_what_is_wrong(tmp_path: Path) -> None:
-    wrong = """
-from tollgate_client import ChatMessage, Router
-from tollgate_client.sync import LiteLLMProvider
-
-provider = LiteLLMProvider(base_url=4000)
-cost: str = provider.calculate_cost(1, 1, "m")
-text: int = provider.chat_completion([ChatMessage(role="user")], "m").text
-Router({"sync": provider})
-"""
-    (tmp_path / "wrong.py").write_text(wrong)
+def test_twin_mypy_finds_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(WRONG)
     done = mypy(tmp_path)
     assert done.returncode == 1 and "Found 4 errors" in done.stdout, done.stdout
 
 
-def test_pyright_finds_nothing_in_the_guide(programs: Path) -> None:
-    pyright = shutil.which("pyright")
-    if pyright is None:
-        pytest.skip("pyright is not installed: npm install --global pyright")
+def pyright(folder: Path) -> subprocess.CompletedProcess[str]:
+    if shutil.which("node") is None:
+        pytest.skip("pyright needs Node.js")
+    assert PYRIGHT.is_file(), "run `scripts/check.sh --tools`, which installs it"
     settings = {"typeCheckingMode": "strict", "extraPaths": [str(CLIENT / "src")], "pythonVersion": "3.11"}
-    (programs / "pyrightconfig.json").write_text(json.dumps(settings))
-    command = [pyright, "--pythonpath", sys.executable, "--project", str(programs)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = ["node", str(PYRIGHT), "--pythonpath", sys.executable, "--project", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_pyright_finds_nothing_in_the_guide(programs: Path) -> None:
+    done = pyright(programs)
     assert done.returncode == 0, done.stdout
+
+
+def test_twin_pyright_finds_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(WRONG)
+    done = pyright(tmp_path)
+    assert done.returncode == 1 and "4 errors" in done.stdout, done.stdout

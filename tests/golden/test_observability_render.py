@@ -10,20 +10,24 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.receivers import receivers
 from tollgate.render.dashboards import dashboards
 from tollgate.render.observability import render_observability
+from tollgate.render.receivers import Receivers
 from tollgate.render.watchers import WATCHERS
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parent / "observability"
 UPDATE = os.environ.get("UPDATE_GOLDEN") == "1"
+WEBHOOK = Receivers(webhook=True)
 
 VARIANTS: dict[str, dict[str, str]] = {
     name: {str(file.path): file.text for file in files}
     for name, files in {
         "three-replicas": render_observability(ROOT, 3, "tollgate"),
+        "every-receiver": render_observability(ROOT, 3, "tollgate", receivers=receivers()),
         "two-gateways": render_observability(ROOT, 3, "tollgate", gateways=2),
-        "one-replica-grafana-webhook": render_observability(ROOT, 1, "acme", watchers=WATCHERS, webhook=True),
+        "one-replica-grafana-webhook": render_observability(ROOT, 1, "acme", watchers=WATCHERS, receivers=WEBHOOK),
     }.items()
 }
 

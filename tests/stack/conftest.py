@@ -13,9 +13,9 @@ from tests.support.routes import ROUTES, take
 from tests.support.stack import Stack
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def default_route(stack: Stack) -> None:
-    """In one process tests/clients comes before, and leaves the stack on LiteLLM's route."""
+    """In one process tests/clients comes between, and leaves the stack on LiteLLM's route."""
     take(stack, ROUTES[0])
 
 

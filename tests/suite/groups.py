@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-# These folders need a whole stack. Those of a lane share it, in this order; the files that change or remove containers
-# come last of all.
-ON_THE_STACK = ("docs", "clients", "stack")
+# These folders need a whole stack. Those of a lane share it, in this order: the clients leave it on LiteLLM's route.
+# The files that change or remove containers come last of all.
+ON_THE_STACK = ("docs", "stack", "clients")
 LAST = ("test_contract.py", "test_rotation.py", "test_backup.py", "test_rollout.py", "test_lifecycle.py")
-# Tests that change the stack's containers wait for replicas, and are as long as half of the run. Tests that only send
-# requests have a stack of their own in another lane meanwhile.
-STACK, REQUESTS = "stack", "docs and clients"
+# Tests that change the stack's containers wait for replicas, and are as long as half of the run. All others have a
+# stack of their own in another lane meanwhile.
+STACK, REQUESTS = "stack that changes", "stack that stays"
 # The longest groups first: a long one that began last would run alone. Groups that are not named follow.
 FIRST = (STACK, REQUESTS, "contract/litellm", "contract/backends", "contract/nginx", "contract/stack_parts")
 
@@ -24,7 +24,7 @@ def group(file: Path) -> str:
     """The name of the group: one on a stack, a folder below contract/, or the file itself where nothing is shared."""
     parts = file.relative_to(TESTS).parts
     if parts[0] in ON_THE_STACK:
-        return STACK if parts[0] == "stack" else REQUESTS
+        return STACK if file.name in LAST else REQUESTS
     return "/".join(parts[:2])
 
 
@@ -33,7 +33,7 @@ def within_the_stack(file: Path) -> tuple[int, int]:
     folder = file.relative_to(TESTS).parts[0]
     if folder not in ON_THE_STACK:
         return -1, -1
-    return ON_THE_STACK.index(folder), LAST.index(file.name) if file.name in LAST else -1
+    return (LAST.index(file.name) if file.name in LAST else -1), ON_THE_STACK.index(folder)
 
 
 def turn(file: Path) -> int:

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
+from psycopg_pool import AsyncConnectionPool
 
 from tollgate.ledger.summary import Summary
 from tollgate.services.gateway import record
@@ -19,6 +20,7 @@ from tollgate.services.gateway.app import App
 from tollgate.services.gateway.asking import Asking
 from tollgate.services.gateway.caller import Caller
 from tollgate.services.gateway.catalogue import Catalogue, Model, Protocol, Target
+from tollgate.services.gateway.console.routes import Addresses, Console
 from tollgate.services.gateway.convert.options import Options
 from tollgate.services.gateway.direct import Direct
 from tollgate.services.gateway.handover import LiteLLM
@@ -180,8 +182,10 @@ async def running(
         metrics.watch(inside)
         metrics.watch(resting)
         handed = LiteLLM(far_url)
-        recent = Recent(Redis("127.0.0.1:9"), known)
-        own = Own(catalogue, limiter, _no_ledger, recent)
+        redis = Redis("127.0.0.1:9")
+        recent = Recent(redis, known)
+        console = Console("gateway-1", directory, Addresses(), inside, cast("AsyncConnectionPool", None), redis, recent)
+        own = Own(catalogue, limiter, _no_ledger, recent, console)
         app = App(catalogue, direct, handed, own, metrics, inside, METRICS_KEY)
         names = frozenset({*known, "quick"})
         guard = Guard(
@@ -197,6 +201,7 @@ async def running(
         finally:
             logger.removeHandler(handler)
             logger.setLevel(before)
+            await console.close()
             await recent.close()
             await limiter.close()
             await handed.close()

@@ -46,7 +46,7 @@ ROOMS: Mapping[str, Sequence[Sequence[str]]] = {
         ("configuration",),
         ("deployment",),
         ("images", "ledger"),
-        ("backup", "certificates", "served", "tenants"),
+        ("backup", "certificates", "requests", "served", "tenants"),
         ("deploy",),
         ("basic", "doctor", "passwords", "restore", "upgrade"),
     ),

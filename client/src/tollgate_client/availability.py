@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tollgate_client.errors import (
@@ -17,6 +18,7 @@ from tollgate_client.errors import (
     TollgateError,
 )
 from tollgate_client.model_info import RateLimits
+from tollgate_client.prices import Tokens
 from tollgate_client.tenant_usage import TenantUsage
 
 # After a refusal without Retry-After a model rests so many seconds; after a failed connection, the whole gateway.
@@ -33,13 +35,19 @@ class Availability:
         self._clock = clock
         self._lock = threading.Lock()
         self._rests: dict[str, tuple[float, str]] = {}
-        self._sent: dict[str, deque[tuple[float, int]]] = {}
+        # Moment, requests, tokens.
+        self._sent: dict[str, deque[tuple[float, int, int]]] = {}
         self._usage: TenantUsage | None = None
+
+    def asked(self, model: str) -> None:
+        """Note a call when it is sent, so that calls at the same time count."""
+        self._count(model, 1, 0)
 
     def failed(self, model: str, error: TollgateError) -> None:
         """Note what a call of `model` met."""
         if isinstance(error, GatewayConnectionError):
-            model, why = "", "the gateway did not answer"
+            # The gateway took a call that was sent. Other models may answer.
+            model, why = (model, "it did not answer") if error.sent else ("", "the gateway did not answer")
         elif isinstance(error, RateLimitedError | OverloadedError):
             why = "rate limited" if isinstance(error, RateLimitedError) else "overloaded"
         elif isinstance(error, BudgetSpentError):
@@ -52,12 +60,11 @@ class Availability:
             self._rests[model] = (self._clock() + seconds, why)
 
     def served(self, model: str, tokens: int) -> None:
-        """Note a call that was answered, and all its tokens."""
+        """Note that a call was answered, and all its tokens."""
         with self._lock:
             self._rests.pop(model, None)
             self._rests.pop("", None)
-            now = self._clock()
-            self._recent(model, now).append((now, tokens))
+        self._count(model, 0, tokens)
 
     def healthy(self, answered: bool) -> None:
         """Note the result of a health check."""
@@ -82,7 +89,12 @@ class Availability:
                     return f"{why}; rests {until - now:.0f} s more"
             return self._over_limits(model, limits, now) or self._nothing_left(model)
 
-    def _recent(self, model: str, now: float) -> deque[tuple[float, int]]:
+    def _count(self, model: str, requests: int, tokens: int) -> None:
+        with self._lock:
+            now = self._clock()
+            self._recent(model, now).append((now, requests, tokens))
+
+    def _recent(self, model: str, now: float) -> deque[tuple[float, int, int]]:
         sent = self._sent.setdefault(model, deque())
         while sent and sent[0][0] <= now - _WINDOW_SECONDS:
             sent.popleft()
@@ -90,9 +102,10 @@ class Availability:
 
     def _over_limits(self, model: str, limits: RateLimits, now: float) -> str:
         sent = self._recent(model, now)
-        if limits.requests_per_minute is not None and len(sent) >= limits.requests_per_minute:
+        asked = sum(requests for _, requests, _ in sent)
+        if limits.requests_per_minute is not None and asked >= limits.requests_per_minute:
             return f"its {limits.requests_per_minute} requests a minute are used"
-        used = sum(tokens for _, tokens in sent)
+        used = sum(tokens for _, _, tokens in sent)
         if limits.tokens_per_minute is not None and used >= limits.tokens_per_minute:
             return f"its {limits.tokens_per_minute} tokens a minute are used"
         return ""
@@ -101,3 +114,20 @@ class Availability:
         if self._usage is None:
             return ""
         return self._usage.exhausted(model, datetime.now(UTC))
+
+
+@dataclass(frozen=True)
+class Note:
+    """Notes one streamed call of `model`."""
+
+    availability: Availability
+    model: str
+
+    def asked(self) -> None:
+        self.availability.asked(self.model)
+
+    def ended(self, error: TollgateError | None, tokens: Tokens) -> None:
+        if error:
+            self.availability.failed(self.model, error)
+        else:
+            self.availability.served(self.model, tokens.total)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from tollgate_client.errors import AnswerError, ConfigurationError, StreamInterruptedError
-from tollgate_client.part import Answer, Part
+from tollgate_client.part import Answer, Part, leniently, leniently_from_json
 from tollgate_client.refusals import failed_inside
 from tollgate_client.sse import Event, EventReader
 
@@ -20,13 +21,18 @@ P = TypeVar("P", bound=Part)
 
 @dataclass(frozen=True)
 class Call:
-    """`free` calls cost nothing, so they may be repeated after any failure."""
+    """`free` calls cost nothing, so they may be repeated after any failure. `seconds` is their own timeout.
+
+    A call that is asked `once` is not repeated after a refusal: a router has another model for it.
+    """
 
     method: str
     path: str
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     free: bool = False
+    seconds: float | None = None
+    once: bool = False
 
     @property
     def model(self) -> str:
@@ -62,10 +68,13 @@ def as_json(value: Any) -> Any:
     raise ConfigurationError(f"a request holds JSON values; found {type(value).__name__}")
 
 
-def answer(kind: type[A], text: bytes, request_id: str, asked_model: str = "") -> A:
-    """`text` as an object of `kind`; AnswerError where it is something else."""
+def answer(kind: type[A], text: bytes, request_id: str, asked_model: str = "", *, paid: bool = False) -> A:
+    """`text` as an object of `kind`; AnswerError where it is something else.
+
+    A `paid` answer is not lost because a field beside it has a wrong type.
+    """
     try:
-        made = kind.model_validate_json(text)
+        made = leniently_from_json(kind, text) if paid else kind.model_validate_json(text)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(map(str, problem["loc"])) or "the answer"
@@ -87,7 +96,7 @@ class StreamReader(Generic[P]):
         self._secret = secret
         self._events = EventReader()
         self.over = False
-        self.request_id = ""
+        self.request_id = self.answered_by = ""
 
     def feed(self, piece: bytes) -> Iterator[P]:
         for event in self._events.feed(piece):
@@ -103,7 +112,7 @@ class StreamReader(Generic[P]):
             self.over = True
             return None
         try:
-            found = json.loads(event.data)
+            found = from_json(event.data)
         except ValueError:
             found = None
         if not isinstance(found, dict):
@@ -112,7 +121,7 @@ class StreamReader(Generic[P]):
             raise failed_inside(found, self.request_id, self._secret)
         self.over = found.get("type") == "message_stop"
         try:
-            return self._kind.model_validate(found)
+            return leniently(self._kind, found)
         except ValidationError:
             pass
         raise AnswerError("an event of the stream has an unknown form", request_id=self.request_id)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tollgate_client.errors import GatewayConnectionError, TollgateError, UnknownModelError, UnknownPriceError
+from tollgate_client.errors import (
+    ConfigurationError,
+    TollgateError,
+    UnknownModelError,
+    UnknownPriceError,
+    is_away,
+)
 from tollgate_client.model_info import CustomModel, ModelEntry, ModelInfo, of_entry
 from tollgate_client.prices import Price
 
@@ -28,14 +35,19 @@ class Catalogue:
         online: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if not isinstance(custom, Mapping):
+            raise ConfigurationError(f"expected custom_models as a mapping of names, found {type(custom).__name__}")
         self._custom = {name: CustomModel.of_mapping(name, stated) for name, stated in custom.items()}
         self._ttl = ttl
         self._online = online
         self._clock = clock
         self._lock = threading.Lock()
+        # Held by the thread that fetches the list for all.
+        self.turn = threading.Lock()
         self._listed: Mapping[str, ModelInfo] = {}
         self._fresh_until = float("-inf")
         self._was_listed = False
+        self._failed: tuple[float, TollgateError] | None = None
 
     def add(self, model: CustomModel) -> None:
         with self._lock:
@@ -46,6 +58,19 @@ class Catalogue:
         """Whether the gateway's list must be fetched before it is used."""
         return self._online and self._clock() >= self._fresh_until
 
+    @property
+    def now(self) -> float:
+        """For `wanted`: when somebody began to wait for the list."""
+        return self._clock()
+
+    def wanted(self, since: float) -> bool:
+        """Whether one who waited from `since` on must fetch the list. If another one's fetch failed meanwhile, raise
+        its error: many who wait do not try one after another."""
+        failed = self._failed
+        if failed is not None and failed[0] >= since and self.stale:
+            raise copy.copy(failed[1])
+        return self.stale
+
     def listed(self, entries: Iterable[ModelEntry]) -> None:
         """Take the gateway's list."""
         models = {entry.id: of_entry(entry) for entry in entries}
@@ -54,8 +79,9 @@ class Catalogue:
             self._fresh_until = self._clock() + self._ttl
 
     def not_listed(self, error: TollgateError) -> None:
-        """The fetch failed. An unreachable gateway is survived with the models that are known; all else raises."""
-        if not isinstance(error, GatewayConnectionError) or not (self._was_listed or self._custom):
+        """The fetch failed. A gateway that is away is survived with the models that are known; all else raises."""
+        if not is_away(error) or not (self._was_listed or self._custom):
+            self._failed = (self._clock(), copy.copy(error))
             raise error
         _log.warning("the list of models was not fetched (%s); the known models serve meanwhile", error)
         with self._lock:
@@ -66,7 +92,14 @@ class Catalogue:
 
     def find(self, name: str) -> ModelInfo | None:
         custom, listed = self._custom.get(name), self._listed.get(name)
-        return listed if custom is None else custom.over(listed)
+        return _over(custom, listed)
+
+    def all(self) -> list[ModelInfo]:
+        """At one moment, sorted by name."""
+        with self._lock:
+            listed, custom = self._listed, self._custom
+        found = [_over(custom.get(name), listed.get(name)) for name in sorted({*listed, *custom})]
+        return [model for model in found if model is not None]
 
     def get(self, name: str) -> ModelInfo:
         found = self.find(name)
@@ -85,3 +118,7 @@ class Catalogue:
         """The price that the program gave, which needs no list."""
         custom = self._custom.get(name)
         return custom.price if custom else None
+
+
+def _over(custom: CustomModel | None, listed: ModelInfo | None) -> ModelInfo | None:
+    return listed if custom is None else custom.over(listed)

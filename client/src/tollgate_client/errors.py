@@ -29,10 +29,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 
 class TollgateError(Exception):
-    """The base of all."""
+    """The base of all. Each error can be pickled, so it also passes between processes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args, vars(self))
+
+
+def _again(kind: type[TollgateError], args: tuple[object, ...], state: Mapping[str, object]) -> TollgateError:
+    error = kind.__new__(kind)
+    error.args = args
+    vars(error).update(state)
+    return error
+
+
+def _with_id(message: str, request_id: str) -> str:
+    return f"{message} (request {request_id})" if request_id else message
 
 
 class ConfigurationError(TollgateError, ValueError):
@@ -67,6 +82,9 @@ class StreamInterruptedError(GatewayConnectionError):
         self.kind = kind
         self.request_id = request_id
 
+    def __str__(self) -> str:
+        return _with_id(super().__str__(), self.request_id)
+
 
 class AnswerError(TollgateError):
     """The gateway answered something that is not its API: often another server has this address."""
@@ -74,6 +92,9 @@ class AnswerError(TollgateError):
     def __init__(self, message: str, *, request_id: str = "") -> None:
         super().__init__(message)
         self.request_id = request_id
+
+    def __str__(self) -> str:
+        return _with_id(super().__str__(), self.request_id)
 
 
 class StatusError(TollgateError):
@@ -169,3 +190,10 @@ class MaxCostError(RoutingError):
         self.max_cost = max_cost
         self.cheapest = cheapest
         self.needed = needed
+
+
+def is_away(error: TollgateError) -> bool:
+    """Whether the gateway cannot answer at the moment; such an error says nothing about the request or the key."""
+    if isinstance(error, GatewayConnectionError | OverloadedError | RateLimitedError):
+        return True
+    return isinstance(error, StatusError) and error.status >= 500

@@ -48,10 +48,6 @@ class MessageUsage(Part):
             cache_write_1h=of_hour,
         )
 
-    def later(self, event: MessageUsage) -> MessageUsage:
-        """These figures, with those that a later event of the stream has."""
-        return MessageUsage.model_validate({**self.plain(), **event.model_dump(exclude_unset=True, exclude_none=True)})
-
 
 class Message(Answer):
     """The answer to a Messages request."""

@@ -5,9 +5,10 @@ A message that has the form of Messages already passes unchanged, so both kinds 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+from pydantic_core import from_json
 
 
 def as_messages(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 def _arguments(text: Any) -> dict[str, Any]:
     try:
-        found = json.loads(text or "{}")
+        found = from_json(text or "{}")
     except (TypeError, ValueError):
         return {"arguments": str(text)}
     return found if isinstance(found, dict) else {"arguments": found}

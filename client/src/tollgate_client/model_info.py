@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
-
-from pydantic import Field
 
 from tollgate_client import prices
 from tollgate_client.errors import ConfigurationError
@@ -31,7 +29,7 @@ class ModelEntry(Part):
 
 
 class ModelList(Answer):
-    data: list[ModelEntry] = Field(default_factory=list)
+    data: list[ModelEntry]
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,8 @@ class RateLimits:
 class ModelInfo:
     """`price` is None where it is unknown; `capabilities` is None where nothing is known about them.
 
+    `fallbacks` are models of the gateway that may answer in its place, each at its own price.
+
     `metadata` is what custom_models said beside: free text for your program, except the names in docs/guides/python.md.
     """
 
@@ -58,6 +58,7 @@ class ModelInfo:
     capabilities: frozenset[str] | None = None
     free: bool = False
     mode: str = "chat"
+    fallbacks: tuple[str, ...] = ()
     source: Literal["gateway", "custom"] = "gateway"
     rate_limits: RateLimits = RateLimits()
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -80,7 +81,7 @@ def of_entry(entry: ModelEntry) -> ModelInfo:
     """From the gateway's list. A value of a wrong type counts as not known."""
     said = entry.tollgate or Part()
     free = said.get("free") is True
-    abilities = said.get("capabilities")
+    abilities, others = said.get("capabilities"), said.get("fallbacks")
     known = isinstance(abilities, list)
     return ModelInfo(
         name=entry.id,
@@ -91,6 +92,7 @@ def of_entry(entry: ModelEntry) -> ModelInfo:
         max_output_tokens=_count(said.get("max_output_tokens")),
         capabilities=frozenset(one for one in abilities if isinstance(one, str)) if known else None,
         free=free,
+        fallbacks=tuple(name for name in others if isinstance(name, str)) if isinstance(others, list) else (),
         mode=said.get("mode") if isinstance(said.get("mode"), str) else "chat",
     )
 
@@ -114,7 +116,11 @@ class CustomModel:
     ) -> CustomModel:
         if not name or not isinstance(name, str):
             raise ConfigurationError(f"expected the name of a model, found {name!r}")
+        for what, stated in (("rate_limits", rate_limits), ("metadata", metadata)):
+            if stated is not None and not isinstance(stated, Mapping):
+                raise ConfigurationError(f"expected {what} of {name} as a mapping, found {type(stated).__name__}")
         more = dict(metadata or {})
+        _check_metadata(name, more)
         if "tier" in more and more["tier"] not in TIERS:
             raise ConfigurationError(f"metadata of {name}: expected tier {', '.join(TIERS)}; found {more['tier']!r}")
         price = None if pricing is None else prices.of_pricing(name, pricing)
@@ -123,7 +129,10 @@ class CustomModel:
     @classmethod
     def of_mapping(cls, name: str, stated: Mapping[str, Any]) -> CustomModel:
         """One value of custom_models: `pricing`, `rate_limits` and `metadata`, each optional."""
-        unknown = sorted(set(stated) - {"pricing", "rate_limits", "metadata"})
+        if not isinstance(stated, Mapping):
+            found = type(stated).__name__
+            raise ConfigurationError(f"custom model {name}: expected pricing, rate_limits and metadata; found {found}")
+        unknown = sorted(set(map(str, stated)) - {"pricing", "rate_limits", "metadata"})
         if unknown:
             raise ConfigurationError(
                 f"custom model {name}: expected pricing, rate_limits or metadata; found {', '.join(unknown)}"
@@ -146,6 +155,17 @@ class CustomModel:
             rate_limits=self.rate_limits,
             metadata=dict(more),
         )
+
+
+def _check_metadata(name: str, more: Mapping[str, Any]) -> None:
+    for size in ("context_tokens", "context_window", "max_output_tokens"):
+        if more.get(size) is not None and _count(more[size]) is None:
+            raise ConfigurationError(f"metadata of {name}: expected {size} as a whole number from 1")
+    abilities, mode = more.get("capabilities"), more.get("mode", "chat")
+    if abilities is not None and (isinstance(abilities, str) or not isinstance(abilities, Iterable)):
+        raise ConfigurationError(f"metadata of {name}: expected capabilities as a list of names")
+    if not isinstance(mode, str):
+        raise ConfigurationError(f"metadata of {name}: expected mode as text")
 
 
 def _rates(name: str, stated: Mapping[str, object]) -> RateLimits:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
+from pydantic_core import from_json
 
-from tollgate_client.part import Answer, Count, Part
+from tollgate_client.part import Answer, Count, Part, as_count
 from tollgate_client.prices import Tokens
 
 _IMAGE_TYPES = {
@@ -60,7 +60,7 @@ class FunctionCall(Part):
 
     def parsed(self) -> dict[str, Any]:
         """The arguments; ValueError if the model did not write a JSON object."""
-        found = json.loads(self.arguments or "{}")
+        found = from_json(self.arguments or "{}")
         if not isinstance(found, dict):
             raise ValueError(f"expected an object as arguments of {self.name}, found {type(found).__name__}")
         return found
@@ -137,7 +137,12 @@ class Usage(Part):
         cached, and so does this.
         """
         details = self.prompt_tokens_details or PromptDetails()
-        read = _first(details.cached_tokens, self.get("cache_read_input_tokens"))
+        read = _first(
+            details.cached_tokens,
+            self.get("prompt_cache_hit_tokens"),
+            self.get("cached_tokens"),
+            self.get("cache_read_input_tokens"),
+        )
         written = _first(
             details.get("cache_write_tokens"),
             details.get("cache_creation_tokens"),
@@ -147,7 +152,7 @@ class Usage(Part):
         hour = _first(by_age.get("ephemeral_1h_input_tokens")) if isinstance(by_age, Mapping) else 0
         if read + written > self.prompt_tokens:
             read = written = 0
-        return Tokens.of_prompt(self.prompt_tokens, self.completion_tokens, read, written, hour)
+        return Tokens.of_prompt(self.prompt_tokens, self.completion_tokens, read, written, min(hour, written))
 
 
 class Choice(Part):
@@ -211,4 +216,4 @@ class Embeddings(Answer):
 
 def _first(*values: object) -> int:
     """The first count among names that servers use for the same thing; 0 without one."""
-    return next((value for value in values if isinstance(value, int) and value >= 0), 0)
+    return as_count(next((value for value in values if value is not None), 0))

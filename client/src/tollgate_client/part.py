@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+P = TypeVar("P", bound="Part")
+_LENIENT = {"lenient": True}
+# Without these there is no answer, so a wrong one is an error. Every other field is about the answer.
+_THE_ANSWER = frozenset(
+    [
+        *("choices", "message", "delta", "content", "text", "type", "data", "embedding"),
+        *("tool_calls", "function", "name", "arguments", "input"),
+    ]
+)
 
 
-def _count(found: object) -> int:
-    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else 0
+def as_count(found: object) -> int:
+    """A whole number of 0 and more, also as 12.0, which some servers write; everything else is 0."""
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < 10**15:
+        return 0
+    return int(found) if int(found) == found else 0
 
 
 # A number of tokens in an answer that is paid already: an odd one counts as 0, and loses nobody the answer.
-Count = Annotated[int, BeforeValidator(_count)]
+Count = Annotated[int, BeforeValidator(as_count)]
 
 
 class Part(BaseModel):
@@ -23,12 +45,18 @@ class Part(BaseModel):
 
     model_config = ConfigDict(extra="allow", defer_build=True, populate_by_name=True)
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _without_nulls(cls, found: Any) -> Any:
-        if isinstance(found, dict) and None in found.values():
-            return {name: value for name, value in found.items() if value is not None}
-        return found
+    def _as_it_comes(cls, found: Any, build: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        if isinstance(found, dict) and any(value is None for value in found.values()):
+            found = {name: value for name, value in found.items() if value is not None}
+        try:
+            return build(found)
+        except ValidationError as error:
+            wrong = {problem["loc"][0] for problem in error.errors(include_url=False) if problem["loc"]}
+            if info.context is not _LENIENT or not isinstance(found, dict) or not wrong or wrong & _THE_ANSWER:
+                raise
+        return build({name: value for name, value in found.items() if name not in wrong})
 
     def __getitem__(self, name: str) -> Any:
         value = self.get(name)
@@ -53,11 +81,13 @@ class Part(BaseModel):
 class Answer(Part):
     """A whole answer. `request_id` is the gateway's id of the call, which its operator finds in the logs.
 
-    `asked_model` is the name that you asked for, which has the price; `model` of an answer can be the provider's name.
+    `asked_model` is the name that you asked for. `priced_model` has the price: it is another one if a fallback of the
+    gateway answered. `model` of an answer can be the provider's name.
     """
 
     _request_id: str = PrivateAttr(default="")
     _asked_model: str = PrivateAttr(default="")
+    _answered_by: str = PrivateAttr(default="")
 
     @property
     def request_id(self) -> str:
@@ -67,6 +97,19 @@ class Answer(Part):
     def asked_model(self) -> str:
         return self._asked_model
 
-    def came_with(self, request_id: str, asked_model: str = "") -> None:
+    @property
+    def priced_model(self) -> str:
+        return self._answered_by or self._asked_model
+
+    def came_with(self, request_id: str, asked_model: str = "", answered_by: str = "") -> None:
         """For the code that made this object from an answer."""
-        self._request_id, self._asked_model = request_id, asked_model
+        self._request_id, self._asked_model, self._answered_by = request_id, asked_model, answered_by
+
+
+def leniently(kind: type[P], found: object) -> P:
+    """`found` as an object of `kind`, for what is paid already: a wrong field about the answer counts as absent."""
+    return kind.model_validate(found, context=_LENIENT)
+
+
+def leniently_from_json(kind: type[P], text: bytes) -> P:
+    return kind.model_validate_json(text, context=_LENIENT)

@@ -13,7 +13,7 @@ in this list, and a bare number that only makes sense per million.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 
@@ -26,7 +26,10 @@ KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 _IMPLAUSIBLE = Decimal(1)
 # The gateway books whole nano-dollars.
 _NANO = Decimal("0.000000001")
-_EXACT = Context(prec=60)
+# Not the program's own context: that can round to few digits.
+EXACT = Context(prec=60, traps=[InvalidOperation])
+# USD. No price and no budget is larger.
+_MOST = Decimal(10**12)
 _SUFFIX = "_per_million"
 
 
@@ -43,12 +46,23 @@ class Tokens:
     @classmethod
     def of_prompt(cls, prompt: int, output: int, read: int = 0, written: int = 0, of_hour: int = 0) -> Tokens:
         """From a `prompt` that contains what the cache `read` and `written` (`of_hour` of that for an hour)."""
-        if min(prompt, output, read, written, of_hour) < 0:
+        counts = (prompt, output, read, written, of_hour)
+        if any(not isinstance(count, int) or isinstance(count, bool) for count in counts):
+            raise ConfigurationError(f"expected token counts as whole numbers, found {counts!r}")
+        if min(counts) < 0:
             raise ConfigurationError("expected token counts of 0 or more")
         if read + written > prompt:
             raise ConfigurationError(f"expected at most {prompt} cached tokens in {prompt}, found {read + written}")
-        of_hour = min(of_hour, written)
+        if of_hour > written:
+            raise ConfigurationError(
+                f"expected at most {written} tokens written for an hour in {written} written, found {of_hour}. "
+                "hint: cache_write_tokens contains cache_write_1h_tokens"
+            )
         return cls(prompt - read - written, output, read, written - of_hour, of_hour)
+
+    @property
+    def total(self) -> int:
+        return self.input + self.output + self.cache_read + self.cache_write_5m + self.cache_write_1h
 
 
 @dataclass(frozen=True)
@@ -74,14 +88,18 @@ class Price:
 
     def cost(self, tokens: Tokens) -> Decimal:
         """USD, rounded as the gateway's ledger does: to a billionth of a dollar, half of it upwards."""
-        return self.exactly(tokens).quantize(_NANO, ROUND_HALF_UP, _EXACT)
+        return self.exactly(tokens).quantize(_NANO, ROUND_HALF_UP, EXACT)
 
     def exactly(self, tokens: Tokens) -> Decimal:
         """USD, not rounded."""
         total = Decimal(0)
         for kind in KINDS:
-            total = _EXACT.add(total, _EXACT.multiply(getattr(self, kind), Decimal(getattr(tokens, kind))))
-        return _EXACT.divide(total, MILLION)
+            total = EXACT.add(total, EXACT.multiply(getattr(self, kind), Decimal(getattr(tokens, kind))))
+        return EXACT.divide(total, MILLION)
+
+    def dearest(self, other: Price) -> Price:
+        """For each kind of token the higher price of both."""
+        return Price(*(max(getattr(self, kind), getattr(other, kind)) for kind in KINDS))
 
     @property
     def dearest_input(self) -> Decimal:
@@ -104,12 +122,14 @@ def of_gateway(stated: object) -> Price | None:
 
 def of_pricing(model: str, pricing: Mapping[str, object]) -> Price:
     """The `pricing` of a custom model. ConfigurationError names all that is wrong, and says what to write."""
+    if not isinstance(pricing, Mapping):
+        raise ConfigurationError(f"expected pricing of {model} as a mapping, found {type(pricing).__name__}")
     problems = list(_problems(pricing))
     if problems:
         raise ConfigurationError("\n".join(f"error: pricing of {model}: {problem}" for problem in problems))
     factor = Decimal(1) if _is_per_million(pricing) else Decimal(1000)
     named = {name.removesuffix(_SUFFIX): value for name, value in pricing.items() if name != "unit"}
-    return Price.of({kind: _EXACT.multiply(_number(kind, value), factor) for kind, value in named.items()})
+    return Price.of({kind: EXACT.multiply(_number(kind, value), factor) for kind, value in named.items()})
 
 
 def usd(name: str, value: object) -> Decimal:
@@ -121,7 +141,7 @@ def _is_per_million(pricing: Mapping[str, object]) -> bool:
     return pricing.get("unit") == PER_MILLION or any(name.endswith(_SUFFIX) for name in pricing)
 
 
-def _problems(pricing: Mapping[str, object]) -> Iterable[str]:
+def _problems(pricing: Mapping[str, object]) -> Iterator[str]:
     names = [str(name) for name in pricing if name != "unit"]
     bare = [name for name in names if name in KINDS]
     million = [name for name in names if name.removesuffix(_SUFFIX) in KINDS and name.endswith(_SUFFIX)]
@@ -158,6 +178,6 @@ def _number(name: str, value: object) -> Decimal:
         number = value if isinstance(value, Decimal) else Decimal(str(value))
     except InvalidOperation:
         number = Decimal("NaN")
-    if not number.is_finite() or number < 0:
+    if not number.is_finite() or number < 0 or number > _MOST:
         raise ConfigurationError(f"expected {name} of 0 or more in USD, found {str(value)[:40]!r}")
     return number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
+from pydantic_core import from_json
 
 from tollgate_client.errors import (
     BadRequestError,
@@ -46,6 +46,7 @@ _RESET = "anthropic-ratelimit-unified-reset"
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _LONGEST_SENTENCE = 2000
+_LONGEST_WAIT = 1e9
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, secret: str) -> StatusError:
@@ -99,6 +100,11 @@ def request_id(headers: Mapping[str, str]) -> str:
     return headers.get("request-id") or headers.get("x-request-id") or ""
 
 
+def answered_by(headers: Mapping[str, str]) -> str:
+    """The model that answered in place of the one that was asked; empty if that one did, or nobody said so."""
+    return headers.get("tollgate-answered-by", "")[:200]
+
+
 def blotted(text: str, secret: str) -> str:
     return text.replace(secret, "[your key]") if secret else text
 
@@ -116,7 +122,9 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
+    seconds = (moment - now).total_seconds()
+    # No date can be made of a wait of thousands of years.
+    return max(0.0, seconds) if seconds < _LONGEST_WAIT else None
 
 
 def _resets_at(headers: Mapping[str, str], wait: float | None, now: datetime) -> datetime | None:
@@ -129,7 +137,7 @@ def _resets_at(headers: Mapping[str, str], wait: float | None, now: datetime) ->
 def _error_object(body: bytes) -> Mapping[str, Any]:
     """The `error` of both APIs; empty where another server answered."""
     try:
-        found = json.loads(body)
+        found = from_json(body)
     except ValueError:
         return {}
     error = found.get("error") if isinstance(found, dict) else None

@@ -40,7 +40,7 @@ class Retries:
         said = error.retry_after if isinstance(error, StatusError) else None
         if said is not None:
             return said if said <= self.patience else None
-        grown = min(self.longest, self.first * 2.0 ** (attempt - 1))
+        grown = min(self.longest, self.first * 2.0 ** min(attempt - 1, 30))
         return grown * (0.75 + chance / 4)
 
 

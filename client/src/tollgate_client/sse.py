@@ -27,10 +27,11 @@ class EventReader:
         self._searched = 0
         self._name = ""
         self._data: list[bytes] = []
+        self._held = 0
 
     def feed(self, piece: bytes) -> Iterator[Event]:
         self._rest += piece
-        if len(self._rest) > LARGEST_EVENT:
+        if len(self._rest) + self._held > LARGEST_EVENT:
             raise StreamInterruptedError(f"an event of the stream is larger than {LARGEST_EVENT} bytes")
         while (end := self._rest.find(b"\n", self._searched)) >= 0:
             line = bytes(self._rest[:end]).removesuffix(b"\r")
@@ -43,12 +44,13 @@ class EventReader:
     def _line(self, line: bytes) -> Event | None:
         if not line:
             name, data = self._name, self._data
-            self._name, self._data = "", []
+            self._name, self._data, self._held = "", [], 0
             return Event(name, b"\n".join(data)) if data else None
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data":
             self._data.append(value)
+            self._held += len(value) + 1
         elif field == b"event":
             self._name = value.decode("utf-8", "replace")
         return None

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tollgate_client.part import Answer, Part
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+# A time without a zone is in UTC.
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
 
 
 class Money(Part):
@@ -19,7 +28,7 @@ class Money(Part):
     limit: Decimal | None = None
     spent: Decimal = Decimal(0)
     left: Decimal | None = None
-    resets_at: datetime | None = None
+    resets_at: Moment | None = None
 
 
 class Rate(Part):
@@ -32,7 +41,7 @@ class Rate(Part):
     limit: int | None = None
     used: int | None = None
     left: int | None = None
-    resets_at: datetime | None = None
+    resets_at: Moment | None = None
 
 
 class Day(Part):
@@ -51,8 +60,8 @@ class TenantUsage(Answer):
 
     tenant: str
     key: str | None = None
-    key_expires_at: datetime | None = None
-    at: datetime | None = None
+    key_expires_at: Moment | None = None
+    at: Moment | None = None
     currency: str = "USD"
     money: list[Money] = Field(default_factory=list)
     rates: list[Rate] = Field(default_factory=list)

@@ -1,20 +1,42 @@
-"""The tokens of a stream, from its pieces. Pure."""
+"""The tokens of a stream, from its pieces, as the gateway's ledger reads them. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
 from tollgate_client.messages import MessageEvent, MessageUsage
 from tollgate_client.models import ChatChunk, Usage
-from tollgate_client.part import Part
+from tollgate_client.part import Part, leniently
+
+U = TypeVar("U", Usage, MessageUsage)
 
 
 def of_chunk(chunk: ChatChunk, before: Usage | MessageUsage | None) -> Usage | MessageUsage | None:
     """Servers send the usage in the last chunk, or in each chunk the usage so far."""
-    return chunk.usage or before
+    return _joined(Usage, before, chunk.usage)
 
 
 def of_event(event: MessageEvent, before: Usage | MessageUsage | None) -> Usage | MessageUsage | None:
     """message_start has the first figures, message_delta later ones."""
-    if isinstance(before, MessageUsage):
-        return before.later(event.usage) if event.usage else before
     stated = event.message.get("usage") if isinstance(event.message, Part) else None
-    return MessageUsage.model_validate(stated) if isinstance(stated, dict) else event.usage or before
+    first = leniently(MessageUsage, stated) if isinstance(stated, dict) else None
+    return _joined(MessageUsage, _joined(MessageUsage, before, first), event.usage)
+
+
+def _joined(kind: type[U], before: Usage | MessageUsage | None, now: U | None) -> Usage | MessageUsage | None:
+    if now is None or before is None:
+        return before if now is None else now
+    return leniently(kind, _later(_stated(before), _stated(now)))
+
+
+def _stated(usage: Part) -> dict[str, Any]:
+    return usage.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+
+
+def _later(before: Any, now: Any) -> Any:
+    """The later figure counts, because the first can be an estimate; but some servers repeat a 0 at the end."""
+    if isinstance(now, Mapping):
+        known = before if isinstance(before, Mapping) else {}
+        return {**known, **{name: _later(known.get(name), value) for name, value in now.items()}}
+    return before if now == 0 and before is not None else now

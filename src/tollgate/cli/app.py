@@ -25,7 +25,9 @@ from tollgate.cli import (
     rotate_keys,
     scan,
     serve_local,
+    top,
     upgrade,
+    why,
 )
 from tollgate.cli.tenant import group as tenant
 from tollgate.site import Site
@@ -72,6 +74,8 @@ for command in (
     upgrade.rollback,
     lifecycle.status,
     lifecycle.logs,
+    top.top,
+    why.why,
     lifecycle.start,
     lifecycle.stop,
     lifecycle.restart,

@@ -102,7 +102,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     if meant := closest(word, names):
         return f"did you mean {meant}?"
-    return f"one of: {', '.join(names)}" if 0 < len(names) <= 40 else ""
+    return f"one of: {', '.join(names)}" if 0 < len(names) <= 60 else ""
 
 
 def _problem(detail: ErrorDetails, model: type[BaseModel], document: Document, hint_of: HintOf | None) -> Problem:

@@ -21,17 +21,20 @@ COMMIT;
 
 # If a team was deleted and created again, the living one counts; otherwise the last deleted one. LiteLLM's own limits
 # are those of teams that were made by hand.
-_TEAMS = """
+_LIVING = """
     SELECT team_id AS id, team_alias AS name, CASE WHEN blocked THEN 'suspended' ELSE 'active' END AS state,
            max_budget, budget_duration, budget_limits, rpm_limit, tpm_limit, max_parallel_requests, metadata
       FROM "LiteLLM_TeamTable"
+"""
+_TEAMS = f"""
+{_LIVING}
      UNION ALL
     (SELECT DISTINCT ON (team_id) team_id, team_alias, 'deleted', NULL, NULL, NULL, NULL, NULL, NULL,
             metadata
        FROM "LiteLLM_DeletedTeamTable" gone
       WHERE NOT EXISTS (SELECT FROM "LiteLLM_TeamTable" team WHERE team.team_id = gone.team_id)
       ORDER BY team_id, deleted_at DESC)
-"""
+"""  # noqa: S608  no value in it
 
 _KEYS = """
     SELECT token, key_alias AS alias, metadata->>'name' AS name, metadata->>'owner' AS owner, created_at AS made,
@@ -121,6 +124,21 @@ SUMMARY = _select(days=_BY_DAY, spent=_BY_KEY, keys=_KEYS_IN_USE)
 """tenant, since, until, today, week, month: sums by day and model from `since` on, and what each key spent."""
 
 
+_WITH_SOFT_LIMIT = f"""
+    {_LIVING} WHERE metadata->>'managed_by' = 'tollgate' AND jsonb_typeof(metadata->'limits'->'soft_limit') = 'number'
+"""
+_SPENT_BY_TEAM = f"""
+    SELECT team_id AS team, coalesce(sum(spend::numeric) FILTER (WHERE date >= :'today'), 0) AS today,
+           coalesce(sum(spend::numeric), 0) AS month
+      FROM "LiteLLM_DailyTeamSpend"
+     WHERE date >= :'month' AND date < :'until' AND team_id IN (SELECT id FROM ({_WITH_SOFT_LIMIT}) team)
+     GROUP BY 1
+"""  # noqa: S608  no value in it
+
+SOFT_LIMITS = _select(teams=_WITH_SOFT_LIMIT, spent=_SPENT_BY_TEAM)
+"""today, month, until: the tenants with a soft limit, and what each spent since the start of the day and the month."""
+
+
 def _each(window: str, since: str, until: str) -> str:
     return f"""
     SELECT '{window}' AS "window", team_id AS team, {_SUMS}
@@ -128,18 +146,30 @@ def _each(window: str, since: str, until: str) -> str:
     """  # noqa: S608  names of our own
 
 
-EVERYBODY = _question(
-    teams=_TEAMS,
-    sums=" UNION ALL ".join(
-        _each(window, since, until)
-        for window, since, until in (
-            ("today", "today", "tomorrow"),
-            ("this week", "week", "week_end"),
-            ("this month", "month", "month_end"),
-        )
-    ),
+_SUMS_OF_ALL = " UNION ALL ".join(
+    _each(window, since, until)
+    for window, since, until in (
+        ("today", "today", "tomorrow"),
+        ("this week", "week", "week_end"),
+        ("this month", "month", "month_end"),
+    )
 )
+EVERYBODY = _question(teams=_TEAMS, sums=_SUMS_OF_ALL)
 """today, tomorrow, week, week_end, month, month_end: every team, and its sums of the three windows."""
+
+_BY_MODEL = f"""
+    SELECT coalesce(nullif(model_group, ''), nullif(model, ''), 'unknown') AS model,
+           coalesce(sum(spend::numeric) FILTER (WHERE date >= :'today'), 0) AS today,
+{_SUMS}
+      FROM "LiteLLM_DailyTeamSpend" WHERE date >= :'month' AND date < :'month_end' GROUP BY 1
+"""  # noqa: S608  no value in it
+_SERVER = """
+    SELECT current_setting('server_version') AS version, extract(epoch FROM pg_postmaster_start_time()) AS started,
+           pg_database_size(current_database()) AS bytes
+"""
+
+OVERVIEW = _select(teams=_TEAMS, sums=_SUMS_OF_ALL, models=_BY_MODEL, server=_SERVER)
+"""The values of EVERYBODY: its answer, the month's sums by model with today's spend, and the server itself."""
 
 # By key, because the log has an index on it. A tenant's requests are logged under the keys of its entries.
 FAILURES = _question(
@@ -155,6 +185,28 @@ FAILURES = _question(
     """
 )
 """tenant, since, until: why requests failed, as far back as the log of single requests has them."""
+
+_REQUEST = """
+    SELECT request_id AS id, metadata->'tollgate'->>'request_id' AS request_id, metadata->'tollgate'->>'route' AS route,
+           team_id AS tenant, metadata->>'user_api_key_alias' AS alias, model_group AS model, model AS answered_by,
+           "startTime" AS started, "endTime" AS ended, "completionStartTime" AS first_byte, spend::numeric AS usd,
+           prompt_tokens AS tokens_in, completion_tokens AS tokens_out, status,
+           metadata->'error_information'->>'error_code' AS error_code,
+           metadata->'error_information'->>'error_class' AS error_class
+      FROM "LiteLLM_SpendLogs"
+"""
+# Two indexed questions: by the row's own id, and by other ids within a few minutes.
+REQUEST = _question(
+    requests=f"""
+    {_REQUEST} WHERE request_id = ANY(string_to_array(:'ids', ','))
+     UNION
+    {_REQUEST} WHERE "startTime" >= :'since'::timestamp AND "startTime" < :'until'::timestamp
+       AND (metadata->'tollgate'->>'request_id' = ANY(string_to_array(:'ids', ','))
+            OR metadata->>'litellm_call_id' = ANY(string_to_array(:'ids', ',')))
+     LIMIT 20
+    """
+)
+"""ids (separated by commas), since, until (UTC): the single requests with one of these ids."""
 
 SIZE = _question(
     size="""

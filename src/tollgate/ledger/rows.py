@@ -31,6 +31,11 @@ class LedgerLimits:
     per_model: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
     rates: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def soft_counts_the_day(self) -> bool:
+        """The soft limit counts the month, or the day if the tenant has only a daily limit."""
+        return self.budgets.keys() == {DAY}
+
 
 @dataclass(frozen=True)
 class LedgerTeam:
@@ -97,7 +102,7 @@ def teams(rows: Iterable[Json]) -> dict[str, LedgerTeam]:
 
 
 def size(row: Json) -> Size:
-    oldest = _moment(row["oldest"])
+    oldest = moment(row["oldest"])
     return Size(int(row["bytes"]), int(row["log_rows"]), None if oldest is None else oldest.date())
 
 
@@ -132,10 +137,15 @@ def _limits(row: Json, ours: Json) -> LedgerLimits:
     )
 
 
+def name_in_alias(alias: object) -> str:
+    """`name` of tenant/name/hash, the alias of a key that the kit made; otherwise the alias itself."""
+    parts = str(alias or "").split("/")
+    return clean(parts[1] if len(parts) == 3 else alias)
+
+
 def _key_name(row: Json) -> str:
     """The key's name. For a key made by hand: its alias, or the start of its hash."""
-    parts = str(row["alias"] or "").split("/")
-    return clean(row["name"] or (parts[1] if len(parts) == 3 else row["alias"])) or f"unnamed {row['token'][:8]}"
+    return clean(row["name"]) or name_in_alias(row["alias"]) or f"unnamed {row['token'][:8]}"
 
 
 def _object(value: Any) -> Json:
@@ -146,6 +156,6 @@ def _usd(value: Any) -> Decimal:
     return Decimal(str(value))
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment(text: str | None) -> datetime | None:
     """Prisma's timestamps have no zone and are UTC."""
     return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)

@@ -61,12 +61,11 @@ class Usage:
 
 
 def past_soft_limit(team: LedgerTeam, windows: tuple[Spent, ...]) -> bool | None:
-    """Whether a tenant has reached its soft limit, or None without one. It counts the month, or the day if the tenant
-    has only a daily limit."""
+    """Whether a tenant has reached its soft limit, or None without one."""
     soft = team.limits.soft
     if soft is None:
         return None
-    held = windows[0] if team.limits.budgets.keys() == {"1d"} else windows[-1]
+    held = windows[0] if team.limits.soft_counts_the_day else windows[-1]
     return held.totals.spend >= soft
 
 

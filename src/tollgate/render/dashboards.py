@@ -1,7 +1,8 @@
 """The Grafana dashboards: every file of grafana/dashboards, as text.
 
 They are committed, because Grafana reads them from the checkout; a golden test fails when they and this module
-differ. The metrics they may use, with their labels: tests/fixtures/metrics.
+differ. The metrics they may use, with their labels: tests/fixtures/metrics. The page /console shows some of the same
+panels (render/console.py).
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ CHOICES = (TENANT, MODEL, TARGET, SERVICE)
 
 
 def panels() -> Sequence[Panel]:
-    """Every panel of the overview, then those of the gateway processes. They use none of the choices."""
+    """The panels of the page /console: the overview, then those of the gateway processes.
+
+    Left out: the tenants' dashboard, whose money the page reads from the ledger itself; what helps only somebody who
+    searches for a cause (single targets, Redis, Postgres, the host); and logs, which Prometheus does not have.
+    """
     return (*overview_panels(), *direct())
 
 

@@ -1,15 +1,15 @@
-"""The panels of the gateway processes and their direct route: `direct()`, or its two halves."""
+"""The panels of the gateway processes and their direct route: `direct()`, or its three parts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tollgate.render.panels import ALL_OF_THEM, RED_FROM_ONE, Panel, Query, now_only, series, stat
+from tollgate.render.panels import ALL_OF_THEM, QUANTILES, RED_FROM_ONE, Panel, Query, now_only, series, stat
 
 
 def direct() -> Sequence[Panel]:
     """The gateway processes. Empty while GATEWAYS is 0."""
-    return (*direct_now(), *direct_traffic())
+    return (*direct_now(), *direct_traffic(), running())
 
 
 def direct_now() -> Sequence[Panel]:
@@ -21,6 +21,14 @@ def direct_now() -> Sequence[Panel]:
             [now_only('avg(up{job="gateway"})', "up")],
             unit="percentunit",
             steps=ALL_OF_THEM,
+            width=3,
+        ),
+        stat(
+            "Gateway processes run for",
+            "Time since each gateway process started.",
+            [now_only('time() - max by (gateway) (process_start_time_seconds{job="gateway"})', "{{gateway}}")],
+            unit="s",
+            width=5,
         ),
         stat(
             "Spend, direct route",
@@ -28,6 +36,7 @@ def direct_now() -> Sequence[Panel]:
             "overview, has both routes exactly.",
             [now_only("sum(increase(tollgate_gateway_cost_usd_total[$__range]))", "spend")],
             unit="currencyUSD",
+            width=3,
         ),
         stat(
             "Converter failures",
@@ -36,6 +45,7 @@ def direct_now() -> Sequence[Panel]:
             [now_only("sum(increase(tollgate_gateway_converter_failures_total[$__range]))", "failures")],
             unit="none",
             steps=RED_FROM_ONE,
+            width=3,
         ),
         stat(
             "Calls not in Postgres yet",
@@ -52,6 +62,7 @@ def direct_now() -> Sequence[Panel]:
             [now_only("max(tollgate_gateway_journal_lag_seconds)", "lag")],
             unit="s",
             steps=((None, "green"), (30, "orange"), (120, "red")),
+            width=3,
         ),
         stat(
             "Counting alone",
@@ -59,55 +70,100 @@ def direct_now() -> Sequence[Panel]:
             [now_only("sum(tollgate_gateway_redis_away)", "alone")],
             unit="none",
             steps=RED_FROM_ONE,
+            width=3,
         ),
+    )
+
+
+def running() -> Panel:
+    """Their load."""
+    return series(
+        "Requests that run now",
+        "Requests that run in each gateway process, streams included.",
+        [Query("sum by (gateway) (tollgate_gateway_running)", "{{gateway}}")],
+        unit="none",
+        width=8,
+        stacked=True,
     )
 
 
 def direct_traffic() -> Sequence[Panel]:
     """Their traffic over time."""
+    return (*_requests(), *_speed(), *_cost())
 
-    def rate(metric: str, label: str) -> Sequence[Query]:
-        expr = f"sum by ({label}) (rate(tollgate_gateway_{metric}[$__rate_interval]))"
-        return [Query(expr, f"{{{{{label}}}}}")]
 
-    first = 'rate(tollgate_gateway_first_byte_seconds_bucket{route="direct"}[$__rate_interval])'
-    ends = [(0.5, "p50"), (0.95, "p95")]
+def _rate(metric: str, label: str) -> Sequence[Query]:
+    expr = f"sum by ({label}) (rate(tollgate_gateway_{metric}[$__rate_interval]))"
+    return [Query(expr, f"{{{{{label}}}}}")]
+
+
+def _quantiles(histogram: str) -> Sequence[Query]:
+    rates = f'sum by (le) (rate(tollgate_gateway_{histogram}_bucket{{route="direct"}}[$__rate_interval]))'
+    return [Query(f"histogram_quantile({q}, {rates})", name) for q, name in QUANTILES]
+
+
+def _requests() -> Sequence[Panel]:
     return (
         series(
             "Gateway processes: requests by route",
-            "Requests a second by the route that answered: direct, or handed to LiteLLM.",
-            rate("requests_total", "route"),
+            "Requests a second by the route that answered: direct, handed to LiteLLM, or our own answers (own).",
+            _rate("requests_total", "route"),
             unit="reqps",
             width=8,
             stacked=True,
         ),
         series(
-            "Direct route: time to first byte",
-            "Time from request to the first byte of the answer: half and 95 % of requests were faster.",
-            [Query(f"histogram_quantile({q}, sum by (le) ({first}))", name) for q, name in ends],
-            unit="s",
+            "Gateway processes: requests by status",
+            "Requests a second by status, on every route. `left` means that the client left before the end.",
+            _rate("requests_total", "status"),
+            unit="reqps",
             width=8,
+            stacked=True,
         ),
         series(
             "Handed to LiteLLM",
             "Requests a second that LiteLLM answers, by reason. docs/architecture.md explains the words.",
-            rate("handovers_total", "reason"),
+            _rate("handovers_total", "reason"),
             unit="reqps",
             width=8,
             stacked=True,
+        ),
+    )
+
+
+def _speed() -> Sequence[Panel]:
+    return (
+        series(
+            "Direct route: time to first byte",
+            "Time from request to the first byte of the answer: half, 95 % and 99 % of requests were faster.",
+            _quantiles("first_byte_seconds"),
+            unit="s",
+            width=8,
+        ),
+        series(
+            "Direct route: whole time",
+            "Time from request to its end, streams and failures included: half, 95 % and 99 % of requests were faster.",
+            _quantiles("whole_seconds"),
+            unit="s",
+            width=8,
         ),
         series(
             "Gateway processes: refusals",
             "Refused requests a second by code. docs/refusals.md explains the codes.",
-            rate("refusals_total", "code"),
+            _rate("refusals_total", "code"),
             unit="reqps",
             width=8,
             stacked=True,
         ),
+    )
+
+
+def _cost() -> Sequence[Panel]:
+    return (
         series(
             "Direct route: failed targets",
             "Calls a second that a target failed, by target. Another target or a fallback may have answered.",
-            rate("target_failures_total", "target"),
+            _rate("target_failures_total", "target"),
             unit="reqps",
             width=8,
             stacked=True,
@@ -115,8 +171,16 @@ def direct_traffic() -> Sequence[Panel]:
         series(
             "Direct route: tokens",
             "Tokens a second by kind.",
-            rate("tokens_total", "kind"),
+            _rate("tokens_total", "kind"),
             unit="cps",
+            width=8,
+            stacked=True,
+        ),
+        series(
+            "Direct route: spend an hour by model",
+            "US dollars an hour at the current rate, by the model that answered.",
+            [Query("sum by (model) (rate(tollgate_gateway_cost_usd_total[$__rate_interval])) * 3600", "{{model}}")],
+            unit="currencyUSD",
             width=8,
             stacked=True,
         ),

@@ -18,6 +18,7 @@ from tollgate.config.gateway.model import Model, Target, price_of
 from tollgate.config.gateway.providers import EMBEDDED
 from tollgate.config.gateway.routing import Routing
 from tollgate.render.connect import tls_address
+from tollgate.render.console import render_console
 from tollgate.render.listing import listed
 from tollgate.render.litellm import EMBEDDED_BASE, identified, provider_model, token_prices
 from tollgate.render.output import Rendered, fill
@@ -34,6 +35,9 @@ GATEWAY_ENVIRONMENT = {
     "POSTGRES_USER": "litellm",
     "POSTGRES_DB": "litellm",
     "TOLLGATE_REDIS": "redis:6379",
+    # For the page /console.
+    "PROMETHEUS_URL": "http://prometheus:9090",
+    "NGINX_URL": "http://nginx:8081",
 }
 ANTHROPIC_BASE = "https://api.anthropic.com"
 OPENAI_BASE = "https://api.openai.com/v1"
@@ -60,7 +64,7 @@ def render_gateway(gateway: Gateway, settings: Settings) -> list[Rendered]:
 
 
 def render_gateways(root: Path, gateway: Gateway, settings: Settings) -> list[Rendered]:
-    """The catalogue and compose/gateways.yaml, if there are gateway processes at all."""
+    """The catalogue, the console's panels and compose/gateways.yaml, if there are gateway processes at all."""
     if not settings.gateways:
         return []
     environment = dict(GATEWAY_ENVIRONMENT)
@@ -72,7 +76,7 @@ def render_gateways(root: Path, gateway: Gateway, settings: Settings) -> list[Re
         gateways=gateway_names(settings.gateways),
         environment=sorted(environment.items()),
     )
-    return [*render_gateway(gateway, settings), Rendered(SERVICES, text)]
+    return [*render_gateway(gateway, settings), render_console(), Rendered(SERVICES, text)]
 
 
 def catalogue(gateway: Gateway, settings: Settings) -> dict[str, object]:

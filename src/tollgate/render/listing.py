@@ -36,7 +36,7 @@ def listed(served: Catalogue) -> dict[str, Entry]:
     entries = {name: _of_model(name, model) for name, model in served.models.items()}
     aliases = {alias: _of_alias(alias, entries[meant]) for alias, meant in served.aliases.items()}
     choices = {name: _of_choice(name, choice, entries) for name, choice in served.cheapest.items()}
-    return {**entries, **aliases, **choices}
+    return {name: _with_fallbacks(name, entry, served) for name, entry in {**entries, **aliases, **choices}.items()}
 
 
 def display_name(name: str) -> str:
@@ -61,6 +61,13 @@ def _of_model(name: str, model: Model) -> Entry:
         "mode": model.mode,
     }
     return _entry(model.display_name or display_name(name), model.description, told)
+
+
+def _with_fallbacks(name: str, entry: Entry, served: Catalogue) -> Entry:
+    """`fallbacks` are the models that may answer in place of this one, each at its own price."""
+    kinds = (served.fallbacks, served.context_window_fallbacks, served.content_policy_fallbacks)
+    names = list(dict.fromkeys(other for chains in kinds for other in chains.get(name, ())))
+    return {**entry, "tollgate": {**entry["tollgate"], "fallbacks": names}} if names else entry
 
 
 def _of_alias(alias: str, meant: Entry) -> Entry:

@@ -68,8 +68,18 @@ ROUTES = (
 OWN_ROUTES = (
     Route("/gateway/usage", "usage", "/gateway/usage", method="GET", query=False),
     Route("/usage", "usage_page", "/usage", method="GET", query=False),
-    Route("/usage/usage.css", "usage_page", "/usage/usage.css", method="GET", query=False),
+    Route("/usage/page.css", "usage_page", "/usage/page.css", method="GET", query=False),
+    Route("/usage/page.js", "usage_page", "/usage/page.js", method="GET", query=False),
     Route("/usage/usage.js", "usage_page", "/usage/usage.js", method="GET", query=False),
+)
+# The gateway processes' page for the operator. Only the admin listener has it.
+CONSOLE_ROUTES = tuple(
+    Route(path, "console", path, method="GET", query=False)
+    for path in (
+        "/console",
+        *("/console/page.css", "/console/page.js", "/console/console.css", "/console/console.js"),
+        *("/console/state", "/console/panels"),
+    )
 )
 
 
@@ -128,6 +138,7 @@ def _values(
         "bundle": "/run/nginx/tls.pem" if acme else "/run/secrets/tls.pem",
         "routes": ROUTES,
         "own_routes": OWN_ROUTES,
+        "console_routes": CONSOLE_ROUTES,
         "gateways_off": nginx_errors.GATEWAYS_OFF,
         "post_routes": sorted({route.name for route in ROUTES if route.method == "POST"}),
         "simple": nginx_errors.simple(edge.max_body_mb, edge.requests_per_second),

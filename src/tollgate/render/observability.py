@@ -13,10 +13,12 @@ from typing import Any
 from tollgate.render import expressions
 from tollgate.render.gateway import gateway_names
 from tollgate.render.output import Rendered, fill
+from tollgate.render.receivers import Receivers
 from tollgate.render.stack import replica_names
 from tollgate.render.watchers import GRAFANA_SET, WATCHERS
 
 WITHOUT_GRAFANA = tuple(name for name in WATCHERS if name not in GRAFANA_SET)
+NOBODY = Receivers()
 
 # (job, target), scraped if the service runs. Alerts and dashboards select by the job names.
 JOBS = (
@@ -39,19 +41,18 @@ def render_observability(
     *,
     gateways: int = 0,
     watchers: Collection[str] = WITHOUT_GRAFANA,
-    webhook: bool = False,
+    receivers: Receivers = NOBODY,
     grafana_port: int = 3000,
 ) -> list[Rendered]:
     """Every observability file of one deployment, sorted by path.
 
     `root` is the kit's checkout and `project` the Compose project, by which Alloy finds the containers. `watchers` are
-    the services that run: Prometheus must not count others as targets that are down. `webhook` says that
-    secrets/alertmanager_webhook_url holds an address. Links in Loki's notifications lead to Grafana, at
-    `grafana_port` of this host.
+    the services that run: Prometheus must not count others as targets that are down. `receivers` get the alerts. Links
+    in Loki's notifications lead to Grafana, at `grafana_port` of this host.
     """
     names = replica_names(replicas)
     values: dict[str, dict[str, Any]] = {
-        "alertmanager/alertmanager.yml": {"webhook": webhook, "receiver": "webhook" if webhook else "nowhere"},
+        "alertmanager/alertmanager.yml": {"receivers": receivers},
         "alloy/config.alloy": {"project": project},
         "grafana/alerting/none.yaml": {},
         "grafana/dashboards/tollgate.yaml": {},

@@ -17,6 +17,7 @@ from tollgate.render.expressions import (
     or_zero,
     share,
 )
+from tollgate.render.host_panels import host
 from tollgate.render.panels import (
     ALL_OF_THEM,
     QUANTILES,
@@ -44,7 +45,7 @@ LEFT = ((None, "red"), (0.01, "orange"), (0.25, "green"))
 
 
 def overview_panels() -> Sequence[Panel]:
-    return (*_now(), *_objectives(), *_traffic(), *_speed(), *_money())
+    return (*_now(), *_objectives(), *_traffic(), *_speed(), *_money(), *host())
 
 
 def _now() -> Sequence[Panel]:

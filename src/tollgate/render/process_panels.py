@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tollgate.render.direct_panels import direct_now
+from tollgate.render.direct_panels import direct_now, running
 from tollgate.render.expressions import LITELLM_REQUESTS
 from tollgate.render.overview_panels import DISK_USED
 from tollgate.render.panels import Panel, Query, series
@@ -40,14 +40,7 @@ def _processes() -> Sequence[Panel]:
             unit="none",
             width=8,
         ),
-        series(
-            "Requests that run now",
-            "Requests that run in each gateway process, streams included.",
-            [Query("sum by (gateway) (tollgate_gateway_running)", "{{gateway}}")],
-            unit="none",
-            width=8,
-            stacked=True,
-        ),
+        running(),
         series(
             "LiteLLM: requests by replica",
             "Requests for models a second by replica. nginx should keep them close to each other.",

@@ -102,6 +102,11 @@ def render_order(root: Path, replicas: int, gateways: int = 0, *, backup: bool) 
     return Rendered(PurePosixPath("compose/order.yaml"), text)
 
 
+def render_release(release: str) -> Rendered:
+    """LiteLLM's release, for the page /console. It is not among the files that start a gateway process again."""
+    return Rendered(PurePosixPath("litellm/release"), f"{release}\n")
+
+
 def render_authorities(text: str) -> list[Rendered]:
     """CA_BUNDLE for the replicas, whose entrypoint adds it to the authorities of their image."""
     return [Rendered(PurePosixPath("litellm/ca.crt"), text)] if text else []

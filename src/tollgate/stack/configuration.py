@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from tollgate import disk
+from tollgate.config.env import alerts
 from tollgate.config.env import settings as env
 from tollgate.config.env.settings import Settings
 from tollgate.config.gateway.catalogue import Catalogue
@@ -102,6 +103,6 @@ def cores() -> int:
 
 
 def overrides() -> dict[str, str]:
-    """Settings of the process environment; see `load`. RECORDED settings count only in .env."""
-    names = {str(field.alias) for field in Settings.model_fields.values()} - RECORDED
+    """Settings of the process environment; see `load`. RECORDED settings and secrets count only in .env."""
+    names = {str(field.alias) for field in Settings.model_fields.values()} - RECORDED - set(alerts.SECRETS)
     return {name: value for name, value in os.environ.items() if name in names}

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from tollgate.config.gateway import load as gateway
 from tollgate.config.validate import did_you_mean
 from tollgate.errors import TollgateError
+from tollgate.ledger import everybody as all_tenants
 from tollgate.ledger import queries, rows
 from tollgate.ledger.month import Month, month
 from tollgate.ledger.rows import Json, Size
@@ -53,11 +54,7 @@ def usage_of(deployment: Deployment, tenant: str) -> Usage:
 def everybody(compose: Compose) -> tuple[Line, ...]:
     """One line for each tenant. The tenant with the highest spend this month comes first."""
     moment = now()
-    day, week, running = (window for _, window in windows_of(moment))
-    values = {"today": day.since, "tomorrow": day.until, "week": week.since, "week_end": week.until}
-    values |= {"month": running.since, "month_end": running.until}
-    answer = ask(compose, queries.EVERYBODY, **{name: f"{value}" for name, value in values.items()})
-    return overview(answer, moment)
+    return overview(ask(compose, queries.EVERYBODY, **all_tenants.values(moment)), moment)
 
 
 def month_of(deployment: Deployment, tenant: str, window: Window) -> Month:

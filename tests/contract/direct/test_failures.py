@@ -68,7 +68,8 @@ def test_what_a_killed_process_answered_is_booked_by_the_other(running: Gateway,
         Load(running, "killed") as load,
         streaming(running, key, max_tokens=2000, messages=dials("tokens=1000 tps=20")) as long,
     ):
-        next(long.iter_raw())
+        pieces = long.iter_raw()  # without a name it would be closed, and the connection with it
+        next(pieces)
         eventually(lambda: load.whole > 40, within=120)
         container.kill("SIGKILL")
         whole = load.whole

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.contract.nginx.conftest import StartEdge
 from tests.contract.nginx.edge import Edge
 from tests.support.eventually import eventually
+from tollgate.services.gateway.console.lists import parsed
 
 pytestmark = pytest.mark.docker
 
@@ -52,6 +54,26 @@ def test_processes_serve_first_then_replicas_and_drained_ones_nothing(edge: Edge
     before = len(edge.posts("gateway-2"))
     assert ask(edge, 3) == [200] * 3
     assert len(edge.posts("gateway-2")) == before + 3
+
+
+@pytest.mark.parametrize("path", ["/console", "/console/page.js", "/console/state", "/console/panels"])
+def test_the_console_is_reached_through_the_admin_listener_only(edge: Edge, path: str) -> None:
+    with edge.client() as client:
+        assert client.get(path).status_code == 404
+    headers = {"x-api-key": "sk-master"}
+    answer = httpx.get(f"{edge.admin_url}{path}?x=1", headers=headers).raise_for_status().json()
+    assert (answer["replica"][:8], answer["path"], answer["query"]) == ("gateway-", path, "")
+    assert dict(answer["headers"])["x-api-key"] == "sk-master"
+    assert httpx.post(f"{edge.admin_url}{path}", headers=headers).status_code == 405
+
+
+def test_gateway_processes_read_the_list_that_nginx_uses(edge: Edge) -> None:
+    """8081 is published nowhere; only the internal networks reach it."""
+    read = "import urllib.request as r; print(r.urlopen('http://nginx:8081/in-use').read().decode())"
+    status, output = edge.replicas["gateway-1"].get_wrapped_container().exec_run(["python3", "-c", read])
+    assert status == 0, output
+    servers = parsed(output.decode())
+    assert servers == [{"name": name, "takes": True} for name in ("gateway-1", "gateway-2", "litellm-1")]
 
 
 def test_a_process_hands_requests_to_the_replicas_through_nginx(edge: Edge) -> None:

@@ -75,6 +75,10 @@ CLOSED = [
     "/-/bad_request",
     "/stub_status",
     "/_seen",
+    "/console",
+    "/console/page.js",
+    "/console/state",
+    "/console/panels",
     # the same by other spellings
     "//key/generate",
     "/v1//messages",
@@ -223,11 +227,17 @@ def test_the_greeting_of_claude_doctor_is_answered(edge: Edge) -> None:
     check_closed(edge, "GET", "/")
 
 
-@pytest.mark.parametrize("path", ["/usage", "/usage/usage.js", "/usage/usage.css", "/gateway/usage"])
+@pytest.mark.parametrize("path", ["/usage", "/usage/usage.js", "/usage/page.css", "/gateway/usage"])
 def test_without_gateway_processes_their_routes_say_how_to_turn_them_on(edge: Edge, path: str) -> None:
     answer = httpx.get(f"{edge.url}{path}", headers={"Authorization": "Bearer sk-test-key-0001"})
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], "GATEWAYS=" in error["message"]) == (404, "gateways_off", True)
+
+
+@pytest.mark.parametrize("path", ["/console", "/console/console.js", "/console/state"])
+def test_without_gateway_processes_the_admin_listener_says_so_too(edge: Edge, path: str) -> None:
+    answer = httpx.get(f"{edge.admin_url}{path}", headers={"Authorization": "Bearer sk-master"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "gateways_off")
 
 
 def test_the_admin_listener_passes_the_management_api(edge: Edge) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.images import references
+from tests.support.receivers import receivers
 from tollgate.render import watchers
 from tollgate.render.observability import WITHOUT_GRAFANA, render_observability
 from tollgate.render.output import write
+from tollgate.render.receivers import Receivers
 
 ROOT = Path(__file__).resolve().parents[3]
 WATCHERS = tuple(f"{name}_IMAGE" for name in ("PROMETHEUS", "ALERTMANAGER", "NODE_EXPORTER", "LOKI", "ALLOY"))
@@ -54,13 +56,15 @@ def amtool(images: Mapping[str, str]) -> Tool:
     return Tool(images["ALERTMANAGER_IMAGE"], "/bin/amtool")
 
 
-@pytest.fixture(params=["three replicas", "one replica, gateways, Grafana, webhook"])
+@pytest.fixture(params=["three replicas", "one replica, gateways, Grafana, every receiver"])
 def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """var/rendered of a deployment, in the two shapes that differ most."""
     full = request.param != "three replicas"
     running = watchers.WATCHERS if full else WITHOUT_GRAFANA
     gateways = 2 if full else 0
-    files = render_observability(ROOT, 1 if full else 3, "tollgate", gateways=gateways, watchers=running, webhook=full)
+    ways = receivers() if full else Receivers()
+    replicas = 1 if full else 3
+    files = render_observability(ROOT, replicas, "tollgate", gateways=gateways, watchers=running, receivers=ways)
     write(tmp_path, files)
     return tmp_path
 

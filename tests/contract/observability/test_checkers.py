@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.contract.observability.conftest import ALERTS, ROOT, Tool
-from tollgate.render.dashboards import dashboards
+from tests.support.receivers import EVERY_WAY, receivers
+from tollgate.render.console import console
+from tollgate.render.dashboards import dashboards, panels
 from tollgate.render.observability import render_observability
 from tollgate.render.output import write
+from tollgate.render.receivers import Receivers
 
 pytestmark = pytest.mark.docker
 
+NEARS = ("alertname=TenantNearsBudget", "severity=ticket", "tenant=acme")
 ALERT_TESTS = sorted(file.name for file in ALERTS.glob("*.yml"))
 
 
@@ -53,6 +57,8 @@ def test_alerts_fire_and_stay_silent_as_written(promtool: Tool, three: Path, tes
         ("gateways", "gateways", ("[15m]", "[5h]")),  # fires long after the last failure
         ("gateways", "gateways", ("> 120", "> 0")),  # fires whenever Postgres restarts
         ("gateways", "gateways", ("journal_set_aside_calls > 0", "journal_set_aside_calls > 9")),  # waits for ten
+        ("gateways", "gateways", ("soft_limit_share) >= 1", "soft_limit_share) >= 0.8")),  # before the limit
+        ("gateways", "gateways", ("max by (tenant, owner)", "max by (tenant, owner, gateway)")),  # once a process
         ("gateways", "gateways", ("redis_away == 1", "redis_away == 0")),  # always fires
         ("services", "services", ('(pg_up or up{job="postgres"}) == 0', 'up{job="postgres"} == 1')),  # always fires
         ("services", "services", ('(redis_up or up{job="redis"}) == 0', "redis_up == 0")),  # silent while Redis hangs
@@ -116,6 +122,15 @@ def test_every_panel_asks_in_valid_promql(promtool: Tool, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_console_asks_in_valid_promql(promtool: Tool, tmp_path: Path) -> None:
+    """Its questions have no variable left to fill in."""
+    asked = [query["expr"] for panel in console(panels())["panels"] for query in panel["queries"]]
+    rules = [{"record": f"console:number:{number}", "expr": text} for number, text in enumerate(asked)]
+    (tmp_path / "console.yml").write_text(json.dumps({"groups": [{"name": "console", "rules": rules}]}))
+    done = promtool.run(tmp_path, "check", "rules", "console.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_rate_without_a_range_is_refused(promtool: Tool, tmp_path: Path) -> None:
     (tmp_path / "panels.yml").write_text(as_rules(["sum(rate(up))"]))
     assert promtool.run(tmp_path, "check", "rules", "panels.yml").returncode != 0
@@ -133,18 +148,23 @@ def test_alertmanager_refuses_a_route_to_a_receiver_that_does_not_exist(amtool: 
 
 
 @pytest.mark.parametrize(
-    ("labels", "webhook", "receiver"),
+    ("labels", "ways", "receiver"),
     [
-        (("alertname=RedisDown", "severity=page"), True, "webhook"),
-        (("alertname=ReplicaDown", "severity=ticket"), True, "webhook"),
-        (("alertname=Watchdog", "severity=none"), True, "nowhere"),
-        (("alertname=RedisDown", "severity=page"), False, "nowhere"),
+        (("alertname=RedisDown", "severity=page"), Receivers(webhook=True), "operators"),
+        (("alertname=ReplicaDown", "severity=ticket"), Receivers(webhook=True), "operators"),
+        (("alertname=Watchdog", "severity=none"), Receivers(webhook=True), "nowhere"),
+        (("alertname=RedisDown", "severity=page"), Receivers(), "nowhere"),
+        (("alertname=Watchdog", "severity=none"), receivers(), "watchdog"),
+        ((*NEARS, 'owner="lead@example.org"'), receivers(), "owner,operators"),
+        ((*NEARS, 'owner=""'), receivers(), "operators"),
+        ((*NEARS, 'owner="a@example.org, b@example.org"'), receivers(), "operators"),
+        ((*NEARS, "owner=lead@example.org"), receivers(EVERY_WAY + "ALERT_EMAIL_OWNERS=off\n"), "operators"),
     ],
 )
 def test_alerts_reach_the_receiver_they_should(
-    amtool: Tool, tmp_path: Path, labels: tuple[str, ...], webhook: bool, receiver: str
+    amtool: Tool, tmp_path: Path, labels: tuple[str, ...], ways: Receivers, receiver: str
 ) -> None:
-    write(tmp_path, render_observability(ROOT, 3, "tollgate", webhook=webhook))
+    write(tmp_path, render_observability(ROOT, 3, "tollgate", receivers=ways))
     arguments = ("config", "routes", "test", "--config.file=alertmanager.yml", *labels)
     done = amtool.run(tmp_path / "alertmanager", *arguments)
     assert done.stdout.strip() == receiver, done.stderr

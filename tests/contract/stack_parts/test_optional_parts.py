@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -201,3 +202,33 @@ def test_clean_removes_volumes_of_a_file_that_is_gone(project: Project) -> None:
     replace(compose, files=(bare,)).remove("clean", PlainProgress(), volumes=True)
     assert not project.left("volume")
     assert not compose.containers()
+
+
+@pytest.mark.parametrize("soon_free", [True, False], ids=["soon free", "twin: taken for good"])
+def test_a_name_that_the_engine_still_holds_is_waited_for(
+    project: Project, monkeypatch: pytest.MonkeyPatch, soon_free: bool
+) -> None:
+    """As after an `up` that failed while the engine was creating its other containers."""
+    compose, run = project.compose("prometheus"), Compose.run
+    create = ["docker", "create", "--name", f"{compose.project}-prometheus-1", image("TOLLGATE_IMAGE")]
+    holder = subprocess.run(create, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+    def let_go() -> None:
+        subprocess.run(["docker", "rm", "--force", holder], capture_output=True, timeout=60, check=False)
+
+    def run_and_let_go(*given: Any, **named: Any) -> str:
+        try:
+            return run(*given, **named)
+        except StepError:
+            if soon_free:
+                let_go()
+            raise
+
+    monkeypatch.setattr(Compose, "run", run_and_let_go)
+    try:
+        changes, problems = optional.bring_up("optional", compose, PlainProgress(), within=8)
+        assert (changes == ["started prometheus"]) is soon_free
+        assert ["is already in use" in problem.why for problem in problems] == ([] if soon_free else [True])
+    finally:
+        let_go()
+        compose.remove("clean", PlainProgress(), volumes=True)

@@ -25,6 +25,16 @@ def test_only_running_services_have_an_address(tmp_path: Path, monkeypatch: pyte
     }
 
 
+@pytest.mark.parametrize("services", [["nginx", "gateway-1"], ["nginx"], ["gateway-1"]])
+def test_the_console_has_one_while_nginx_and_a_gateway_process_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, services: list[str]
+) -> None:
+    monkeypatch.setattr(Compose, "running", lambda _: dict.fromkeys(services, ("id", "then")))
+    monkeypatch.setattr(Compose, "address", lambda _, service, port: (f"{service}.example", port))
+    found = addresses(Deployment.of(new_home(tmp_path / "home"))).get("console")
+    assert found == ("http://nginx.example:4001/console" if len(services) == 2 else None)
+
+
 def test_twin_without_containers_docker_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Compose, "running", lambda _: {})
     monkeypatch.setattr(Compose, "address", lambda *_: pytest.fail("asked"))

@@ -184,6 +184,6 @@ def test_without_gateway_processes_nothing_is_rendered() -> None:
 def test_the_proxy_reaches_the_processes_and_no_secret_does() -> None:
     shipped = gateway.load(ROOT / "config" / "gateway.yaml")
     lines = "GATEWAYS=1\nEGRESS_PROXY=http://proxy:3128\n"
-    [_, services_file] = render_gateways(ROOT, shipped, env.parse(lines, Path(".env")))
+    [*_, services_file] = render_gateways(ROOT, shipped, env.parse(lines, Path(".env")))
     assert 'HTTPS_PROXY: "http://proxy:3128"' in services_file.text
     assert not [name for name in GATEWAY_ENVIRONMENT if "PASSWORD" in name or "KEY" in name]

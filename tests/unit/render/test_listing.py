@@ -41,6 +41,9 @@ models:
     targets: [{model: gemini/gemini-3}]
     price: litellm
 aliases: {big: claude-sonnet-5-5}
+fallbacks: {mixed: [own], big: [mixed]}
+context_window_fallbacks: {mixed: [claude-sonnet-5-5, own]}
+content_policy_fallbacks: {own: [mixed, without-a-key]}
 cheapest:
   auto: {models: [own, claude-sonnet-5-5]}
 """
@@ -106,3 +109,10 @@ def test_a_model_can_do_only_what_every_target_can(entries: dict[str, Any]) -> N
 )
 def test_a_claude_has_its_name_as_people_write_it(name: str, shown: str) -> None:
     assert display_name(name) == shown
+
+
+def test_an_entry_names_the_models_that_may_answer_in_its_place(entries: dict[str, Any]) -> None:
+    """Of every kind of fallback, each once, and none that is left out."""
+    told = {name: entry["tollgate"].get("fallbacks") for name, entry in entries.items()}
+    assert told["mixed"] == ["own", "claude-sonnet-5-5"]
+    assert (told["own"], told["big"], told["claude-sonnet-5-5"], told["auto"]) == (["mixed"], ["mixed"], None, None)

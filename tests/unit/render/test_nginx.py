@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from tollgate.render import nginx_errors
-from tollgate.render.nginx import HIDDEN_HEADERS, ROUTES, render_nginx
+from tollgate.render.nginx import CONSOLE_ROUTES, HIDDEN_HEADERS, OWN_ROUTES, ROUTES, render_nginx
+from tollgate.services.requests.routes import CONSOLE, CONSOLE_PAGE, PAGE, USAGE
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -110,3 +111,24 @@ def test_routes_are_plain_paths() -> None:
 def test_the_call_id_stays_visible_and_no_header_is_hidden_twice() -> None:
     assert "x-litellm-call-id" not in HIDDEN_HEADERS
     assert len(set(HIDDEN_HEADERS)) == len(HIDDEN_HEADERS)
+
+
+def listeners(conf: str) -> dict[str, str]:
+    """Each `server` of nginx.conf by its port."""
+    blocks = re.split(r"^    server \{$", conf, flags=re.MULTILINE)[1:]
+    return {directive(block, "listen")[0].split()[0]: block for block in blocks}
+
+
+@pytest.mark.parametrize("gateways", [0, 2])
+def test_the_console_is_on_the_admin_listener_only(gateways: int) -> None:
+    files = {str(file.path): file.text for file in render_nginx(ROOT, Limits(), 3, "1", gateways=gateways, tls=True)}
+    servers = listeners(files["nginx/nginx.conf"])
+    assert servers.keys() == {"4000", "4443", "4001", "4002", "8081"}
+    assert {port for port, text in servers.items() if "location = /console" in text} == {"4001"}
+    assert {port for port, text in servers.items() if "location = /usage" in text} == {"4000", "4443"}, "the twin"
+    assert ("proxy_pass http://gateway/console/state;" in servers["4001"]) is bool(gateways)
+
+
+def test_nginx_passes_exactly_what_a_gateway_process_answers() -> None:
+    assert {route.path for route in CONSOLE_ROUTES} == {*CONSOLE_PAGE, *CONSOLE}
+    assert {route.path for route in OWN_ROUTES} == {*PAGE, USAGE}

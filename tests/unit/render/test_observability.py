@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from tests.support.receivers import EVERY_WAY, receivers
+from tollgate.config.env.alerts import SECRETS
 from tollgate.render.observability import render_observability
+from tollgate.render.receivers import Receivers
 from tollgate.render.watchers import WATCHERS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -71,12 +74,38 @@ def test_without_an_address_no_receiver_is_configured() -> None:
 
 
 def test_with_an_address_everything_but_the_watchdog_goes_there() -> None:
-    config = loaded("alertmanager/alertmanager.yml", webhook=True)
-    assert config["route"]["receiver"] == "webhook"
+    config = loaded("alertmanager/alertmanager.yml", receivers=Receivers(webhook=True))
+    assert config["route"]["receiver"] == "operators"
     quiet = [route["matchers"] for route in config["route"]["routes"] if route["receiver"] == "nowhere"]
     assert quiet == [['alertname="Watchdog"']]
-    [webhook] = [receiver for receiver in config["receivers"] if receiver["name"] == "webhook"]
+    [webhook] = [receiver for receiver in config["receivers"] if receiver["name"] == "operators"]
     assert webhook["webhook_configs"] == [{"url_file": "/run/secrets/alertmanager_webhook_url", "send_resolved": True}]
+
+
+def test_every_way_has_its_receiver_and_the_file_with_its_secret() -> None:
+    config = loaded("alertmanager/alertmanager.yml", receivers=receivers())
+    named = {receiver["name"]: receiver for receiver in config["receivers"]}
+    assert named.keys() == {"nowhere", "operators", "watchdog", "owner"}
+    operators = named["operators"]
+    assert operators["slack_configs"][0]["api_url_file"] == "/run/secrets/alertmanager_slack_url"
+    assert operators["email_configs"][0]["to"] == "ops@example.com,night@example.com"
+    assert config["global"]["smtp_auth_password_file"] == "/run/secrets/alertmanager_smtp_password"
+    assert named["watchdog"]["webhook_configs"][0]["url_file"] == "/run/secrets/alertmanager_watchdog_url"
+
+
+@pytest.mark.parametrize(("server", "starttls"), [("mail.example.com:587", True), ("mail.example.com:465", False)])
+def test_e_mail_needs_starttls_except_where_the_port_is_encrypted_anyway(server: str, starttls: bool) -> None:
+    """Alertmanager looks for STARTTLS on port 465 too, inside the encrypted connection, and finds none."""
+    ways = receivers(EVERY_WAY.replace("mail.example.com:587", server))
+    config = loaded("alertmanager/alertmanager.yml", receivers=ways)
+    assert config["global"]["smtp_require_tls"] is starttls
+
+
+def test_no_secret_is_in_the_rendered_file() -> None:
+    text = rendered(receivers=receivers())["alertmanager/alertmanager.yml"]
+    secrets = [line.partition("=")[2] for line in EVERY_WAY.splitlines() if line.partition("=")[0] in SECRETS]
+    assert len(secrets) == len(SECRETS)
+    assert [secret for secret in secrets if secret in text] == []
 
 
 def test_alloy_reads_the_containers_of_this_project_only() -> None:
@@ -84,7 +113,7 @@ def test_alloy_reads_the_containers_of_this_project_only() -> None:
 
 
 def test_the_same_configuration_gives_the_same_bytes() -> None:
-    assert rendered(watchers=WATCHERS, webhook=True) == rendered(watchers=WATCHERS, webhook=True)
+    assert rendered(watchers=WATCHERS, receivers=receivers()) == rendered(watchers=WATCHERS, receivers=receivers())
 
 
 def test_every_file_says_what_it_comes_from_and_that_the_source_exists() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tollgate import disk
+from tollgate.config.env.alerts import SECRETS
 from tollgate.config.env.settings import Settings
 from tollgate.site import Site
 from tollgate.stack import configuration
@@ -110,3 +111,12 @@ def test_models_left_out_for_the_same_reason_share_a_line(site: Site) -> None:
     assert len(lines) == len({reason for _, reason in catalogue.left_out})
     for name, reason in catalogue.left_out:
         assert [line for line in lines if name in line and line.endswith(reason)]
+
+
+def test_a_secret_of_alerts_in_the_shell_is_ignored(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SECRETS:
+        monkeypatch.setenv(name, "https://hooks.example.com/of-one-person")
+    monkeypatch.setenv("ALERT_EMAIL_OWNERS", "off")
+    settings = configuration.settings(site)
+    assert not any([settings.alert_smtp_password, settings.alert_slack_url, settings.alert_watchdog_url])
+    assert settings.alert_email_owners == "off", "any other setting in the shell counts"

@@ -12,7 +12,7 @@ import pytest
 from tests.suite import table
 from tests.suite.__main__ import containers
 from tests.suite.all import run, targets
-from tests.suite.groups import FIRST, REQUESTS, STACK, TESTS, group, turn, within_the_stack
+from tests.suite.groups import FIRST, LAST, ON_THE_STACK, REQUESTS, STACK, TESTS, group, turn, within_the_stack
 from tests.suite.lanes import Lanes
 from tests.suite.record import SHOWN, faults, folder
 
@@ -23,11 +23,12 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 # ---- groups
 
 
-@pytest.mark.parametrize(("folders", "name"), [(("docs", "clients"), REQUESTS), (("stack",), STACK)])
-def test_the_folders_that_share_a_stack_are_one_group(folders: tuple[str, ...], name: str) -> None:
-    files = [file for folder in folders for file in (TESTS / folder).glob("test_*.py")]
-    assert len(files) > 5
-    assert {group(file) for file in files} == {name}
+def test_there_are_two_stacks_and_one_is_for_what_changes_containers() -> None:
+    files = {file for folder in ON_THE_STACK for file in (TESTS / folder).glob("test_*.py")}
+    changing = {TESTS / "stack" / name for name in LAST}
+    assert changing < files
+    assert {group(file) for file in changing} == {STACK}
+    assert {group(file) for file in files - changing} == {REQUESTS}
 
 
 def test_a_folder_below_contract_is_one_group_and_a_new_one_needs_no_entry() -> None:
@@ -43,7 +44,10 @@ def test_the_groups_that_begin_first_exist() -> None:
 def test_what_removes_containers_runs_last_on_the_stack() -> None:
     files = sorted((TESTS / "stack").glob("test_*.py"), key=within_the_stack)
     assert [file.name for file in files[-2:]] == ["test_rollout.py", "test_lifecycle.py"]
-    assert within_the_stack(TESTS / "clients" / "test_sdks.py") < within_the_stack(files[0])
+    docs, clients = TESTS / "docs" / "test_commands.py", TESTS / "clients" / "test_sdks.py"
+    by_turns = [docs, TESTS / "stack" / "test_usage.py", clients, *(TESTS / "stack" / name for name in LAST)]
+    places = [within_the_stack(file) for file in by_turns]
+    assert places == sorted(set(places))
     assert within_the_stack(TESTS / "unit" / "test_x.py") < within_the_stack(TESTS / "docs" / "test_commands.py")
 
 
@@ -88,7 +92,7 @@ def ids_of(*files: str, number: int = 3) -> list[str]:
 
 
 FILES = (
-    *("stack/test_a.py", "docs/test_commands.py", "contract/nginx/test_a.py", "contract/nginx/test_b.py"),
+    *("stack/test_rollout.py", "docs/test_commands.py", "contract/nginx/test_a.py", "contract/nginx/test_b.py"),
     *("contract/new/test_a.py", "golden/test_a.py", "golden/test_b.py", "upgrade/test_upgrade.py"),
 )
 

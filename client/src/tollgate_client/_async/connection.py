@@ -5,21 +5,52 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import random
 import threading
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import httpx
 
 from tollgate_client import refusals
 from tollgate_client.call import Call
-from tollgate_client.errors import TollgateError
+from tollgate_client.errors import AnswerError, StatusError, StreamInterruptedError, TollgateError
+from tollgate_client.pool import opened
 from tollgate_client.settings import Settings
 
 _log = logging.getLogger("tollgate_client")
 # Spreads the retries of clients that failed together.
 _chance = random.SystemRandom()
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+# Larger than every answer: 2,048 vectors of 3,072 numbers are about 140 MB.
+LARGEST_ANSWER = 256 * 2**20
+# A refusal is a sentence. The client reads no more of it than this.
+LARGEST_REFUSAL = 2**20
+
+
+@dataclass(frozen=True)
+class Whole:
+    """An answer that was read to its end."""
+
+    content: bytes = field(repr=False)
+    status_code: int
+    request_id: str
+    answered_by: str
+
+
+R = TypeVar("R", httpx.Response, Whole)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """`home` is the process and the event loop that opened it: its sockets serve no other."""
+
+    client: httpx.AsyncClient
+    home: tuple[int, object]
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Connection:
@@ -27,69 +58,113 @@ class Connection:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._client: httpx.AsyncClient | None = None
+        self._pool: _Pool | None = None
         self._opening = threading.Lock()
 
-    async def whole(self, call: Call) -> httpx.Response:
-        """The answer with its body read. A body that is cut is not asked for again: it is paid."""
-        response = await self.open(call)
-        failure: TollgateError | None = None
-        try:
-            await response.aread()
-        except httpx.HTTPError as error:
-            failure = refusals.interrupted(error, self.settings.base_url, refusals.request_id(response.headers))
-        finally:
-            await response.aclose()
-        if failure:
-            raise failure
-        return response
+    async def whole(self, call: Call) -> Whole:
+        """The answer with its body. A body that is cut is asked for again only if the call is free."""
+        return await self._repeated(call, self._read)
 
     async def open(self, call: Call) -> httpx.Response:
         """The answer's head, with status 2xx. The caller reads the body and closes the response."""
+        return await self._repeated(call, self._head)
+
+    def turn(self) -> asyncio.Lock:
+        """Held by the one of many that fetches something for all."""
+        return self._current().turn
+
+    async def aclose(self) -> None:
+        pool, self._pool = self._pool, None
+        # The sockets of an event loop that has ended, or of the process before a fork, are not ours to close.
+        if pool is not None and pool.home == _home():
+            await pool.client.aclose()
+
+    async def _repeated(self, call: Call, once: Callable[[Call], Awaitable[R | TollgateError]]) -> R:
         for attempt in itertools.count(1):
             began = time.monotonic()
-            outcome = await self._once(call)
+            outcome = await once(call)
             taken = round((time.monotonic() - began) * 1000)
-            if isinstance(outcome, httpx.Response):
+            if not isinstance(outcome, TollgateError):
                 _log.debug("%s %s: %s after %s ms", call.method, call.path, outcome.status_code, taken)
                 return outcome
-            wait = self.settings.retries.wait(outcome, attempt, _chance.random(), free=call.free)
+            retries = self.settings.retries
+            wait = retries.wait(outcome, attempt, _chance.random(), free=call.free)
+            if call.once and isinstance(outcome, StatusError):
+                wait = None
             _log.debug("%s %s: %s after %s ms", call.method, call.path, type(outcome).__name__, taken)
             if wait is None:
                 raise outcome
             await asyncio.sleep(wait)
         raise AssertionError("itertools.count does not end")
 
-    async def aclose(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
-
-    async def _once(self, call: Call) -> httpx.Response | TollgateError:
+    async def _head(self, call: Call) -> httpx.Response | TollgateError:
         """One attempt. It returns its error, so that no traceback chains httpx's, which holds the key."""
         settings = self.settings
-        headers = {**settings.headers(), **call.headers}
+        headers = settings.headers()
+        headers.update(call.headers)
         content = call.encoded()
         if content is not None:
             headers["content-type"] = "application/json"
-        client = self._opened()
-        request = client.build_request(call.method, settings.url(call.path), content=content, headers=headers)
+        client, url, timeout = self._opened(), settings.url(call.path), settings.timeouts(call.seconds)
+        request = client.build_request(call.method, url, content=content, headers=headers, timeout=timeout)
         try:
             response = await client.send(request, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return refusals.unreachable(error, settings.base_url)
         if response.is_success:
             return response
+        text = bytearray()
+        until = time.monotonic() + settings.seconds(call.seconds)
         try:
-            text = await response.aread()
+            async for piece in response.aiter_bytes():
+                text += piece
+                if len(text) > LARGEST_REFUSAL or time.monotonic() > until:
+                    break
         except httpx.HTTPError:
-            text = b""
+            pass
         finally:
             await response.aclose()
-        return refusals.refusal(response.status_code, response.headers, text, settings.api_key)
+        return refusals.refusal(response.status_code, response.headers, bytes(text), settings.api_key)
+
+    async def _read(self, call: Call) -> Whole | TollgateError:
+        """One attempt, with its body. Its time is limited as a whole: a gateway may send a byte now and then."""
+        settings = self.settings
+        until = time.monotonic() + settings.seconds(call.seconds)
+        response = await self._head(call)
+        if isinstance(response, TollgateError):
+            return response
+        request = refusals.request_id(response.headers)
+        content = bytearray()
+        failure: TollgateError | None = None
+        try:
+            async for piece in response.aiter_bytes():
+                content += piece
+                if len(content) > LARGEST_ANSWER:
+                    failure = AnswerError(f"the answer is larger than {LARGEST_ANSWER} bytes", request_id=request)
+                elif time.monotonic() > until:
+                    failure = StreamInterruptedError(
+                        f"the answer of {settings.base_url} was not complete within the timeout", request_id=request
+                    )
+                if failure:
+                    break
+        except httpx.HTTPError as error:
+            failure = refusals.interrupted(error, settings.base_url, request)
+        finally:
+            await response.aclose()
+        by = refusals.answered_by(response.headers)
+        return failure or Whole(bytes(content), response.status_code, request, by)
 
     def _opened(self) -> httpx.AsyncClient:
+        return self._current().client
+
+    def _current(self) -> _Pool:
         with self._opening:
-            if self._client is None:
-                self._client = httpx.AsyncClient(timeout=self.settings.timeouts(), limits=_LIMITS)
-            return self._client
+            home = _home()
+            if self._pool is None or self._pool.home != home:
+                client = opened(httpx.AsyncClient, timeout=self.settings.timeouts(), limits=_LIMITS)
+                self._pool = _Pool(client, home)
+            return self._pool
+
+
+def _home() -> tuple[int, object]:
+    return os.getpid(), asyncio.get_running_loop()

@@ -6,18 +6,18 @@ import logging
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from tollgate_client import fetch, refusals, routes
+from tollgate_client import fetch, routes
 from tollgate_client._async.connection import Connection
 from tollgate_client._async.stream import Stream
-from tollgate_client.availability import Availability
+from tollgate_client.availability import Availability, Note
 from tollgate_client.call import Call, answer
 from tollgate_client.catalogue import Catalogue
 from tollgate_client.errors import ConfigurationError, TollgateError
-from tollgate_client.messages import CountedTokens, Message, MessageEvent, MessageUsage
+from tollgate_client.messages import CountedTokens, Message, MessageEvent
 from tollgate_client.model_info import CustomModel, ModelEntry, ModelInfo, ModelList
-from tollgate_client.models import ChatChunk, ChatCompletion, Embeddings, Usage
+from tollgate_client.models import ChatChunk, ChatCompletion, Embeddings
 from tollgate_client.part import Answer
 from tollgate_client.prices import Tokens
 from tollgate_client.routes import Messages, Tools
@@ -27,11 +27,11 @@ from tollgate_client.usage_of import of_chunk, of_event
 
 _log = logging.getLogger("tollgate_client")
 A = TypeVar("A", bound=Answer)
-AnyUsage = Usage | MessageUsage
+P = TypeVar("P", ChatCompletion, Message, Embeddings)
 
 
 class LiteLLMProvider:
-    """One gateway with one key, over one pool of connections. Use it in one event loop, and close it.
+    """One gateway with one key, over one pool of connections. Use it in one event loop at a time, and close it.
 
     `base_url` and `api_key` come from LITELLM_BASE_URL and LITELLM_API_KEY where they are None. Without an address the
     provider has custom models only. `timeout` is in seconds: for a whole answer, and for each silence of a stream.
@@ -49,7 +49,7 @@ class LiteLLMProvider:
         max_retries: int = 2,
         models_ttl: float = 300.0,
     ) -> None:
-        self._settings = Settings.of(base_url, api_key, timeout, max_retries)
+        self._settings = Settings.of(base_url, api_key, timeout, max_retries, models_ttl)
         self._connection = Connection(self._settings)
         self._catalogue = Catalogue(custom_models or {}, models_ttl, online=self._settings.online)
         self.availability = Availability()
@@ -57,7 +57,7 @@ class LiteLLMProvider:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._settings.base_url!r})"
 
-    async def __aenter__(self) -> LiteLLMProvider:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -81,7 +81,7 @@ class LiteLLMProvider:
     ) -> ChatCompletion:
         """One whole answer. `kwargs` are fields of the chat API: tools, response_format, seed and so on."""
         call = routes.chat(messages, model, False, {**kwargs, "max_tokens": max_tokens, "temperature": temperature})
-        return await self._paid(ChatCompletion, call, model)
+        return await self.ask(ChatCompletion, call, model)
 
     def stream_chat_completion(
         self,
@@ -93,21 +93,21 @@ class LiteLLMProvider:
     ) -> Stream[ChatChunk]:
         """The answer in chunks, as they come; the last one has `usage`."""
         call = routes.chat(messages, model, True, {**kwargs, "max_tokens": max_tokens, "temperature": temperature})
-        return Stream(self._connection, call, ChatChunk, of_chunk, self._noting(model))
+        return Stream(self._connection, call, ChatChunk, of_chunk, Note(self.availability, model))
 
     async def messages_create(self, messages: Messages, model: str, max_tokens: int, **kwargs: Any) -> Message:
         """One whole answer of Anthropic's Messages API. `kwargs` are its fields: system, tools, thinking and so on."""
         call = routes.message(messages, model, max_tokens, False, kwargs)
-        return await self._paid(Message, call, model)
+        return await self.ask(Message, call, model)
 
     def messages_stream(self, messages: Messages, model: str, max_tokens: int, **kwargs: Any) -> Stream[MessageEvent]:
         """The same as events, as they come."""
         call = routes.message(messages, model, max_tokens, True, kwargs)
-        return Stream(self._connection, call, MessageEvent, of_event, self._noting(model))
+        return Stream(self._connection, call, MessageEvent, of_event, Note(self.availability, model))
 
     async def embeddings(self, texts: str | Sequence[str], model: str, **kwargs: Any) -> Embeddings:
         """A vector for each text. `kwargs` are fields of the API: dimensions, encoding_format."""
-        return await self._paid(Embeddings, routes.embeddings(texts, model, **kwargs), model)
+        return await self.ask(Embeddings, routes.embeddings(texts, model, **kwargs), model)
 
     async def count_tokens(self, messages: Messages, model: str, tools: Tools | None = None, **kwargs: Any) -> int:
         """The tokens of a prompt, as the gateway counts them for `model`. It costs nothing."""
@@ -149,10 +149,14 @@ class LiteLLMProvider:
         """Fetch the list of models if it is older than `models_ttl`. The synchronous methods then need no request."""
         if not self._catalogue.stale:
             return
-        try:
-            await self._fetch_models()
-        except TollgateError as error:
-            self._catalogue.not_listed(error)
+        began = self._catalogue.now
+        async with self._connection.turn():
+            if not self._catalogue.wanted(began):
+                return
+            try:
+                await self._fetch_models()
+            except TollgateError as error:
+                self._catalogue.not_listed(error)
 
     def get_supported_models(self) -> list[str]:
         """The names of the gateway's models for your key and of custom_models, sorted.
@@ -165,6 +169,10 @@ class LiteLLMProvider:
     def get_model_info(self, model: str) -> ModelInfo:
         """UnknownModelError if neither the gateway nor custom_models have it."""
         return self._known().get(model)
+
+    def known_models(self) -> list[ModelInfo]:
+        """Each model with all that is known of it now, sorted by name. It never asks the gateway."""
+        return self._catalogue.all()
 
     def add_custom_model(
         self,
@@ -191,23 +199,21 @@ class LiteLLMProvider:
         `prompt_tokens` contains `cached_tokens` (read from the cache) and `cache_write_tokens`; those contain
         `cache_write_1h_tokens`. UnknownPriceError if the model has no known price.
         """
-        return self._cost(
-            Tokens.of_prompt(
-                prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens
-            ),
-            model,
-        )
+        written = (cache_write_tokens, cache_write_1h_tokens)
+        return self._cost(Tokens.of_prompt(prompt_tokens, completion_tokens, cached_tokens, *written), model)
 
     def cost_of(
         self, answered: ChatCompletion | Message | Embeddings | Stream[Any], model: str | None = None
     ) -> Decimal:
         """USD of an answer, or of a stream that has ended, by its own usage; ConfigurationError if it has none.
 
-        The price is that of the model that was asked; `model` takes another one's.
+        The price is that of the model that answered, as far as the gateway says it; `model` takes another one's.
         """
+        if isinstance(answered, Stream) and not answered.over:
+            raise ConfigurationError("this stream has not come to its end, so its cost is not known")
         if answered.usage is None:
             raise ConfigurationError("this answer has no usage, so its cost is not known")
-        return self._cost(answered.usage.tokens(), model or answered.asked_model)
+        return self._cost(answered.usage.tokens(), model or answered.priced_model)
 
     # ---- inside
 
@@ -216,12 +222,7 @@ class LiteLLMProvider:
         return price.cost(tokens)
 
     def _known(self) -> Catalogue:
-        if self._catalogue.stale:
-            listed = fetch.models(self._settings)
-            if isinstance(listed, TollgateError):
-                self._catalogue.not_listed(listed)
-            else:
-                self._catalogue.listed(listed.data)
+        fetch.refresh(self._catalogue, self._settings)
         return self._catalogue
 
     async def _fetch_models(self) -> list[ModelEntry]:
@@ -230,28 +231,18 @@ class LiteLLMProvider:
         return listed.data
 
     async def _whole(self, kind: type[A], call: Call) -> A:
-        response = await self._connection.whole(call)
-        return answer(kind, response.content, refusals.request_id(response.headers), call.model)
+        whole = await self._connection.whole(call)
+        found = answer(kind, whole.content, whole.request_id, paid=not call.free)
+        found.came_with(whole.request_id, call.model, whole.answered_by)
+        return found
 
-    async def _paid(self, kind: type[A], call: Call, model: str) -> A:
+    async def ask(self, kind: type[P], call: Call, model: str) -> P:
+        """For routers: `call` with its answer, noted in `availability`."""
+        self.availability.asked(model)
         try:
             found = await self._whole(kind, call)
         except TollgateError as error:
             self.availability.failed(model, error)
             raise
-        self._served(model, getattr(found, "usage", None))
+        self.availability.served(model, found.usage.tokens().total if found.usage is not None else 0)
         return found
-
-    def _noting(self, model: str) -> Any:
-        def ended(error: TollgateError | None, usage: AnyUsage | None) -> None:
-            if error:
-                self.availability.failed(model, error)
-            else:
-                self._served(model, usage)
-
-        return ended
-
-    def _served(self, model: str, usage: AnyUsage | None) -> None:
-        tokens = usage.tokens() if usage is not None else Tokens()
-        counted = tokens.input + tokens.output + tokens.cache_read + tokens.cache_write_5m + tokens.cache_write_1h
-        self.availability.served(model, counted)

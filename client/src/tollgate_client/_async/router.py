@@ -3,50 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel
 
+from tollgate_client import routes
 from tollgate_client._async.provider import LiteLLMProvider
 from tollgate_client.errors import (
-    BudgetSpentError,
+    AnswerError,
     ConfigurationError,
     GatewayConnectionError,
-    MaxCostError,
-    OverloadedError,
-    RateLimitedError,
     StatusError,
     TollgateError,
+    is_away,
 )
-from tollgate_client.model_info import Tier
+from tollgate_client.model_info import ModelInfo, RateLimits, Tier
 from tollgate_client.models import ChatCompletion
 from tollgate_client.routes import Messages
 from tollgate_client.routing import checks, plan
 from tollgate_client.routing.plan import Offer, Plan
 from tollgate_client.routing.request import Request
-from tollgate_client.routing.route import Attempt, Route, RoutedAnswer, Selection
+from tollgate_client.routing.route import RoutedAnswer, Selection
+from tollgate_client.routing.run import Run, another_may_serve, too_dear
 
 Providers = Mapping[str, LiteLLMProvider]
-
-
-@dataclass
-class _Run:
-    """One routed request: what was tried, and what it cost."""
-
-    request: Request
-    providers: Providers
-    attempts: list[Attempt] = field(default_factory=list)
-    spent: Decimal = Decimal(0)
-    bound: Decimal = Decimal(0)
-    too_dear: dict[str, Decimal] = field(default_factory=dict)
-    last: tuple[Offer, ChatCompletion] | None = None
-    failure: TollgateError | None = None
-
-    @property
-    def left(self) -> Decimal | None:
-        return None if self.request.max_cost is None else self.request.max_cost - self.spent
 
 
 class Router:
@@ -75,16 +57,15 @@ class Router:
         finds more that fit.
         """
         request = Request.of(messages, kwargs, quality, max_tokens, max_cost)
-        known = self._known(providers)
-        made = self._plan(request, known, strategy)
-        too_dear: dict[str, Decimal] = {}
+        made = self._plan(request, _listed(self._known(providers)), strategy)
+        needed: dict[str, Decimal] = {}
         for offer in made.in_order:
             room = request.room(offer, request.task.most_input, request.max_cost)
             if room is None or room.fits:
                 limit = f"; max_tokens {room.max_tokens} keeps it within {request.max_cost} USD" if room else ""
                 return Selection(offer.provider, offer.model.name, made.reason_for(offer) + limit)
-            too_dear[offer.name] = room.needed
-        raise _too_dear(request, too_dear)
+            needed[offer.name] = room.needed
+        raise too_dear(request, needed)
 
     async def route_request(
         self,
@@ -106,76 +87,74 @@ class Router:
         `schema` and `accept` are the checks of cascade and hybrid, beside refused, empty and cut answers. `kwargs` are
         fields of the chat API.
         """
+        checks.check(schema, accept)
         if schema is not None and "response_format" not in kwargs:
             kwargs["response_format"] = checks.form_of(schema)
-        request = Request.of(messages, kwargs, quality, max_tokens, max_cost)
-        run = _Run(request, await _reachable(self._known(providers)))
-        made = self._plan(request, run.providers, strategy)
+        run = Run(Request.of(messages, kwargs, quality, max_tokens, max_cost))
+        reached = await _reachable(self._known(providers))
+        made = self._plan(run.request, reached, strategy)
         for step in made.steps:
-            found = await self._ask_one_of(run, step)
+            try:
+                found = await self._ask_one_of(run, reached, step, made.in_order[-1])
+            except TollgateError:
+                if run.last is None:
+                    raise
+                # An answer is paid already. It is not lost because the next model failed.
+                break
             if found is None:
                 continue
             offer, answer = found
             wrong = checks.problem(answer, kwargs.get("response_format"), schema, accept) if made.checked else ""
-            run.attempts[-1] = _judged(run.attempts[-1], wrong)
+            run.judged(wrong)
             if not wrong:
-                return _routed(run, made, offer, answer, True)
+                return run.routed(made, offer, answer, passed=True)
             run.last = found
         if run.last is not None:
-            return _routed(run, made, *run.last, False)
-        raise run.failure or _too_dear(request, run.too_dear)
+            return run.routed(made, *run.last, passed=False)
+        raise run.problem()
 
-    async def _ask_one_of(self, run: _Run, step: Sequence[Offer]) -> tuple[Offer, ChatCompletion] | None:
+    async def _ask_one_of(
+        self, run: Run, providers: Providers, step: Sequence[Offer], last: Offer
+    ) -> tuple[Offer, ChatCompletion] | None:
         """The first answer of a step; None if no model of it fits into the money or takes the request now."""
         for offer in step:
-            limits = await self._limits(run, offer)
+            provider = providers[offer.provider]
+            limits = await self._limits(run, provider, offer)
             if limits is None:
                 continue
             tokens, bound = limits
-            provider = run.providers[offer.provider]
-            try:
-                answer = await provider.chat_completion(
-                    run.request.messages, offer.model.name, **run.request.fields(tokens)
-                )
-            except TollgateError as error:
-                refused = Attempt(offer.provider, offer.model.name, tokens, Decimal(0), type(error).__name__)
-                run.attempts.append(refused)
-                if not _another_may_serve(error):
-                    raise
-                run.failure = error
+            # Other calls of this program may have used the model meanwhile.
+            if why := provider.availability.why_not(offer.model.name, offer.model.rate_limits):
+                run.resting[offer.name] = why
                 continue
-            cost = _cost(answer, offer)
-            run.bound = run.spent + bound
-            # Without a usage the whole bound counts as spent.
-            run.spent += cost if cost is not None else bound
-            run.attempts.append(Attempt(offer.provider, offer.model.name, tokens, cost))
+            try:
+                # Only the last model is waited for. Instead of each other one there is another.
+                call = routes.chat(run.request.messages, offer.model.name, False, run.request.fields(tokens))
+                call = replace(call, once=offer is not last)
+                answer = await provider.ask(ChatCompletion, call, offer.model.name)
+            except TollgateError as error:
+                run.refused(offer, tokens, bound, error)
+                if not another_may_serve(error):
+                    raise
+                continue
+            run.answered(offer, tokens, bound, answer)
             return offer, answer
         return None
 
-    async def _limits(self, run: _Run, offer: Offer) -> tuple[int | None, Decimal] | None:
+    async def _limits(self, run: Run, provider: LiteLLMProvider, offer: Offer) -> tuple[int | None, Decimal] | None:
         """max_tokens and the most that the call can cost; None if it does not fit into the money that is left."""
         request = run.request
         room = request.room(offer, request.task.most_input, run.left)
         if room is None:
             return request.max_tokens, Decimal(0)
         if not room.fits or room.max_tokens != request.longest(offer):
-            counted = await self._counted(run, offer)
+            counted = await _counted(request, provider, offer)
             if counted is not None:
                 room = request.room(offer, request.tighter(counted), run.left) or room
         if not room.fits:
-            run.too_dear[offer.name] = run.spent + room.needed
+            run.dear(offer, room.needed)
             return None
         return room.max_tokens, room.bound or Decimal(0)
-
-    async def _counted(self, run: _Run, offer: Offer) -> int | None:
-        """The prompt's tokens as the gateway counts them; None where it cannot."""
-        request = run.request
-        try:
-            return await run.providers[offer.provider].count_tokens(
-                request.messages, offer.model.name, tools=request.more.get("tools")
-            )
-        except StatusError:
-            return None
 
     def _plan(self, request: Request, providers: Providers, strategy: str | None) -> Plan:
         chosen = plan.strategy_of(strategy) if strategy else self._strategy
@@ -201,10 +180,16 @@ async def _reachable(providers: Providers) -> Providers:
     reached: dict[str, LiteLLMProvider] = {}
     failure: TollgateError | None = None
     for name, provider in providers.items():
+        why = "" if provider.known_models() else provider.availability.why_not("", RateLimits())
+        if why:
+            # Many requests do not wait one after another for a gateway that is away.
+            failure = GatewayConnectionError(f"{name}: {why}")
+            continue
         try:
             await provider.refresh_models()
-        except GatewayConnectionError as error:
-            failure = error
+        except TollgateError as error:
+            failure = _of_one_provider(error)
+            provider.availability.failed("", error)
         else:
             reached[name] = provider
     if failure and not reached:
@@ -212,38 +197,43 @@ async def _reachable(providers: Providers) -> Providers:
     return reached
 
 
-def _offers(name: str, provider: LiteLLMProvider) -> list[Offer]:
-    models = [provider.get_model_info(model) for model in provider.get_supported_models()]
-    return [Offer(name, model, provider.availability.why_not(model.name, model.rate_limits)) for model in models]
+def _listed(providers: Providers) -> Providers:
+    """The same for a method that is synchronous."""
+    reached: dict[str, LiteLLMProvider] = {}
+    failure: TollgateError | None = None
+    for name, provider in providers.items():
+        try:
+            provider.get_supported_models()
+        except TollgateError as error:
+            failure = _of_one_provider(error)
+        else:
+            reached[name] = provider
+    if failure and not reached:
+        raise failure
+    return reached
 
 
-def _another_may_serve(error: TollgateError) -> bool:
-    """Only if this call was not paid, and only where another model can do better."""
-    if isinstance(error, GatewayConnectionError):
-        return not error.sent
-    if isinstance(error, BudgetSpentError):
-        return error.of_model
-    return isinstance(error, OverloadedError | RateLimitedError)
+def _of_one_provider(error: TollgateError) -> TollgateError:
+    """The error, if another provider can serve in its place. A refused key is a mistake, and raises."""
+    if not is_away(error) and not isinstance(error, AnswerError):
+        raise error
+    return error
 
 
-def _cost(answer: ChatCompletion, offer: Offer) -> Decimal | None:
-    if answer.usage is None or offer.model.price is None:
+async def _counted(request: Request, provider: LiteLLMProvider, offer: Offer) -> int | None:
+    """The prompt's tokens as the gateway counts them; None where it cannot."""
+    try:
+        return await provider.count_tokens(request.messages, offer.model.name, tools=request.more.get("tools"))
+    except (StatusError, GatewayConnectionError, AnswerError):
         return None
-    return offer.model.price.cost(answer.usage.tokens())
 
 
-def _judged(attempt: Attempt, problem: str) -> Attempt:
-    return Attempt(attempt.provider, attempt.model, attempt.max_tokens, attempt.cost, problem)
-
-
-def _routed(run: _Run, made: Plan, offer: Offer, answer: ChatCompletion, passed: bool) -> RoutedAnswer:
-    known = [attempt.cost for attempt in run.attempts if attempt.cost is not None]
-    bound = run.bound if run.request.max_cost is not None else None
-    cost = sum(known, Decimal(0)) if len(known) == len(run.attempts) else None
-    route = Route(offer.provider, offer.model.name, made.reason_for(offer), cost, passed, bound, tuple(run.attempts))
-    return RoutedAnswer.of(answer, route)
-
-
-def _too_dear(request: Request, needed: Mapping[str, Decimal]) -> MaxCostError:
-    cheapest = min(needed, key=lambda name: (needed[name], name))
-    return MaxCostError(max_cost=request.max_cost or Decimal(0), cheapest=cheapest, needed=needed[cheapest])
+def _offers(name: str, provider: LiteLLMProvider) -> list[Offer]:
+    known = {model.name: model for model in provider.known_models()}
+    offers = []
+    for model in known.values():
+        # A fallback that the list does not have is a model without a known price.
+        others = tuple(known.get(other) or ModelInfo(other) for other in model.fallbacks)
+        why_not = provider.availability.why_not(model.name, model.rate_limits)
+        offers.append(Offer(name, model, why_not, others))
+    return offers

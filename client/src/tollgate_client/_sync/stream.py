@@ -11,11 +11,13 @@ import httpx
 
 from tollgate_client import refusals
 from tollgate_client._sync.connection import Connection
+from tollgate_client.availability import Note
 from tollgate_client.call import Call, StreamReader
-from tollgate_client.errors import TollgateError
+from tollgate_client.errors import AnswerError, TollgateError
 from tollgate_client.messages import MessageUsage
 from tollgate_client.models import Usage
 from tollgate_client.part import Part
+from tollgate_client.prices import Tokens
 
 P = TypeVar("P", bound=Part)
 UsageOf = Callable[[P, Usage | MessageUsage | None], Usage | MessageUsage | None]
@@ -24,7 +26,7 @@ UsageOf = Callable[[P, Usage | MessageUsage | None], Usage | MessageUsage | None
 class Stream(Generic[P]):
     """Asks the gateway when the first piece is asked for.
 
-    `usage` has the tokens when the stream has ended, and `asked_model` is the model with the price. `request_id` is
+    `usage` has the tokens when the stream is `over`, and `priced_model` is the model with the price. `request_id` is
     known from the first piece on. A `break` in the loop closes the connection, and the gateway then stops the model.
     `with` closes it in any case.
     """
@@ -35,13 +37,14 @@ class Stream(Generic[P]):
         call: Call,
         kind: type[P],
         usage_of: UsageOf[P],
-        ended: Callable[[TollgateError | None, Usage | MessageUsage | None], None],
+        note: Note,
     ) -> None:
         self.usage: Usage | MessageUsage | None = None
         self.asked_model = call.model
         self._reader = StreamReader(kind, connection.settings.api_key)
         self._usage_of = usage_of
-        self._ended = ended
+        self._note = note
+        self._begun = self._ended = False
         # The generator holds no reference to the stream: a stream that is left is collected, and its generator closed.
         self._pieces = _pieces(connection, call, self._reader)
 
@@ -49,20 +52,38 @@ class Stream(Generic[P]):
     def request_id(self) -> str:
         return self._reader.request_id
 
+    @property
+    def priced_model(self) -> str:
+        return self._reader.answered_by or self.asked_model
+
+    @property
+    def over(self) -> bool:
+        """Whether the answer is complete. A stream that was left or cut never is."""
+        return self._reader.over
+
     def __iter__(self) -> Stream[P]:
         return self
 
     def __next__(self) -> P:
+        if not self._begun:
+            self._begun = True
+            self._note.asked()
         try:
             piece = self._pieces.__next__()
         except StopIteration:
-            self._ended(None, self.usage)
+            self._end(None)
             raise
         except TollgateError as error:
-            self._ended(error, self.usage)
+            self._end(error)
             raise
         self.usage = self._usage_of(piece, self.usage)
         return piece
+
+    def _end(self, error: TollgateError | None) -> None:
+        # A stream that was left before its end has neither failed nor served.
+        if not self._ended and (error or self.over):
+            self._note.ended(error, self.usage.tokens() if self.usage is not None else Tokens())
+        self._ended = True
 
     def close(self) -> None:
         self._pieces.close()
@@ -79,8 +100,12 @@ class Stream(Generic[P]):
 def _pieces(connection: Connection, call: Call, reader: StreamReader[P]) -> Generator[P, None, None]:
     response = connection.open(call)
     reader.request_id = refusals.request_id(response.headers)
+    reader.answered_by = refusals.answered_by(response.headers)
     failure: TollgateError | None = None
     try:
+        kind = response.headers.get("content-type", "text/event-stream")
+        if "text/event-stream" not in kind.lower():
+            raise AnswerError(f"expected a stream, found {kind[:60]!r}", request_id=reader.request_id)
         for piece in response.iter_bytes():
             for part in reader.feed(piece):
                 yield part

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
+from tollgate_client.errors import ConfigurationError
 from tollgate_client.models import ChatCompletion
 
-# Gets the answer; True or an empty text passes, False or a text that says why does not.
+# Gets the answer; True or an empty text passes. False, None or a text that says why does not.
 Accept = Callable[[ChatCompletion], bool | str]
 
 
@@ -35,10 +37,18 @@ def problem(
         return why
     if accept is not None:
         verdict = accept(answer)
-        if verdict is False:
-            return "your check refused it"
-        return verdict if isinstance(verdict, str) else ""
+        if isinstance(verdict, str):
+            return verdict
+        return "" if verdict else "your check refused it"
     return ""
+
+
+def check(schema: Any, accept: Any) -> None:
+    """Before anything is paid: ConfigurationError for checks that cannot be used."""
+    if schema is not None and not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        raise ConfigurationError(f"expected schema as a pydantic model, found {schema!r:.80}")
+    if accept is not None and (not callable(accept) or inspect.iscoroutinefunction(accept)):
+        raise ConfigurationError(f"expected accept as a function that is not async, found {accept!r:.80}")
 
 
 def form_of(schema: type[BaseModel]) -> dict[str, Any]:
@@ -58,7 +68,7 @@ def _not_in_form(text: str, response_format: Any, schema: type[BaseModel] | None
     if kind not in ("json_object", "json_schema"):
         return ""
     try:
-        found = json.loads(text)
+        found = from_json(text)
     except ValueError:
         return "it is not JSON"
     if kind == "json_object":

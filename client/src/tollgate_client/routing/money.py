@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from typing import Any
 
-from tollgate_client.call import as_json
 from tollgate_client.errors import ConfigurationError
-from tollgate_client.prices import MILLION, Price
+from tollgate_client.prices import EXACT, MILLION, Price, Tokens
 
 # An answer that is cut to fewer tokens than this is of no use, unless the caller asked for fewer.
 LEAST_TOKENS = 64
 # A count is the gateway's estimate: a fifth and 64 tokens more are reserved.
 _MARGIN, _MARGIN_TOKENS = 5, 64
 # The price in the list does not hold with these, so no promise could be kept.
-_DEARER = ("web_search_options", "audio", "models", "provider", "plugins", "speed", "inference_geo", "prediction")
+_DEARER = (
+    *("web_search_options", "audio", "models", "provider", "route", "preset", "plugins", "fallbacks"),
+    *("speed", "inference_geo", "prediction"),
+)
 _BASE_TIERS = (None, "auto", "default", "standard_only", "flex")
 
 
@@ -53,7 +55,21 @@ def room(
     max_cost: Decimal,
 ) -> Room:
     """`asked` is the caller's max_tokens, `most_output` the model's, `answers` how many of them (`n`)."""
-    rate = price.dearest_input if writes_cache else price.input
+    with localcontext(EXACT):
+        return _room(price, most_input, writes_cache, answers, asked, most_output, max_cost)
+
+
+def _room(
+    price: Price,
+    most_input: int,
+    writes_cache: bool,
+    answers: int,
+    asked: int | None,
+    most_output: int | None,
+    max_cost: Decimal,
+) -> Room:
+    # Some providers read from a cache without being asked; they write into one only if they are.
+    rate = price.dearest_input if writes_cache else max(price.input, price.cache_read)
     spent_in = most_input * rate
     limits = [limit for limit in (asked, most_output) if limit is not None]
     longest = min(limits) if limits else None
@@ -76,7 +92,7 @@ def answers_of(more: Mapping[str, Any]) -> int:
         dear.append("service_tier")
     if more.get("modalities") not in (None, ["text"]):
         dear.append("modalities")
-    if any(as_json(tool).get("type", "function") not in ("function", "custom") for tool in more.get("tools") or ()):
+    if any(tool.get("type", "function") not in ("function", "custom") for tool in more.get("tools") or ()):
         dear.append("a tool that the provider runs")
     if dear:
         raise ConfigurationError(f"max_cost cannot be promised with {', '.join(dear)}. hint: leave it out")
@@ -90,7 +106,7 @@ def likely(price: Price | None, likely_input: int, likely_output: int) -> Decima
     """An estimate to compare models by. A model without a known price counts as dearer than any."""
     if price is None:
         return Decimal("Infinity")
-    return (likely_input * price.input + likely_output * price.output) / MILLION
+    return price.exactly(Tokens(likely_input, likely_output))
 
 
 def _usd(times_million: Decimal) -> Decimal:

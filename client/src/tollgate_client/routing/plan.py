@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal, get_args
 
 from tollgate_client.errors import ConfigurationError, NoModelError
 from tollgate_client.model_info import TIERS, ModelInfo, Tier
+from tollgate_client.prices import Price
 from tollgate_client.routing import money
 from tollgate_client.routing.task import Task
 
@@ -28,11 +30,29 @@ LIKELY_OUTPUT = 500
 
 @dataclass(frozen=True)
 class Offer:
-    """A model of a provider; `why_not` says why it should not be asked now, or is empty."""
+    """A model of a provider; `why_not` says why it should not be asked now, or is empty.
+
+    `others` are the models that the gateway lets answer in its place.
+    """
 
     provider: str
     model: ModelInfo
     why_not: str = ""
+    others: tuple[ModelInfo, ...] = ()
+
+    @property
+    def dearest(self) -> Price | None:
+        """The highest price that the call can have; None if one of the prices is not known."""
+        prices = [model.price for model in (self.model, *self.others)]
+        known = [price for price in prices if price is not None]
+        return reduce(Price.dearest, known) if len(known) == len(prices) else None
+
+    def price_of(self, answered_by: str) -> Price | None:
+        """The price of an answer. Without the gateway's word who gave it, the highest."""
+        for model in (self.model, *self.others):
+            if model.name == answered_by:
+                return model.price
+        return self.dearest
 
     @property
     def name(self) -> str:
@@ -103,8 +123,8 @@ def _why_not(task: Task, offer: Offer, max_tokens: int | None, priced: bool) -> 
         return f"it has no {', '.join(missing)}"
     if model.context_tokens is not None and task.likely_input + (max_tokens or 0) > model.context_tokens:
         return f"its context has room for {model.context_tokens} tokens, about {task.likely_input} are needed"
-    if priced and model.price is None:
-        return "its price is not known"
+    if priced and offer.dearest is None:
+        return "its price is not known" if model.price is None else "the price of one of its fallbacks is not known"
     return offer.why_not
 
 

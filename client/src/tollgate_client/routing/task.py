@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,20 +53,21 @@ class Task:
 
 def read(messages: Sequence[Mapping[str, Any]], more: Mapping[str, Any], quality: Tier | None = None) -> Task:
     """`messages` and the other fields of a chat body, as plain JSON."""
-    parts = [part for message in messages for part in _parts(message)]
+    parts = [part for message in messages for part in _parts(message.get("content"))]
     images = sum(part.get("type") in _IMAGES for part in parts)
     documents = any(part.get("type") in _DOCUMENTS for part in parts)
     unknown = any(part.get("type") not in (*_IMAGES, *_TEXTS) for part in parts)
     tools = more.get("tools") or ()
     form = more.get("response_format")
-    uncounted = _size(form or {}) + _size(more.get("functions") or ())
-    size = _size(messages) + _size(tools) + uncounted
+    # Providers and servers put fields of many names into the prompt, so each counts.
+    uncounted = _size({name: value for name, value in more.items() if name != "tools"})
+    size = _size([_without_images(message) for message in messages]) + _size(tools) + uncounted
     fixed = len(messages) * MESSAGE_TOKENS + (TOOLS_TOKENS if tools else 0) + images * IMAGE_TOKENS
     usual = len(messages) * _LIKELY_MESSAGE + (_LIKELY_TOOLS if tools else 0) + images * _LIKELY_IMAGE
     needs = {
         "images": bool(images),
         "documents": documents,
-        "tools": bool(tools),
+        "tools": bool(tools or more.get("functions")),
         "structured_output": isinstance(form, Mapping) and form.get("type") == "json_schema",
     }
     wanted, why = _wanted(messages, bool(tools), quality)
@@ -75,7 +76,7 @@ def read(messages: Sequence[Mapping[str, Any]], more: Mapping[str, Any], quality
         most_input=None if unknown else size + fixed,
         uncounted=uncounted,
         needs=frozenset(name for name, needed in needs.items() if needed),
-        writes_cache="cache_control" in json.dumps([messages, tools]),
+        writes_cache="cache_control" in json.dumps([messages, more]),
         wanted=wanted,
         why=why,
     )
@@ -104,21 +105,28 @@ def _last_text(messages: Sequence[Mapping[str, Any]]) -> str:
             content = message.get("content")
             if isinstance(content, str):
                 return content
-            return " ".join(str(part.get("text") or "") for part in _parts(message))
+            return " ".join(str(part.get("text") or "") for part in _parts(content))
     return ""
 
 
-def _parts(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    content = message.get("content")
-    return [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+def _parts(content: Any) -> Iterator[Mapping[str, Any]]:
+    """The parts of a message's content, and those inside of them: the result of a tool can hold images."""
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, Mapping):
+            yield part
+            yield from _parts(part.get("content"))
+
+
+def _without_images(value: Any) -> Any:
+    """Images count by IMAGE_TOKENS, not by their bytes; all else of their part counts."""
+    if isinstance(value, list):
+        return [_without_images(one) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    dropped = ("image_url", "source") if value.get("type") in _IMAGES else ()
+    return {name: _without_images(one) for name, one in value.items() if name not in dropped}
 
 
 def _size(value: Any) -> int:
-    """The bytes of all texts, names and numbers in it; images count by IMAGE_TOKENS, not by their bytes."""
-    if isinstance(value, Mapping):
-        if value.get("type") in _IMAGES:
-            return 0
-        return sum(len(str(name)) + _size(one) for name, one in value.items())
-    if isinstance(value, list | tuple):
-        return sum(_size(one) for one in value)
-    return len(str(value).encode())
+    """The bytes of `value` as JSON, which is how prompts hold what is not plain text."""
+    return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))

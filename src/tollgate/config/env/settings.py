@@ -14,14 +14,15 @@ from types import MappingProxyType
 from typing import Annotated, Literal
 
 from dotenv.parser import Binding, parse_stream
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 
 from tollgate.config.endpoint import Endpoint
 from tollgate.config.env import schedule
 from tollgate.config.env import values as env_values
+from tollgate.config.env.alerts import AlertSettings, alert_problems
 from tollgate.config.env.tls import LETS_ENCRYPT, directory_address, mail_address, tls_problems
 from tollgate.config.secret import Secret
-from tollgate.config.validate import Input, closest, validate
+from tollgate.config.validate import closest, validate
 from tollgate.config.yaml.document import Document
 from tollgate.config.yaml.text import check_text, read
 from tollgate.errors import InputError, Problem
@@ -38,10 +39,8 @@ _RECORDED = "a deploy writes this line; leave it empty and run `make deploy`"
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class Settings(Input):
+class Settings(AlertSettings):
     """The settings in `.env`. A field has the variable's name in lower case. For a port of 0 Docker chooses one."""
-
-    model_config = ConfigDict(strict=False, alias_generator=str.upper)  # everything in .env is text
 
     compose_project_name: str = Field(
         default="tollgate",
@@ -143,7 +142,7 @@ def parse(text: str, file: Path, overrides: Mapping[str, str] | None = None, cor
     except InputError as error:
         raise InputError([*problems, *error.problems]) from None
     problems += _port_problems(settings, document)
-    for name, message, hint in tls_problems(settings):
+    for name, message, hint in (*tls_problems(settings), *alert_problems(settings)):
         problems.append(document.problem((name,), message, hint))
     if problems:
         raise InputError(problems)
@@ -221,5 +220,5 @@ def _port_problems(settings: Settings, document: Document) -> Iterable[Problem]:
 def _hint_of_a_secret(name: str) -> str:
     """The hint for an unknown name that looks like a secret of the kit, which belongs in secrets/."""
     if re.search(r"KEY|PASSWORD|SECRET|TOKEN|DATABASE_URL", name):
-        return "secrets/ has passwords and LiteLLM's own keys, and .env only NAME_API_KEY of providers"
+        return "secrets/ has passwords and LiteLLM's own keys, and .env NAME_API_KEY of providers and ALERT_ settings"
     return ""

@@ -99,9 +99,8 @@ class Budget(Windows):
 
     soft_limit: Usd | None = Field(
         default=None,
-        description="USD in the month (in the day, if daily_limit is the only limit). `tenant usage` marks a "
-        "tenant that "
-        "has spent this much. Nothing is refused, and no message is sent.",
+        description="USD in the month (in the day, if daily_limit is the only limit). Nothing is refused. The alert "
+        "TenantNearsBudget tells operators and the owner; `tenant usage` marks the tenant.",
         examples=[1500],
     )
     per_model: Mapping[str, ModelBudget] = Field(

@@ -11,6 +11,7 @@ from pathlib import Path
 import uvloop
 
 from tollgate.services.gateway.app import BrokenOffError
+from tollgate.services.gateway.console.routes import Addresses
 from tollgate.services.gateway.record import JsonLines
 from tollgate.services.gateway.server import Settings, serve
 
@@ -40,6 +41,7 @@ def settings(secrets: Path, environment: Mapping[str, str]) -> Settings:
         redis=environment["TOLLGATE_REDIS"],
         secrets=read,
         proxy=environment.get("HTTPS_PROXY"),
+        inner=Addresses(environment.get("PROMETHEUS_URL", ""), environment.get("NGINX_URL", "")),
         stop_s=int(environment.get("GATEWAY_STOP_S", "600")),
     )
 

@@ -21,6 +21,7 @@ from tollgate.services.gateway.faults import where
 from tollgate.services.gateway.handover import CLIENT_GONE, LiteLLM
 from tollgate.services.gateway.inside import Inside
 from tollgate.services.gateway.metrics import CONTENT_TYPE, Metrics
+from tollgate.services.gateway.own.recent import sentence
 from tollgate.services.gateway.own.routes import Own, whole
 from tollgate.services.gateway.record import LITELLM, OWN, Record
 from tollgate.services.gateway.silence import Answer, stream_begins
@@ -85,6 +86,8 @@ class App:
             record.status = record.status or FAILED
             if record.route == LITELLM and 400 <= record.status != CLIENT_GONE and not record.code:
                 self.own.recent.note(caller, record, None)
+            elif record.error and record.status == 200:
+                self.own.recent.broke_off(caller, record)
             self.metrics.ended(record)
             record.write()
 
@@ -131,7 +134,8 @@ class App:
         record.write()
 
     def _note(self, caller: Caller, record: Record, refusal: Refusal) -> None:
-        """Count a refusal, and keep it for the page /usage, unless it is that page's own."""
+        """Count a refusal, and keep it for the log and for the page /usage, unless it is that page's own."""
+        record.sentence = sentence(record.status, refusal)
         self.metrics.refused(refusal.code)
         if record.route != OWN:
             self.own.recent.note(caller, record, refusal)

@@ -118,12 +118,14 @@ async def admit(limiter: Limiter, journal: Journal, call: Call) -> Booked:
         characters_in=len(call.body),
         key_alias=call.caller.key_alias,
         user=call.caller.user,
+        request=call.request_id,
     )
     try:
         journal.begin(begun)
     except JournalUnwritableError as error:
         await limiter.settle(held, 0, 0, False)
         raise RefusedError(unwritable()) from error
+    call.record.call_id = call.id
     return Booked(call, limiter, journal, begun, held)
 
 

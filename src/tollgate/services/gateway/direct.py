@@ -24,7 +24,7 @@ from tollgate.services.gateway.ledger.journal import Journal
 from tollgate.services.gateway.metrics import Metrics
 from tollgate.services.gateway.outcomes import STREAM
 from tollgate.services.gateway.outgoing import protocol_for
-from tollgate.services.gateway.silence import COMMENT, PING_S, stream_begins
+from tollgate.services.gateway.silence import COMMENT, PING_S, fallback_header, stream_begins
 from tollgate.services.gateway.upstream.client import let_go
 from tollgate.services.limits.limiter import Limiter
 from tollgate.services.refusals import envelopes
@@ -78,7 +78,7 @@ class Direct:
         try:
             if exchange.stream is None:
                 await self._ended(booked, exchange, 200, "")
-                await call.send(_whole_begins(call, len(exchange.first)))
+                await call.send(_whole_begins(call, exchange))
                 await call.send({"type": "http.response.body", "body": exchange.first})
                 complete = True
             else:
@@ -95,7 +95,7 @@ class Direct:
 
     async def _stream(self, call: Call, booked: Booked, exchange: Exchange, stream: Stream) -> bool:
         """Whether the answer was complete."""
-        await call.send(stream_begins(call.request_id))
+        await call.send(stream_begins(call.request_id, _fallback(call, exchange)))
         data = exchange.first
         pieces = _pieces(exchange.answer, _PINGS[call.anthropic])
         ended: str | None = None
@@ -172,9 +172,16 @@ async def _pieces(answer: aiohttp.ClientResponse, ping: bytes) -> AsyncIterator[
             yield _Piece(data)
 
 
-def _whole_begins(call: Call, length: int) -> dict[str, object]:
-    headers = [_JSON, (b"request-id", call.request_id.encode()), (b"content-length", str(length).encode())]
+def _whole_begins(call: Call, exchange: Exchange) -> dict[str, object]:
+    length = str(len(exchange.first)).encode()
+    headers = [_JSON, (b"request-id", call.request_id.encode()), (b"content-length", length)]
+    headers += fallback_header(_fallback(call, exchange))
     return {"type": "http.response.start", "status": 200, "headers": headers}
+
+
+def _fallback(call: Call, exchange: Exchange) -> str:
+    """The model that answers, if it is not the one that was asked for."""
+    return "" if exchange.model is call.model else exchange.model.name
 
 
 def _error(call: Call) -> bytes:

@@ -108,6 +108,7 @@ class LiteLLM:
             if counted is not None:
                 await counted.given_back()
             record.refused(unavailable(), scope)
+            record.sentence = unavailable().message
             for message in envelopes.answer(unavailable(), scope):
                 await send(message)
 

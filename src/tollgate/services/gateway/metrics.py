@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Collection, Sequence
 
 from prometheus_client import (
@@ -46,8 +47,10 @@ _ANSWERED, _FAILED = "answered", "failed"
 
 
 class Metrics:
-    """`models` are the names of the catalogue, `targets` the ids of its targets. `running` counts the requests that run
-    now."""
+    """`models` are the names of the catalogue, `targets` the ids of its targets.
+
+    `running` counts the requests that run now. `started` is in seconds since 1970.
+    """
 
     def __init__(self, models: Collection[str], targets: Collection[str] = ()) -> None:
         self._models, self._tenants = frozenset(models), set[str]()
@@ -81,6 +84,7 @@ class Metrics:
         self._lag = histogram("event_loop_lag", "How late the event loop ran a timer", (), _LAG_SECONDS)
         ProcessCollector(registry=self.registry)
         self.running = 0
+        self.started = time.time()
         gauge = Gauge("tollgate_gateway_running", "Requests that run now", registry=self.registry)
         gauge.set_function(lambda: self.running)
         # Alerts and panels compare with the value before, so these begin at zero and not with the first failure.

@@ -35,13 +35,16 @@ class Record:
     """`model` and `answered_by` are names of the catalogue. `code` is why it was refused, `error` how it broke off.
 
     `status` is what the client saw, 499 if it left. `reason` is why LiteLLM answered. `first_byte` is in milliseconds
-    since 1970. Tokens and cost are only known of the direct route; LiteLLM books what it answers.
+    since 1970. Tokens and cost are only known of the direct route; LiteLLM books what it answers. `call_id` names the
+    call in the journal and the ledger; it is empty if the limits did not let it in. `sentence` is why it was refused,
+    without a word of a client or a provider.
 
     `waited_s` is the time until the first byte that upstreams or LiteLLM took, `own_s` the rest of it: the time that
     this process took itself. It begins when the guard has read the whole body.
     """
 
     request_id: str = ""
+    call_id: str = ""
     tenant: str = ""
     key: str = ""
     model: str = ""
@@ -51,6 +54,7 @@ class Record:
     answered_by: str = ""
     status: int = 0
     code: str = ""
+    sentence: str = ""
     error: str = ""
     usage: Usage = field(default_factory=Usage)
     nano: int = 0
@@ -63,9 +67,9 @@ class Record:
     @classmethod
     def of(cls, scope: Message, caller: Caller | None) -> Record:
         return cls(
-            envelopes.request_id(scope),
-            caller.tenant if caller is not None else "",
-            "operator" if caller is not None and caller.operator else caller.key_name if caller is not None else "",
+            request_id=envelopes.request_id(scope),
+            tenant=caller.tenant if caller is not None else "",
+            key="operator" if caller is not None and caller.operator else caller.key_name if caller is not None else "",
         )
 
     @property
@@ -106,6 +110,7 @@ class Record:
         first = self.first_byte_s
         told = {
             "request_id": self.request_id,
+            "call_id": self.call_id,
             "tenant": self.tenant[:_LETTERS],
             "key": self.key[:_LETTERS],
             "model": self.model,
@@ -114,6 +119,7 @@ class Record:
             "target": self.target,
             "status": self.status,
             "code": self.code,
+            "sentence": self.sentence,
             "error": self.error,
         }
         line: dict[str, Any] = {name: value for name, value in told.items() if value}

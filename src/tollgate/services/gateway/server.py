@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from tollgate.services.gateway import catalogue as catalogues
 from tollgate.services.gateway.app import App
 from tollgate.services.gateway.asking import Asking
+from tollgate.services.gateway.console.routes import Addresses, Console
 from tollgate.services.gateway.direct import Direct
 from tollgate.services.gateway.handover import LiteLLM
 from tollgate.services.gateway.inside import Inside
@@ -30,6 +31,7 @@ from tollgate.services.gateway.metrics import Metrics
 from tollgate.services.gateway.own.asks import Asks
 from tollgate.services.gateway.own.recent import Recent
 from tollgate.services.gateway.own.routes import Own
+from tollgate.services.gateway.own.soft_limits import SoftLimits
 from tollgate.services.gateway.spent import LedgerQuestions
 from tollgate.services.gateway.targets import Cooldowns, Resting
 from tollgate.services.gateway.tenants import READER, Tenants
@@ -62,6 +64,7 @@ class Settings:
     secrets: Mapping[str, str] = field(repr=False)
     proxy: str | None = None
     stop_s: int = 600
+    inner: Addresses = field(default_factory=Addresses)
 
     @property
     def target(self) -> str:
@@ -105,17 +108,20 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
     metrics = Metrics(catalogue.models, resting.names)
     direct_on = any(model.targets for model in catalogue.models.values())
     inside = Inside(direct_on, metrics, ledger.journal, ledger.shipper, limiter.figures, keys)
-    for collector in (inside, resting, tenants):
+    soft_limits = SoftLimits(pool)
+    for collector in (inside, resting, tenants, soft_limits):
         metrics.watch(collector)
+    console = Console(settings.name, settings.directory, settings.inner, inside, pool, redis, recent)
     async with Upstreams(settings.proxy) as upstreams:
         asking = Asking(catalogue, upstreams, settings.credentials, cooldowns, metrics)
         direct = Direct(asking, limiter, ledger.journal, metrics, settings.secrets["handover_key"])
-        own = Own(catalogue, limiter, asks, recent)
+        own = Own(catalogue, limiter, asks, recent, console)
         app = App(catalogue, direct, litellm, own, metrics, inside, settings.secrets["metrics_key"])
         await pool.open()
-        beside = [asyncio.create_task(task) for task in (keys.listen(), ledger.adopt(), watch_loop(metrics))]
+        forever = [keys.listen(), ledger.adopt(), watch_loop(metrics), soft_limits.run()]
         if settings.name == READER:
-            beside.append(asyncio.create_task(tenants.watch()))
+            forever.append(tenants.watch())
+        beside = [asyncio.create_task(task) for task in forever]
         shipping = asyncio.create_task(ledger.shipper.run(ledger.stop))
         try:
             yield Guard(app, keys, read_rules, refused=app.refused_before, gateway=True)
@@ -124,6 +130,7 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
                 task.cancel()
             ledger.stop.set()
             await asyncio.gather(*beside, shipping, return_exceptions=True)
+            await console.close()
             await asks.close()
             await recent.close()
             await limiter.close()

@@ -20,9 +20,15 @@ COMMENT = b": ping\n\n"
 EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 
 
-def stream_begins(request_id: str) -> Message:
+def stream_begins(request_id: str, answered_by: str = "") -> Message:
+    """`answered_by` is the fallback that answers."""
     headers = [EVENTS, (b"request-id", request_id.encode()), (b"cache-control", b"no-cache")]
-    return {"type": "http.response.start", "status": 200, "headers": headers}
+    return {"type": "http.response.start", "status": 200, "headers": [*headers, *fallback_header(answered_by)]}
+
+
+def fallback_header(answered_by: str) -> list[tuple[bytes, bytes]]:
+    """Tells the client whose price it pays, where that is not the model that it asked for."""
+    return [(b"tollgate-answered-by", answered_by.encode())] if answered_by else []
 
 
 class Answer:

@@ -18,11 +18,15 @@ class Api(Enum):
 OPEN = frozenset({"/health/liveliness", "/health/liveness", "/health/readiness", "/metrics", "/metrics/"})
 # Only the gateway processes answer these: files of the page /usage and the greeting, without a key; a tenant's usage,
 # with its key.
-PAGE = ("/usage", "/usage/usage.css", "/usage/usage.js")
+PAGE = ("/usage", "/usage/page.css", "/usage/page.js", "/usage/usage.js")
 GREETING = "/api/hello"
 USAGE = "/gateway/usage"
-GATEWAYS_OPEN = frozenset({*PAGE, GREETING})
-GATEWAYS = GATEWAYS_OPEN | {USAGE}
+# The operator's page. nginx passes these on its admin listener only. Their figures need the master key.
+CONSOLE_PAGE = ("/console", "/console/page.css", "/console/page.js", "/console/console.css", "/console/console.js")
+CONSOLE_STATE, CONSOLE_PANELS = "/console/state", "/console/panels"
+CONSOLE = frozenset({CONSOLE_STATE, CONSOLE_PANELS})
+GATEWAYS_OPEN = frozenset({*PAGE, *CONSOLE_PAGE, GREETING})
+GATEWAYS = GATEWAYS_OPEN | CONSOLE | {USAGE}
 # Read-only routes that need a key.
 _LISTS = ("/models", "/v1/models", "/health")
 _APIS = {

@@ -12,8 +12,12 @@ from tollgate.stack.containers.health import not_ready, wait_ready
 from tollgate.stack.containers.rollout import GATEWAY, REPLICA, Rollout, number
 from tollgate.stack.host.progress import Progress
 
+TRIES = 5
 # Engine 20.10 does not check whether a connection of the host already uses the port that it chooses.
-PORT_TRIES = 4
+PORT_TAKEN = "address already in use"
+# An `up` that failed or was interrupted leaves the engine creating containers. Compose does not see them yet, and the
+# engine refuses a second one of their name.
+NAME_TAKEN = "is already in use by container"
 
 
 def bring_up(
@@ -71,7 +75,7 @@ def _up(step: str, compose: Compose, services: Collection[str], progress: Progre
     # Without --no-deps Compose would start the one-shot migrate job again each time.
     words = ("up", "--detach", "--no-deps", "--quiet-pull", *options, *services)
     try:
-        up_on_free_ports(step, compose, words, progress)
+        up_with_patience(step, compose, words, progress)
     except StepError as error:
         failed = next((row for row in compose.containers() if row.service in services and row.failed), None)
         if failed is not None:
@@ -81,14 +85,19 @@ def _up(step: str, compose: Compose, services: Collection[str], progress: Progre
         raise StepError(step, cause, hint, error.log) from None
 
 
-def up_on_free_ports(step: str, compose: Compose, words: Collection[str], progress: Progress) -> None:
-    """Run `up`. If Docker chose a port that is in use (port 0 in .env), try again: Docker then takes the next port."""
+def up_with_patience(step: str, compose: Compose, words: Collection[str], progress: Progress) -> None:
+    """Run `up`, and again after an error that passes by itself.
+
+    Docker takes the next port if it chose one that is in use (port 0 in .env), and Compose finds a container whose
+    creation has ended meanwhile.
+    """
     chosen = "0" in {value for name, value in compose.environment.items() if name.endswith("_PORT")}
-    for _ in range(PORT_TRIES if chosen else 0):
+    passing = (NAME_TAKEN, PORT_TAKEN) if chosen else (NAME_TAKEN,)
+    for _ in range(TRIES - 1):
         try:
             compose.run(step, progress, *words)
             return
         except StepError as error:
-            if not any("address already in use" in line for line in error.log):
+            if not any(reason in line for line in error.log for reason in passing):
                 raise
     compose.run(step, progress, *words)

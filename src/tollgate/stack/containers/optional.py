@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from tollgate.errors import StepError, TollgateError
 from tollgate.render.watchers import GRAFANA_SET, ON_REQUEST
-from tollgate.stack.containers.bring_up import up_on_free_ports
+from tollgate.stack.containers.bring_up import up_with_patience
 from tollgate.stack.containers.compose import OPTIONAL, Compose
 from tollgate.stack.containers.container import Container
 from tollgate.stack.containers.health import given_up
@@ -93,11 +93,11 @@ def _up(step: str, compose: Compose, services: Collection[str], progress: Progre
     if not services:
         return refused
     try:
-        up_on_free_ports(step, compose, (*words, *services), progress)
+        up_with_patience(step, compose, (*words, *services), progress)
     except StepError:
         for name in services:
             try:
-                up_on_free_ports(step, compose, (*words, name), progress)
+                up_with_patience(step, compose, (*words, name), progress)
             except StepError as error:
                 refused[name] = error.log[-1] if error.log else error.message
     return refused

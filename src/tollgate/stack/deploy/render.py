@@ -18,6 +18,7 @@ from tollgate.render.litellm import max_connections, pool_limit, render_litellm
 from tollgate.render.nginx import render_nginx
 from tollgate.render.observability import render_observability
 from tollgate.render.output import Rendered, digest, prune, write
+from tollgate.render.receivers import Receivers
 from tollgate.render.stack import (
     USERS_FILE,
     below,
@@ -26,6 +27,7 @@ from tollgate.render.stack import (
     render_compose_env,
     render_mounted,
     render_order,
+    render_release,
     render_replicas,
     replica_names,
 )
@@ -69,10 +71,11 @@ def rendered_files(site: Site, configuration: Configuration, watchers: Collectio
     `watchers` are the services of compose/observability.yaml that run.
     """
     settings = configuration.settings
-    webhook = site.secret(publish.WEBHOOK).exists()
+    receivers = Receivers.of(settings, webhook=site.secret(publish.WEBHOOK).exists())
     times = Times.of(configuration.gateway.edge.read_timeout_s)
     return [
         *render_litellm(site.root, configuration.gateway, settings),
+        render_release(litellm_versions.chosen(site, settings)),
         *render_nginx(
             site.root,
             configuration.gateway.edge,
@@ -90,7 +93,7 @@ def rendered_files(site: Site, configuration: Configuration, watchers: Collectio
             settings.compose_project_name,
             gateways=settings.gateways,
             watchers=watchers,
-            webhook=webhook,
+            receivers=receivers,
             grafana_port=settings.grafana_port,
         ),
         *render_gateways(site.root, configuration.gateway, settings),

@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Literal
 
+from tollgate.config.env.alerts import AlertSettings
 from tollgate.errors import TollgateError
+from tollgate.render.receivers import Receivers
 from tollgate.render.watchers import GRAFANA_SET, OFF, ON_REQUEST, WATCHERS
 from tollgate.site import Site
 from tollgate.stack.certificates import acme as fetched
@@ -53,7 +55,7 @@ def examine(site: Site, configuration: Configuration) -> Iterator[Finding]:
     yield from _redis(compose, "redis" in healthy)
     yield from gateways.examine(compose)
     yield from _request(deployment, configuration)
-    yield _alerts(site)
+    yield from _alerts(site, configuration.settings)
     yield from _certificate(deployment, configuration)
     yield from backups(deployment, healthy="postgres" in healthy)
 
@@ -89,11 +91,16 @@ def _certificate(deployment: Deployment, configuration: Configuration) -> Iterat
         yield Finding.ok("certificate", f"ends on {wanted.not_after:%Y-%m-%d}, for {', '.join(wanted.names)}")
 
 
-def _alerts(site: Site) -> Finding:
-    if site.secret(WEBHOOK).is_file():
-        return Finding.ok("alerts", "go to the address in secrets/" + WEBHOOK)
-    hint = f"put the address of a webhook into {site.secret(WEBHOOK)} (mode 0600) and run `make deploy`"
-    return Finding.warn("alerts", "no receiver is configured", hint)
+def _alerts(site: Site, settings: AlertSettings) -> Iterator[Finding]:
+    receivers = Receivers.of(settings, webhook=site.secret(WEBHOOK).is_file())
+    if receivers.names:
+        yield Finding.ok("alerts", f"go out by {', '.join(receivers.names)}")
+    else:
+        hint = "set ALERT_EMAIL_TO or ALERT_SLACK_URL in .env and run `make deploy` (docs/guides/alerts.md)"
+        yield Finding.warn("alerts", "no receiver is configured", hint)
+    if not receivers.watchdog:
+        hint = "set ALERT_WATCHDOG_URL in .env to the address of a service that notices missing calls"
+        yield Finding.skip("watchdog", f"nobody notices if alerting itself stops; {hint}")
 
 
 def _ports(deployment: Deployment, deployed: bool) -> Iterator[Finding]:

@@ -91,6 +91,9 @@ def published(site: Site, settings: Settings) -> list[Published]:
         Published("grafana", "grafana_admin_password", GRAFANA, secret("grafana_admin_password")),
         Published("grafana", "grafana_secret_key", GRAFANA, secret("grafana_secret_key")),
         Published("alertmanager", WEBHOOK, USERS["alertmanager"], webhook),
+        Published("alertmanager", "alertmanager_smtp_password", USERS["alertmanager"], settings.alert_smtp_password),
+        Published("alertmanager", "alertmanager_slack_url", USERS["alertmanager"], settings.alert_slack_url),
+        Published("alertmanager", "alertmanager_watchdog_url", USERS["alertmanager"], settings.alert_watchdog_url),
     ]
 
 

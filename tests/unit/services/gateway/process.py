@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import uvicorn
+from psycopg_pool import AsyncConnectionPool
 
 from tests.support.scripted_upstream import Answer, Upstream, upstream
 from tollgate.ledger.summary import Summary
@@ -21,6 +22,7 @@ from tollgate.services.gateway.app import App
 from tollgate.services.gateway.asking import Asking
 from tollgate.services.gateway.caller import OPERATOR, Caller, of_rows
 from tollgate.services.gateway.catalogue import Catalogue, Model, Protocol, Target
+from tollgate.services.gateway.console.routes import Addresses, Console
 from tollgate.services.gateway.convert.options import Options
 from tollgate.services.gateway.direct import Direct
 from tollgate.services.gateway.handover import LiteLLM
@@ -217,8 +219,14 @@ async def process(
     spent: int = 0,
     ask: Callable[[str], Awaitable[Summary]] | None = None,
     redis: str = "127.0.0.1:9",
+    pool: AsyncConnectionPool | None = None,
+    addresses: Addresses | None = None,
 ) -> AsyncIterator[Process]:
-    """`ask` answers the ledger's figures. Without `redis` the last refusals are not kept."""
+    """`ask` answers the ledger's figures. Without `redis` the last refusals are not kept.
+
+    The console needs a `pool`; `addresses` are those of the services that it asks, and it reads what is rendered below
+    `tmp_path`.
+    """
     journal, metrics, counters = Journal(tmp_path, "gateway-1"), Metrics(served.models), LocalCounters()
     limiter = Limiter(counters, Ledger(spent))
     callers = {KEY: who or caller(), MASTER: OPERATOR}
@@ -233,7 +241,9 @@ async def process(
         inside = Inside(True, metrics, journal, shipper, limiter.figures, keys)
         client = Redis(redis)
         recent = Recent(client, served.models)
-        own = Own(served, limiter, ask or _no_ledger, recent)
+        asked, given = addresses or Addresses(), cast("AsyncConnectionPool", pool)
+        console = Console("gateway-1", tmp_path, asked, inside, given, client, recent)
+        own = Own(served, limiter, ask or _no_ledger, recent, console)
         app = App(served, direct, handover, own, metrics, inside, "metrics-key")
         rules = Rules(names, bounds or Bounds())
         guard = Guard(app, KnownKeys(callers), rules, refused=app.refused_before, gateway=True)
@@ -241,6 +251,7 @@ async def process(
             async with listening(guard) as url, aiohttp.ClientSession() as session:
                 yield Process(url, journal, metrics, direct, counters, litellm, session)
         finally:
+            await console.close()
             await recent.close()
             client.close()
             await handover.close()

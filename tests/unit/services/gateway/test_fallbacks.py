@@ -54,7 +54,8 @@ def test_a_fallback_answers_for_a_model_that_is_down(tmp_path: Path) -> None:
             fallback = model(messages(two, "two"), name="opus")
             served = catalogue(model(messages(one)), fallback, fallbacks={"sonnet": ("opus",)})
             async with process(tmp_path, served) as gateway:
-                assert (await gateway.ask()).status == 200
+                answer = await gateway.ask()
+                assert (answer.status, answer.headers["tollgate-answered-by"]) == (200, "opus")
                 assert two.asked[0].body["model"] == "two-upstream"
                 (booked,) = await gateway.ended()
                 assert (booked.begun.model, booked.begun.target.id) == ("sonnet", "two")

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
+from psycopg_pool import AsyncConnectionPool
 
 from tests.support.gateway_process import METRICS_KEY, caller, running
 from tests.support.metrics import inventory
+from tollgate.ledger.soft_limits import SoftShare
 from tollgate.services.gateway import exchange, outgoing
 from tollgate.services.gateway.catalogue import Protocol
 from tollgate.services.gateway.ledger.aside import Aside
 from tollgate.services.gateway.ledger.usage import Usage
 from tollgate.services.gateway.metrics import Metrics, word
 from tollgate.services.gateway.outcomes import OUTCOMES
+from tollgate.services.gateway.own.soft_limits import SoftLimits
 from tollgate.services.gateway.record import Record
 
 ASKED = {"model": "fast", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]}
@@ -176,6 +180,9 @@ def test_the_inventory_for_dashboards_and_alerts_is_complete(tmp_path: Path) -> 
                 await process.ask({**ASKED, "model": model})
             process.app.metrics.lagged(0.001)
             process.app.metrics.ended(Record(model="fast", answered_by="fast", error="cut", status=200))
+            soft_limits = SoftLimits(AsyncConnectionPool(open=False))
+            soft_limits.near = (SoftShare("acme", "lead@example.org", Decimal(1)),)
+            process.app.metrics.watch(soft_limits)
             text = process.app.metrics.text().decode()
         shown: dict[str, set[str]] = {}
         for family in text_string_to_metric_families(text):

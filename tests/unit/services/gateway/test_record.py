@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def test_a_direct_call_leaves_one_line(tmp_path: Path) -> None:
             assert (await process.ask(ASKED)).status == 200
             [line] = lines(process)
             assert line["first_byte_ms"] <= line["duration_ms"]
-            for name in ("timestamp", "first_byte_ms", "duration_ms"):
+            assert re.fullmatch("[0-9a-f]{32}", line["call_id"])
+            for name in ("timestamp", "call_id", "first_byte_ms", "duration_ms"):
                 del line[name]
             assert line == {
                 "message": "call",
@@ -95,6 +97,18 @@ def test_every_way_that_a_request_can_go(tmp_path: Path, asked: Any, path: str, 
             await process.ask(asked, path)
             [line] = lines(process)
             assert line.items() >= expected.items()
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("asked", [{**ASKED, "model": PROMPT}, {**ASKED, "temperature": PROMPT, "api_key": CREDENTIAL}])
+def test_a_refusal_has_a_sentence_without_the_clients_words(tmp_path: Path, asked: Any) -> None:
+    async def go() -> None:
+        async with running(tmp_path, messages) as process:
+            assert (await process.ask(asked)).status in (400, 403)
+            [line] = lines(process)
+            assert line["sentence"].startswith(("The request named a model", "The gateway or the provider could not"))
+            assert [secret for secret in (PROMPT, CREDENTIAL) if secret in line["sentence"]] == []
 
     asyncio.run(go())
 

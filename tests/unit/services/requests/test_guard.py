@@ -318,7 +318,9 @@ def test_memory_is_held_while_litellm_works_and_then_given_back(behind: Behind, 
     assert Client(guard).ask() == 200, "a small request always passes"
 
 
-@pytest.mark.parametrize("path", ["/usage", "/usage/usage.js", "/gateway/usage", "/api/hello"])
+@pytest.mark.parametrize(
+    "path", ["/usage", "/usage/page.js", "/gateway/usage", "/api/hello", "/console", "/console/state"]
+)
 def test_a_replica_says_that_only_a_gateway_process_answers(client: Client, behind: Behind, path: str) -> None:
     """nginx asks a replica when no gateway process takes the connection. The key is not asked for."""
     assert client.ask(b"", path=path, method="GET", key=None) == 503

@@ -3,153 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Collection
 
 import pytest
 
-from tests.support.images import REGISTRY_ONLY, stand_ins
-from tests.support.site import new_home
+from tests.unit.stack.deploy.played import QUIET, Host, Shown, run, shown
 from tollgate.errors import InputError, StepError, TollgateError
 from tollgate.migrate.applied import Migrated
-from tollgate.render.observability import WITHOUT_GRAFANA
-from tollgate.render.watchers import LATE
 from tollgate.site import Site
-from tollgate.stack.containers import bring_up
 from tollgate.stack.containers.compose import Compose
 from tollgate.stack.containers.optional import NotUp
-from tollgate.stack.deploy import left_out, steps
+from tollgate.stack.deploy import steps
 from tollgate.stack.deploy.steps import STEPS, Deploy
-from tollgate.stack.host.engine import Engine
-from tollgate.stack.host.progress import PlainProgress
-from tollgate.stack.images.recipes import ON_DEMAND
-from tollgate.stack.images.resolve import Images, ImageSet
-from tollgate.stack.tenants.tenancy import Applied
 
 RELOAD = "services: kill --signal SIGHUP nginx"
 UP = "up --detach --no-deps --quiet-pull"
-SERVICES = ["litellm-1", "litellm-2", "migrate", "nginx", "postgres", "prometheus", "redis"]
-QUIET = Migrated(0, 220, 0, 0.1).to_json()
-
-
-@dataclass
-class Shown(PlainProgress):
-    """A Display that records what it shows."""
-
-    titles: list[str] = field(default_factory=list)
-    results: dict[str, str] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, title: str) -> Iterator[None]:
-        self.titles.append(title)
-        yield
-
-    def done(self, title: str, seconds: float, result: str) -> None:
-        assert seconds >= 0
-        self.results[title] = result
-
-
-@dataclass
-class Host:
-    """A fake engine and LiteLLM: its calls in order, its running containers, and the answer of each part."""
-
-    calls: list[str] = field(default_factory=list)
-    containers: dict[str, tuple[str, str]] = field(default_factory=dict)
-    migrated: str = QUIET
-    half_recreated: list[str] = field(default_factory=list)
-    applied: Applied = field(default_factory=lambda: Applied([], []))
-    fail: dict[str, TollgateError] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    recorded: list[str] = field(default_factory=list)
-    not_up: list[NotUp] = field(default_factory=list)
-    optional: list[str] = field(default_factory=lambda: ["started prometheus"])
-
-    def call(self, name: str) -> None:
-        self.calls.append(name)
-        if name in self.fail:
-            raise self.fail[name]
-
-    def compose_run(self, _: Compose, step: str, __: object, *arguments: str, hint: str = "") -> str:
-        self.call(f"{step}: {' '.join(arguments)}")
-        if arguments[0] == "up":
-            for name in arguments[4:]:
-                if not name.startswith("--"):
-                    self.containers.setdefault(name, (f"id of {name}", "now"))
-        return self.migrated if step == "schema" else ""
-
-
-@pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> Host:
-    fake = Host()
-
-    class Rolls:
-        """A fake. containers/test_bring_up.py tests the real rollout."""
-
-        def __init__(self, *_: object, everyone: bool) -> None:
-            self.everyone = everyone
-
-        def roll(self, replicas: Collection[str], up: object) -> None:
-            fake.call(f"roll {'all of' if self.everyone else 'what changed of'} {' '.join(replicas)}")
-
-        def remove(self, replicas: Collection[str]) -> None:
-            assert not replicas
-
-    def named(name: str, answer: object) -> Callable[..., object]:
-        def does(*_: object, **__: object) -> object:
-            fake.call(name)
-            return answer() if callable(answer) else answer
-
-        return does
-
-    monkeypatch.setattr(steps, "ensure_engine", named("engine", Engine("27.1", "2.29", "0.16")))
-    monkeypatch.setattr(steps.preflight, "check_secrets", named("secrets", None))
-    monkeypatch.setattr(steps.preflight, "check_owner", named("owner", None))
-    monkeypatch.setattr(steps.data_source, "check", named("data source", lambda: fake.recorded))
-    monkeypatch.setattr(steps.preflight, "check_host", named("preflight", lambda: fake.warnings))
-    monkeypatch.setattr(steps, "present", lambda: set(stand_ins().images.values()))
-    monkeypatch.setattr(steps.Images, "provide", named("images", stand_ins))
-    monkeypatch.setattr(steps.Images, "here", lambda _, wanted: among(stand_ins(), wanted).images)
-    monkeypatch.setattr(steps.render.publish, "write", lambda *_: [])
-    monkeypatch.setattr(Compose, "run", lambda *a, **k: fake.compose_run(*a, **k))
-    monkeypatch.setattr(Compose, "running", lambda _: dict(fake.containers))
-    monkeypatch.setattr(Compose, "services", lambda _: SERVICES)
-    monkeypatch.setattr(Compose, "remove_half_recreated", lambda _: fake.half_recreated)
-    monkeypatch.setattr(bring_up, "Rollout", Rolls)
-    monkeypatch.setattr(bring_up, "wait_ready", lambda step, _, services, __: fake.call(f"wait: {sorted(services)}"))
-    monkeypatch.setattr(steps.volumes, "settle", named("volumes", []))
-    monkeypatch.setattr(steps.tenancy, "apply", named("tenants", lambda: fake.applied))
-    monkeypatch.setattr(steps.first_request, "send", named("request", "200"))
-    # tests/contract/stack_parts/test_optional_parts.py tests the real ones. Here they start once.
-    monkeypatch.setattr(
-        steps.optional,
-        "bring_up",
-        named("optional", lambda: ([fake.optional.pop() for _ in fake.optional], fake.not_up)),
-    )
-    return fake
-
-
-def among(images: ImageSet, wanted: Collection[str]) -> ImageSet:
-    """Those of `wanted`."""
-    here = {name: image for name, image in images.images.items() if name in wanted}
-    return ImageSet(here, {name: why for name, why in images.unavailable.items() if name in wanted})
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return new_home(tmp_path / "home")
-
-
-def run(site: Site, until: str = "") -> Deploy:
-    deploy = Deploy(site, Shown())
-    deploy.run(until)
-    return deploy
-
-
-def shown(run: Deploy) -> Shown:
-    assert isinstance(run.display, Shown)
-    return run.display
 
 
 def test_the_docstring_lists_the_steps_in_order() -> None:
@@ -391,95 +259,6 @@ def test_removed_leftovers_of_an_interrupted_run_are_shown(host: Host, site: Sit
     assert "removed 2c9fa2626c3a_t-nginx-1, left by an interrupted run" in shown(run(site)).said
 
 
-def missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No registry answers, and Grafana's images are not here."""
-    without = stand_ins(watchers=False)
-    monkeypatch.setattr(steps.Images, "here", lambda _, wanted: among(without, wanted).images)
-    monkeypatch.setattr(steps.Images, "provide", lambda _, wanted: among(without, wanted))
-
-
-def test_images_that_no_request_needs_come_after_the_first_request(
-    host: Host, site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(steps.Images, "here", lambda *_: {})
-
-    def provide(_: Images, wanted: Collection[str]) -> ImageSet:
-        host.call(f"provide {len(LATE.intersection(wanted))} late, {len(set(wanted) - LATE)} core")
-        return among(stand_ins(), wanted)
-
-    monkeypatch.setattr(steps.Images, "provide", provide)
-    deploy = run(site)
-    core = len(stand_ins().images.keys() - LATE)
-    assert [call for call in host.calls if call == "request" or call.startswith("provide")] == [
-        f"provide 0 late, {core} core",
-        "request",
-        f"provide {len(LATE) - len(ON_DEMAND & LATE)} late, 0 core",
-    ]
-    assert "rendered compose.env" in deploy.changes
-    assert "grafana" in deploy.compose.environment["COMPOSE_PROFILES"]
-    assert "image example.invalid/grafana_image:1" in deploy.changes
-    assert left_out.read(site).watchers == {}
-
-
-def test_a_deploy_that_finds_the_same_images_missing_changes_nothing(
-    host: Host, site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    missing(monkeypatch)
-    assert run(site).changes
-    assert run(site).changes == []
-    assert "grafana" in left_out.read(site).watchers
-
-
-def test_an_image_of_backups_that_fails_to_build_leaves_only_backups_out(
-    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without = stand_ins()
-    broken = ImageSet(
-        {name: image for name, image in without.images.items() if name != "BACKUP_IMAGE"},
-        {"BACKUP_IMAGE": "its build failed"},
-    )
-    monkeypatch.setattr(steps.Images, "here", lambda _, wanted: among(broken, wanted).images)
-    monkeypatch.setattr(steps.Images, "provide", lambda _, wanted: among(broken, wanted))
-    monkeypatch.setattr(steps.Repository, "ensure", lambda _: None)
-    deploy = run(new_home(tmp_path / "other", "BACKUP_SCHEDULE=17 2 * * *"))
-    assert "left out: backup: its build failed" in shown(deploy).said
-    assert [part.service for part in deploy.not_up] == ["backup"]
-    assert "request" in host.calls
-    assert "backup" not in deploy.compose.environment["COMPOSE_PROFILES"]
-    assert (deploy.site.rendered_dir / "compose" / "backup.yaml").is_file(), "described, and not enabled"
-
-
-def test_left_out_watchers_and_models_are_shown(host: Host, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    missing(monkeypatch)
-    deploy = run(site)
-    said = "\n".join(shown(deploy).said)
-    line = "left out: alloy, docker-socket-proxy, grafana, loki: registry docker.io cannot be reached"
-    assert line in said
-    assert "left out: gpt-4o-mini" in said
-    kept = left_out.read(site).lines
-    assert kept[0] == line, "status repeats it"
-    assert "gpt-4o-mini" in "".join(kept)
-
-
-def test_grafana_off_resolves_none_of_its_images(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Collection[str]] = []
-
-    def provide(_: Images, wanted: Collection[str]) -> object:
-        asked.append(wanted)
-        return ImageSet({name: image for name, image in stand_ins().images.items() if name in wanted})
-
-    monkeypatch.setattr(Images, "provide", provide)
-    monkeypatch.setattr(Images, "here", lambda *_: {})
-    deploy = run(new_home(tmp_path / "other", "GRAFANA=off"))
-    core, others = asked
-    assert not {*core, *others} & set(REGISTRY_ONLY)
-    line = "left out: alloy, docker-socket-proxy, grafana, loki: GRAFANA=off in .env"
-    assert line in shown(deploy).said
-    env = (deploy.site.rendered_dir / "compose.env").read_text()
-    assert f"COMPOSE_PROFILES='{','.join(WITHOUT_GRAFANA)}'" in env
-    assert "job_name: loki" not in (deploy.site.rendered_dir / "prometheus" / "prometheus.yml").read_text()
-
-
 def test_a_failed_optional_service_does_not_fail_the_deploy(host: Host, site: Site) -> None:
     host.not_up = [NotUp("loki", "it stops again and again (exit status 3)", "correct it", ("cannot read loki.yaml",))]
     deploy = run(site)
@@ -490,53 +269,6 @@ def test_a_failed_optional_service_does_not_fail_the_deploy(host: Host, site: Si
     assert "| cannot read loki.yaml" in warning
     assert "hint:  correct it" in warning
     assert shown(deploy).results["optional"] == "1 changed; not up: loki"
-
-
-def test_the_settings_of_the_site_reach_the_engine_and_the_images(
-    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given: list[Images] = []
-
-    def provide(images: Images, _: Collection[str]) -> object:
-        given.append(images)
-        return stand_ins()
-
-    monkeypatch.setattr(Images, "provide", provide)
-    site = new_home(tmp_path / "other", "IMAGE_SOURCE=local", "DEBIAN_MIRROR=http://mirror.example/debian")
-    run(site, "images")
-    [images] = given
-    assert (images.settings.image_source, images.settings.debian_mirror) == ("local", "http://mirror.example/debian")
-
-
-def test_a_deploy_asks_once_for_every_image_that_its_settings_need(
-    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[Collection[str]] = []
-
-    def provide(_: Images, wanted: Collection[str]) -> object:
-        asked.append(wanted)
-        return stand_ins()
-
-    def here(_: Images, wanted: Collection[str]) -> object:
-        looked_for.append(wanted)
-        return {}
-
-    looked_for: list[Collection[str]] = []
-    monkeypatch.setattr(Images, "provide", provide)
-    monkeypatch.setattr(Images, "here", here)
-    lines = ("TLS=acme", "GATEWAY_HOSTS=gateway.example", "ACME_EMAIL=a@gateway.example", "BACKUP_SCHEDULE=17 2 * * *")
-    site = new_home(tmp_path / "other", *lines)
-    model = tmp_path / "model.gguf"
-    model.write_bytes(b"GGUF")
-    with site.gateway_file.open("a") as file:
-        file.write(f"backends:\n  here: {{engine: llama.cpp, run: true, model: {model}}}\n")
-    tmp_path.chmod(0o755)
-    run(site, "images")
-    [wanted], [late] = asked, looked_for
-    assert {"LITELLM_IMAGE", "LLAMA_CPP_IMAGE"} <= set(wanted)
-    assert {"GRAFANA_IMAGE", "ACME_IMAGE", "BACKUP_IMAGE"} <= set(late)
-    assert not set(wanted) & set(late)
-    assert "VLLM_IMAGE" not in wanted
 
 
 def test_changes_are_counted_for_the_line_of_their_step(host: Host, site: Site) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.receivers import EVERY_WAY
 from tollgate.config.env.settings import Settings, parse
 from tollgate.config.secret import Secret
 from tollgate.errors import TollgateError
@@ -83,7 +84,10 @@ def test_each_service_gets_what_it_needs_and_nothing_else(site: Site, settings: 
         "postgres-exporter": {"monitor_password"},
         "redis-exporter": {"redis_password_exporter"},
         "grafana": {"grafana_admin_password", "grafana_secret_key"},
-        "alertmanager": {"alertmanager_webhook_url"},
+        "alertmanager": {
+            *("alertmanager_webhook_url", "alertmanager_smtp_password"),
+            *("alertmanager_slack_url", "alertmanager_watchdog_url"),
+        },
     }
 
 
@@ -126,6 +130,18 @@ def test_the_operators_webhook_reaches_alertmanager(site: Site, settings: Settin
     assert webhook() == ""
     secrets.store(site.secrets_dir / publish.WEBHOOK, Secret("https://hooks.example.com/T0/B0"))
     assert webhook() == "https://hooks.example.com/T0/B0"
+
+
+def test_the_secrets_of_alerts_reach_alertmanager_and_nobody_else(site: Site) -> None:
+    chosen = parse(EVERY_WAY, site.env_file)
+    files = publish.published(site, chosen)
+    for value, name in (
+        (chosen.alert_smtp_password, "alertmanager_smtp_password"),
+        (chosen.alert_slack_url, "alertmanager_slack_url"),
+        (chosen.alert_watchdog_url, "alertmanager_watchdog_url"),
+    ):
+        assert [(f.service, f.name) for f in files if value.reveal() in f.content.reveal()] == [("alertmanager", name)]
+        assert value.reveal() not in repr(chosen) + repr(files)
 
 
 def test_no_secret_shows_in_a_repr(site: Site, settings: Settings) -> None:

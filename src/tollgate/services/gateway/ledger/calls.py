@@ -27,6 +27,7 @@ _OF_BEGUN = {
     "organization": 200,
     "session": 200,
     "address": 64,
+    "request": 128,
 }
 _OF_TARGET = {"model": 200, "provider": 64, "id": 200, "api_base": 300}
 _OF_TAG, _OF_ERROR = 128, 64
@@ -61,6 +62,7 @@ class Begun:
     """A call that was let in. `key` is the key's hash, `model` the name that the client asked for.
 
     `started` is in milliseconds since 1970. `call_type` is LiteLLM's word: anthropic_messages, acompletion, aembedding.
+    `request` is nginx's id of the request, which a client can choose; it is for people who look for a request.
     """
 
     id: str
@@ -76,6 +78,7 @@ class Begun:
     organization: str = ""
     session: str = ""
     address: str = ""
+    request: str = ""
     tags: tuple[str, ...] = ()
 
     def check(self) -> None:

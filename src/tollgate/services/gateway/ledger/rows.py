@@ -80,6 +80,8 @@ def metadata(call: Call) -> dict[str, Any]:
         "additional_usage_values": cache,
         "tollgate": {"route": "direct", "nano_usd": call.cost, "estimated": usage.estimated},
     }
+    if begun.request:
+        found["tollgate"]["request_id"] = begun.request
     if call.failed:
         code = f"{outcome.status}" if outcome.status else ""
         found["error_information"] = {"error_code": code, "error_class": outcome.error}

@@ -32,7 +32,7 @@ def entry(name: str, told: Mapping[str, Any]) -> Entry:
 
 
 def entries(catalogue: Catalogue, caller: Caller) -> list[Entry]:
-    return [entry(name, catalogue.listed[name]) for name in names(catalogue, caller)]
+    return [entry(name, _told(catalogue, caller, name)) for name in names(catalogue, caller)]
 
 
 def listing(catalogue: Catalogue, caller: Caller, *, claude_code: bool = False) -> Entry:
@@ -48,8 +48,17 @@ def one(catalogue: Catalogue, caller: Caller, name: str) -> Entry | None:
     """None for a model that does not exist, or that this tenant may not use. A client may send Claude Code's form."""
     for asked in (name, unpacked(name)):
         if asked in catalogue.listed and caller.may_use(*catalogue.names_of(asked)):
-            return entry(asked, catalogue.listed[asked])
+            return entry(asked, _told(catalogue, caller, asked))
     return None
+
+
+def _told(catalogue: Catalogue, caller: Caller, name: str) -> Mapping[str, Any]:
+    """Without the fallbacks that this tenant may not use: they never answer it, and it must not learn their names."""
+    told = catalogue.listed[name]
+    if "fallbacks" not in told["tollgate"]:
+        return told
+    left = [other for other in told["tollgate"]["fallbacks"] if caller.may_use(*catalogue.names_of(other))]
+    return {**told, "tollgate": {**told["tollgate"], "fallbacks": left}}
 
 
 def unknown(name: str) -> Refusal:

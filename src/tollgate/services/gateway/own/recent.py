@@ -1,8 +1,9 @@
-"""The last refusals of each tenant, for the page /usage.
+"""The last refusals of each tenant, for the page /usage; those of everybody, and broken answers, for /console.
 
 They are in Redis, because a tenant's requests go to every gateway process and the page asks only one of them. They also
-outlive a restart. Each tenant has at most MOST, which Redis forgets after KEEP_S. While Redis is away, each process
-keeps and shows its own.
+outlive a restart. Each tenant has at most MOST. All together have MOST_OF_ALL refusals, and as many failures: a client
+that hammers must not hide a failure. Redis forgets a list after KEEP_S.
+While Redis is away, each process keeps and shows its own.
 
 A sentence is kept only if its code is in OURS: those sentences quote no client and no provider. For every other code
 the entry says where the whole sentence is.
@@ -24,6 +25,9 @@ from tollgate.services.limits.resp import Redis, Script
 from tollgate.services.refusals.refusal import Refusal
 
 MOST = 20
+MOST_OF_ALL = 100
+# They begin the names of the lists of everybody, as a tenant's `space` begins that of its list.
+REFUSED, FAILED = "tollgate:{everybody refused}:", "tollgate:{everybody failed}:"
 KEEP_S = 7 * 86400
 # Refusals of one tenant within this time are sent together, so a client that hammers costs Redis one command.
 GATHER_S = 0.5
@@ -68,32 +72,55 @@ class Recent:
 
     def note(self, caller: Caller, record: Record, refusal: Refusal | None) -> None:
         """Keep a refusal. It costs the request nothing. `refusal` is None if LiteLLM or its provider refused."""
-        if not caller.space or (caller.space not in self._waiting and len(self._waiting) >= TENANTS):
-            return
-        entry = {
+        code = refusal.code if refusal is not None else "other_route"
+        entry = self._entry(caller, record, code, sentence(record.status, refusal))
+        # 424: the provider refused the gateway, not the client.
+        failed = record.status >= 500 or record.status == 424
+        self._keep(FAILED if failed else REFUSED, {**entry, "tenant": caller.tenant, "failed": failed})
+        if caller.space:
+            self._keep(caller.space, entry)
+
+    def broke_off(self, caller: Caller, record: Record) -> None:
+        """Keep a failure that came after the answer had begun. It is no refusal, so only the operator's list has it."""
+        words = f"The answer broke off after it had begun: {record.error}. The log has more."
+        entry = self._entry(caller, record, "broke_off", words)
+        self._keep(FAILED, {**entry, "tenant": caller.tenant, "failed": True})
+
+    def _entry(self, caller: Caller, record: Record, code: str, words: str) -> Entry:
+        return {
             "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             "status": record.status,
-            "code": refusal.code if refusal is not None else "other_route",
-            "sentence": sentence(record.status, refusal),
+            "code": code,
+            "sentence": words,
             "request_id": record.request_id,
             "model": record.model if record.model in self._models else None,
             "key": caller.key_name,
         }
-        self._waiting.setdefault(caller.space, deque(maxlen=MOST)).append(json.dumps(entry))
+
+    def _keep(self, space: str, entry: Entry) -> None:
+        if space not in self._waiting and len(self._waiting) >= TENANTS:
+            return
+        self._waiting.setdefault(space, deque(maxlen=_most(space))).append(json.dumps(entry))
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._send_soon())
 
     async def read(self, caller: Caller) -> list[Entry]:
         """Those of the caller's tenant, the newest first. While Redis is away: those of this process."""
-        if not caller.space:
-            return []
+        return await self._read(caller.space) if caller.space else []
+
+    async def read_all(self) -> list[Entry]:
+        """Refusals and failures of everybody, the newest first. `tenant` says whose, `failed` which of both it is."""
+        found = [*await self._read(REFUSED), *await self._read(FAILED)]
+        return sorted(found, key=lambda entry: str(entry["at"]), reverse=True)
+
+    async def _read(self, space: str) -> list[Entry]:
         try:
             async with asyncio.timeout(PATIENCE_S):
-                texts = await self._redis.command("LRANGE", _list(caller.space), "0", str(MOST - 1))
+                texts = await self._redis.command("LRANGE", _list(space), "0", str(_most(space) - 1))
         except (AwayError, FullError, TimeoutError):
             texts = []
-        found = [json.loads(text) for text in (*reversed(self._waiting.get(caller.space, ())), *texts)]
-        return sorted(found, key=lambda entry: str(entry["at"]), reverse=True)[:MOST]
+        found = [json.loads(text) for text in (*reversed(self._waiting.get(space, ())), *texts)]
+        return sorted(found, key=lambda entry: str(entry["at"]), reverse=True)[: _most(space)]
 
     async def close(self) -> None:
         if self._sending is not None:
@@ -113,12 +140,12 @@ class Recent:
             space, entries = next(iter(self._waiting.items()))
             sent = list(entries)
             try:
-                await self._redis.run(self._add, [_list(space)], [str(MOST), str(KEEP_S), *sent])
+                await self._redis.run(self._add, [_list(space)], [str(_most(space)), str(KEEP_S), *sent])
             except (AwayError, FullError):
                 return False
             left = [entry for entry in self._waiting.pop(space) if entry not in sent]
             if left:
-                self._waiting[space] = deque(left, maxlen=MOST)
+                self._waiting[space] = deque(left, maxlen=_most(space))
         return True
 
 
@@ -130,6 +157,10 @@ def sentence(status: int, refusal: Refusal | None) -> str:
     if refusal.code in OTHERS:
         return OTHERS[refusal.code]
     return f"The request was refused with status {status}. The client has the whole sentence."
+
+
+def _most(space: str) -> int:
+    return MOST_OF_ALL if space in (REFUSED, FAILED) else MOST
 
 
 def _list(space: str) -> str:

@@ -12,6 +12,7 @@ from tollgate.ledger.summary import Summary
 from tollgate.services.gateway.call import RefusedError
 from tollgate.services.gateway.caller import Caller
 from tollgate.services.gateway.catalogue import Catalogue
+from tollgate.services.gateway.console.routes import Console
 from tollgate.services.gateway.own import asks, files, models, polls, usage
 from tollgate.services.gateway.own.recent import Recent
 from tollgate.services.gateway.record import OWN, Record
@@ -20,7 +21,7 @@ from tollgate.services.refusals import door, envelopes
 from tollgate.services.refusals.refusal import Refusal
 from tollgate.services.requests.asgi import Message, Send
 from tollgate.services.requests.reading import header
-from tollgate.services.requests.routes import GREETING, USAGE
+from tollgate.services.requests.routes import CONSOLE, GREETING, USAGE
 
 LISTS = frozenset({"/v1/models", "/models"})
 # Its calls through Anthropic's SDK, and its own, such as the one for the list of models.
@@ -38,6 +39,7 @@ class Own:
     limiter: Limiter
     ask: Callable[[str], Awaitable[Summary]]
     recent: Recent
+    console: Console
     polls: polls.Polls = field(default_factory=polls.Polls)
     page: dict[str, files.File] = field(default_factory=files.read)
 
@@ -62,6 +64,11 @@ class Own:
         if path == USAGE:
             record.route = OWN
             told = await self._usage(caller)
+        elif path in CONSOLE:
+            record.route = OWN
+            if not caller.operator:
+                raise RefusedError(door.route_not_allowed())
+            told = await self.console.answer(path)
         elif _lists(path) and not caller.operator and caller.reason != "foreign_key":
             record.route = OWN
             found = self._models(path, caller, claude_code=header(scope, b"user-agent").startswith(_CLAUDE_CODE))

@@ -88,7 +88,7 @@ def test_runs_of_every_name_are_found(tmp_path: Path) -> None:
     assert sorted(call.begun.id for left in found for call in shipped(left)) == [request_id(one) for one in (1, 2, 3)]
 
 
-def test_a_run_that_cannot_be_read_keeps_no_other_waiting_and_is_tried_again(tmp_path: Path) -> None:
+def test_an_unreadable_run_is_tried_again_and_delays_no_other(tmp_path: Path) -> None:
     for number, name in enumerate(("gateway-1", "gateway-2", "gateway-3"), start=1):
         journal = left_by(tmp_path, name)
         journal.begin(begun(number))

@@ -45,22 +45,25 @@ def token(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-def migrated(server: Server) -> None:
+def migrated(server: Server, name: str = NAME) -> None:
     with psycopg.connect(server.address, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {NAME}")
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     migrations = Path(litellm_proxy_extras.__file__).parent / "migrations"
-    with psycopg.connect(make_conninfo(server.address, dbname=NAME), autocommit=True) as connection:
+    with psycopg.connect(make_conninfo(server.address, dbname=name), autocommit=True) as connection:
         for file in sorted(migrations.glob("*/migration.sql")):
             connection.execute(file.read_bytes())
 
 
 @dataclass
 class Books:
+    """`name` is the database."""
+
     server: Server
+    name: str = NAME
 
     @property
     def address(self) -> str:
-        return str(make_conninfo(self.server.address, dbname=NAME))
+        return str(make_conninfo(self.server.address, dbname=self.name))
 
     def run(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.address, autocommit=True) as connection:
@@ -136,7 +139,7 @@ class Books:
         """As src/tollgate/stack/ledger.py asks the ledger."""
         assert PROGRAMS is not None
         program, *rest = psql(values)
-        where = ["-h", "127.0.0.1", "-p", str(self.server.port), "-U", "test", "-d", NAME]
+        where = ["-h", "127.0.0.1", "-p", str(self.server.port), "-U", "test", "-d", self.name]
         command = [str(PROGRAMS / program), *rest, *where]
         done = subprocess.run(command, input=question, capture_output=True, text=True, check=True)
         return rows.loads(done.stdout)

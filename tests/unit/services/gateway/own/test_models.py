@@ -24,7 +24,11 @@ TOLD = {
 LISTED = {
     "claude-sonnet-5-5": {"display_name": "Claude Sonnet 5.5", "description": "The everyday model", "tollgate": TOLD},
     "embedder": {"display_name": "embedder", "tollgate": {**TOLD, "mode": "embedding", "capabilities": []}},
-    "big": {"display_name": "big (Claude Sonnet 5.5)", "description": "The everyday model", "tollgate": TOLD},
+    "big": {
+        "display_name": "big (Claude Sonnet 5.5)",
+        "description": "The everyday model",
+        "tollgate": {**TOLD, "fallbacks": ["claude-sonnet-5-5", "embedder"]},
+    },
     "auto": {"display_name": "auto", "description": "The cheapest", "tollgate": {**TOLD, "price": None}},
 }
 SERVED = catalogue(model(name="claude-sonnet-5-5"), aliases={"big": "claude-sonnet-5-5"}, listed=LISTED)
@@ -147,3 +151,10 @@ def test_both_sdks_read_the_list(tmp_path: Path) -> None:
             await with_sdks(gateway)
 
     run(test)
+
+
+def test_a_tenant_sees_the_fallbacks_that_it_may_use(tmp_path: Path) -> None:
+    some, _ = asked(tmp_path, "/v1/models", allowed("big", "claude-sonnet-5-5"))
+    assert [entry["tollgate"].get("fallbacks") for entry in some.json["data"]] == [None, ["claude-sonnet-5-5"]]
+    every, _ = asked(tmp_path, "/v1/models/big")
+    assert every.json["tollgate"]["fallbacks"] == ["claude-sonnet-5-5", "embedder"]

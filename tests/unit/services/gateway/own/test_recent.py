@@ -74,10 +74,30 @@ def test_a_storm_keeps_the_newest_in_one_list_that_expires(redis: str) -> None:
         await one.close()
         kept = await other.read(ACME)
         assert [entry["request_id"] for entry in kept] == [f"id-{number}" for number in range(499, 479, -1)]
-        (name,) = await client.command("KEYS", "*")
+        name, all_of_them = sorted(await client.command("KEYS", "*"), key=lambda name: "everybody" in name)
+        assert all_of_them.startswith(module.REFUSED)
+        assert await client.command("LLEN", all_of_them) == module.MOST_OF_ALL
         assert await client.command("LLEN", name) == module.MOST
         assert 0 < await client.command("TTL", name) <= module.KEEP_S
         assert "acme" not in name and KEY not in name
+
+    with_two(redis, test)
+
+
+def test_a_storm_of_refusals_hides_no_failure_from_the_operator(redis: str) -> None:
+    async def test(one: Recent, other: Recent, client: Redis) -> None:
+        one.note(BETA, replace(record(7), status=503), door.no_room())
+        one.note(BETA, replace(record(8), status=424), door.no_room())
+        one.broke_off(BETA, replace(record(9), status=200, error="TimeoutError"))
+        for number in range(100, 600):
+            one.note(ACME, record(number), door.no_room())
+        await one.close()
+        found = await other.read_all()
+        failures = {entry["request_id"]: entry["tenant"] for entry in found if entry["failed"]}
+        assert failures == {"id-7": "beta", "id-8": "beta", "id-9": "beta"}
+        refusals = [entry["request_id"] for entry in found if not entry["failed"]]
+        assert len(refusals) == module.MOST_OF_ALL and "id-599" in refusals and "id-499" not in refusals
+        assert [entry["request_id"] for entry in await other.read(BETA)] == ["id-8", "id-7"]
 
     with_two(redis, test)
 

@@ -1,93 +1,30 @@
-// The page /usage: asks for a key, keeps it in memory only, and shows what GET /gateway/usage answers.
+// The page /usage: shows what GET /gateway/usage answers.
 // Everything is put into the page as text, never as HTML.
 "use strict";
 
 (() => {
-  const EVERY_MS = 30000;
-  const COLOURS = 6;
-  const ROWS = 25;
-  const SVG = "http://www.w3.org/2000/svg";
+  const { COLOURS, at, element, drawn, usd, limit, count, large, date, until, bar, table, frame, legend } = Page;
   const WINDOWS = { day: "Today", week: "This week", month: "This month" };
   const UNITS = { minute: "this minute", hour: "this hour", day: "today" };
   const WHAT = { requests: "Requests", tokens: "Tokens", at_once: "Running at once" };
   const KINDS = { input: "input", output: "output", cache_read: "cache read" };
 
-  let key = "";
   let shown = null;
-  let timer = 0;
-
-  const at = (id) => document.getElementById(id);
-
-  function element(name, options, ...children) {
-    const made = document.createElement(name);
-    for (const [what, value] of Object.entries(options || {})) {
-      if (what === "class") made.className = value;
-      else made.setAttribute(what, value);
-    }
-    made.append(...children.filter((child) => child !== null));
-    return made;
-  }
-
-  function drawn(name, attributes, text) {
-    const made = document.createElementNS(SVG, name);
-    for (const [what, value] of Object.entries(attributes)) made.setAttribute(what, value);
-    if (text !== undefined) made.textContent = text;
-    return made;
-  }
 
   // ---- words and numbers
 
-  function usd(text) {
-    const amount = Number(text);
-    if (amount > 0 && amount < 0.0001) return "<$0.0001";
-    const digits = amount > 0 && amount < 1 ? 4 : 2;
-    return "$" + amount.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-  }
-
-  const limit = (text) => (Number.isInteger(Number(text)) ? "$" + Number(text).toLocaleString("en-US") : usd(text));
   const price = (text) => "$" + Number(text).toLocaleString("en-US", { maximumFractionDigits: 6 });
-  const count = (number) => number.toLocaleString("en-US");
-
-  function large(number) {
-    if (number >= 1e9) return (number / 1e9).toFixed(2) + "B";
-    return number >= 1e6 ? (number / 1e6).toFixed(2) + "M" : count(number);
-  }
 
   function size(tokens) {
     if (tokens === null) return "–";
     return tokens >= 1e6 ? tokens / 1e6 + "M" : tokens >= 1000 ? Math.round(tokens / 1000) + "k" : String(tokens);
   }
 
-  function date(iso) {
-    const options = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-    if (iso.slice(0, 4) !== new Date().toISOString().slice(0, 4)) options.year = "numeric";
-    return new Date(iso).toLocaleString("en-GB", { ...options, timeZone: "UTC" }) + " UTC";
-  }
-
   function dayName(iso) {
     return new Date(iso + "T00:00:00Z").toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
   }
 
-  function until(iso, now) {
-    const seconds = Math.max(0, (new Date(iso) - new Date(now)) / 1000);
-    if (seconds < 60) return `in ${Math.ceil(seconds)} s`;
-    const minutes = Math.floor(seconds / 60);
-    const days = Math.floor(minutes / 1440);
-    const hours = Math.floor(minutes / 60) % 24;
-    if (days) return `in ${days} d ${hours} h`;
-    return hours ? `in ${hours} h ${minutes % 60} min` : `in ${minutes} min`;
-  }
-
   // ---- bars
-
-  function bar(share, label) {
-    const level = share >= 1 ? "full" : share >= 0.8 ? "near" : "";
-    const percent = Math.min(100, Math.max(share > 0 ? 1 : 0, share * 100));
-    const fill = element("span");
-    fill.style.width = percent + "%";
-    const meter = { role: "meter", "aria-label": label, "aria-valuemin": "0", "aria-valuemax": "100" };
-    return element("div", { class: "bar " + level, ...meter, "aria-valuenow": String(Math.round(percent)) }, fill);
-  }
 
   function state(share) {
     if (share >= 1) return element("span", { class: "word-full" }, "Limit reached. ");
@@ -126,28 +63,6 @@
     return card;
   }
 
-  // ---- tables
-
-  function table(caption, headings, rows) {
-    const numbers = headings.map(([, kind]) => kind === "number");
-    const head = headings.map(([text], index) => element("th", { scope: "col", class: numbers[index] ? "number" : "" }, text));
-    const made = element("table", {}, element("caption", { class: "unseen" }, caption),
-      element("thead", {}, element("tr", {}, ...head)));
-    const body = element("tbody");
-    const add = (cells) => body.append(element("tr", {}, ...cells.map((cell, index) =>
-      index === 0 ? element("th", { scope: "row" }, cell) : element("td", { class: numbers[index] ? "number" : "" }, cell))));
-    rows.slice(0, ROWS + 10).forEach(add);
-    made.append(body);
-    if (rows.length <= ROWS + 10) return [made];
-    const more = element("button", { type: "button" }, `Show all ${count(rows.length)}`);
-    more.addEventListener("click", () => {
-      rows.slice(ROWS + 10).forEach(add);
-      more.remove();
-      made.parentElement.focus();
-    });
-    return [made, more];
-  }
-
   // ---- the chart by day and model
 
   function series(days) {
@@ -165,36 +80,18 @@
 
   const spentOn = (day, one) => one.of.reduce((sum, name) => sum + Number((day.models[name] || { spent: 0 }).spent), 0);
 
-  function step(highest) {
-    const rough = highest / 3;
-    const power = 10 ** Math.floor(Math.log10(rough));
-    return [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((value) => value >= rough);
-  }
-
-  function axis(amount, tick) {
-    const digits = Math.max(0, Math.min(6, Math.ceil(-Math.log10(tick)) + (String(tick).includes("25") ? 1 : 0)));
+  function axis(amount, digits) {
     return "$" + amount.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   }
 
   function chart(days, all, width) {
-    const height = width < 500 ? 190 : 230;
     const highest = Math.max(...days.map((day) => Number(day.spent)));
-    const tick = highest > 0 ? step(highest) : 1;
-    const top = highest > 0 ? Math.ceil(highest / tick - 1e-9) * tick : 1;
-    const labels = [];
-    for (let amount = 0; amount <= top + tick / 2; amount += tick) labels.push([amount, axis(amount, tick)]);
-    const left = 12 + 7 * Math.max(...labels.map(([, text]) => text.length));
-    const bottom = height - 24;
-    const y = (amount) => bottom - (amount / top) * (bottom - 10);
-    const slot = (width - left - 4) / days.length;
-    const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-labelledby": "chart-title" });
     const sum = days.reduce((whole, day) => whole + Number(day.spent), 0);
-    svg.append(drawn("title", { id: "chart-title" },
-      `Spend by day and model over the last ${days.length} days: ${usd(sum)} in all, at most ${usd(highest)} a day.`));
-    for (const [amount, text] of labels) {
-      svg.append(drawn("line", { x1: left, x2: width - 4, y1: y(amount), y2: y(amount) }));
-      svg.append(drawn("text", { x: left - 6, y: y(amount) + 4, "text-anchor": "end" }, text));
-    }
+    const title =
+      `Spend by day and model over the last ${days.length} days: ${usd(sum)} in all, at most ${usd(highest)} a day.`;
+    const height = width < 500 ? 190 : 230;
+    const { svg, left, right, bottom, y } = frame(width, height, highest, axis, title);
+    const slot = (right - left) / days.length;
     const every = Math.ceil(66 / slot);
     days.forEach((day, index) => {
       const x = left + index * slot;
@@ -214,7 +111,7 @@
       svg.append(group);
       if ((days.length - 1 - index) % every === 0) {
         const end = index === days.length - 1;
-        const place = { x: end ? width - 4 : x + slot / 2, y: height - 6, "text-anchor": end ? "end" : "middle" };
+        const place = { x: end ? right : x + slot / 2, y: height - 6, "text-anchor": end ? "end" : "middle" };
         svg.append(drawn("text", place, dayName(day.day)));
       }
     });
@@ -225,8 +122,7 @@
     if (shown === null) return;
     const all = series(shown.days);
     at("chart").replaceChildren(chart(shown.days, all, Math.max(280, at("chart").clientWidth || 600)));
-    at("legend").replaceChildren(...all.map((one, number) => element("li", {},
-      element("i", { class: "s" + number, "aria-hidden": "true" }), `${one.name} · ${usd(one.total)}`)));
+    at("legend").replaceChildren(...legend(all.map((one) => `${one.name} · ${usd(one.total)}`)));
   }
 
   // ---- the whole page
@@ -309,76 +205,14 @@
     at("models").replaceChildren(...table("Models, prices and sizes", [["Model"], ...prices, ...sizes], told.models.map(modelCells)));
     at("connect").textContent = connectLines(told.connect);
     at("moment").textContent = `As of ${date(told.at)}. A request appears one or two seconds after it has ended.`;
-    at("ask").hidden = true;
-    at("figures").hidden = at("actions").hidden = false;
-    drawChart();
   }
 
-  function problem(words) {
-    at("problem").textContent = words;
-    at("problem").hidden = words === "";
-  }
-
-  function forget(words) {
-    key = "";
+  function clear() {
     shown = null;
-    clearTimeout(timer);
-    at("ask").hidden = false;
-    at("figures").hidden = at("actions").hidden = true;
     for (const id of ["money", "rates", "chart", "legend", "days-table", "refusals", "keys", "models", "connect"]) at(id).replaceChildren();
     for (const id of ["moment", "days-sum", "soft"]) at(id).textContent = "";
-    document.title = at("title").textContent = "Usage";
-    at("subtitle").textContent = "What your team has spent, and what it may still use.";
-    problem(words);
-    at("key").focus();
   }
 
-  async function load(first) {
-    clearTimeout(timer);
-    const asked = key;
-    at("show").disabled = at("refresh").disabled = true;
-    let wait = EVERY_MS;
-    try {
-      const answer = await fetch("/gateway/usage", {
-        headers: { "x-api-key": asked }, cache: "no-store", credentials: "omit", referrerPolicy: "no-referrer", redirect: "error",
-      });
-      const told = await answer.json();
-      if (asked !== key) return;
-      if (answer.ok) {
-        show(told);
-        problem("");
-        if (first) at("title").focus();
-        at("told").textContent = first ? "The figures are shown." : "";
-      } else if (answer.status === 401 || answer.status === 403 || first) {
-        forget(told.error.message);
-      } else {
-        wait = 1000 * Math.max(5, Number(answer.headers.get("retry-after")) || 0);
-        problem(`${told.error.message} The figures below are of ${date(shown.at)}.`);
-      }
-    } catch {
-      if (asked !== key) return;
-      const words = "The gateway cannot be reached from this browser.";
-      if (first) forget(words);
-      else problem(`${words} The figures below are of ${date(shown.at)}.`);
-    } finally {
-      at("show").disabled = at("refresh").disabled = false;
-      if (key !== "") timer = setTimeout(() => (document.hidden ? undefined : load(false)), wait);
-    }
-  }
-
-  at("ask").addEventListener("submit", (event) => {
-    event.preventDefault();
-    const typed = at("key").value.trim();
-    at("key").value = "";
-    if (!/^[!-~]{1,255}$/.test(typed)) {
-      forget("This is not a key: a key has only letters, digits and signs, without blanks.");
-      return;
-    }
-    key = typed;
-    load(true);
-  });
-  at("refresh").addEventListener("click", () => load(false));
-  at("forget").addEventListener("click", () => forget(""));
   at("copy").addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(at("connect").textContent);
@@ -390,16 +224,9 @@
     }
     setTimeout(() => { at("copy").textContent = "Copy the lines"; }, 3000);
   });
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && key !== "") load(false); });
-  // A page that the browser keeps for its Back button must not keep the key.
-  addEventListener("pagehide", () => {
-    at("key").value = "";
-    forget("");
+  Page.session({
+    path: "/gateway/usage", everyMs: 30000, show, clear, drawn: drawChart,
+    title: "Usage", subtitle: "What your team has spent, and what it may still use.",
   });
-  let width = 0;
-  new ResizeObserver(() => {
-    if (at("chart").clientWidth === width) return;
-    width = at("chart").clientWidth;
-    drawChart();
-  }).observe(at("chart"));
+  Page.watchWidth("chart", drawChart);
 })();

@@ -1,0 +1,1 @@
+"""The figures of the page /console: this process, Postgres, Redis, nginx, and Prometheus's panels and alerts."""

@@ -1,0 +1,90 @@
+"""The money of all tenants, from the ledger in Postgres: `GET /console/state` has it as `money` and `postgres`."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from tollgate.ledger import queries, rows
+from tollgate.ledger.everybody import Ending, Everybody, ModelSpend, ending, everybody, values
+from tollgate.ledger.usage import Line, Spent
+from tollgate.services.gateway.own.usage import moment, plain
+
+PATIENCE_S = 5.0
+# Rows of each table. `tollgate tenant usage` has all.
+MOST = 50
+AWAY = "The ledger in Postgres did not answer in time."
+
+_OVERVIEW = queries.for_driver(queries.OVERVIEW)
+
+Json = dict[str, Any]
+
+
+class LedgerAwayError(Exception):
+    """Postgres did not answer in time."""
+
+
+async def ask(pool: AsyncConnectionPool) -> Everybody:
+    """Raises LedgerAwayError."""
+    now = datetime.now(UTC)
+    try:
+        async with asyncio.timeout(PATIENCE_S), pool.connection() as connection, connection.transaction():
+            await connection.execute("SET TRANSACTION READ ONLY")
+            await connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE_S:.0f}s'")
+            row = await (await connection.execute(_OVERVIEW, values(now))).fetchone()
+    except (psycopg.Error, PoolTimeout, TimeoutError, OSError) as error:
+        raise LedgerAwayError from error
+    assert row is not None, "json_build_object always answers one row"  # noqa: S101
+    # There may be ten thousand tenants. A thread lets requests go on meanwhile.
+    return await asyncio.to_thread(lambda: everybody(rows.loads(str(row[0])), now))
+
+
+def money(found: Everybody) -> Json:
+    """USD as decimal texts."""
+    soon = ending(found.lines, found.now)
+    month = sum((line.month.totals.spend for line in found.lines), Decimal(0))
+    return {
+        "month": plain(month),
+        "tenants": [_tenant(line) for line in found.lines[:MOST]],
+        "more_tenants": max(0, len(found.lines) - MOST),
+        "models": [_model(model) for model in found.models[:MOST]],
+        "more_models": max(0, len(found.models) - MOST),
+        "ending": [_ending(one) for one in soon[:MOST]],
+        "more_ending": max(0, len(soon) - MOST),
+    }
+
+
+def postgres(found: Everybody) -> Json:
+    server = found.server
+    # Debian adds its own version in brackets.
+    return {"version": server.version.partition(" ")[0], "started": moment(server.started), "bytes": server.bytes}
+
+
+def _tenant(line: Line) -> Json:
+    team, month = line.team, line.month.totals
+    names = {"id": team.id, "name": team.name, "state": team.state, "owner": team.owner}
+    windows = [_window(spent) for spent in line.windows]
+    return {**names, "windows": windows, "requests": month.requests, "failed": month.failed}
+
+
+def _window(spent: Spent) -> Json:
+    limit = None if spent.limit is None else plain(spent.limit)
+    return {"window": spent.window.name, "spent": plain(spent.totals.spend), "limit": limit}
+
+
+def _model(found: ModelSpend) -> Json:
+    month = found.month
+    spent = {"today": plain(found.today), "month": plain(month.spend)}
+    tokens = {"input_tokens": month.tokens_in, "output_tokens": month.tokens_out}
+    return {"model": found.model, **spent, "requests": month.requests, "failed": month.failed, **tokens}
+
+
+def _ending(one: Ending) -> Json:
+    names = {"id": one.team.id, "name": one.team.name, "state": one.team.state}
+    times = {"ends": None if one.ends is None else moment(one.ends), "reopens": moment(one.spent.window.reopens)}
+    return {**names, **_window(one.spent), **times}
