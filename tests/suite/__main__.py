@@ -23,7 +23,7 @@ PYTHON = str(ROOT / ".venv" / "bin" / "python")
 RECORDS = ROOT / "var" / "logs" / "suite"
 # CI kills a run after 90 minutes, and then nobody would see what took so long.
 LIMIT_S = 85 * 60
-LANES = "2"
+LANES = "3"
 INTERRUPTED = 130
 CONTAINERS = "containers"
 ENVIRONMENT = {

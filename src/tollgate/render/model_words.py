@@ -57,7 +57,9 @@ A request that a provider calls malformed (400) is not tried elsewhere. A prompt
 such a fallback the client sees the error, so that it can compact its conversation. (Anthropic also answers 400 for an
 account without credit; then the model stops.)
 
-A fallback never leads a tenant to a model that its file does not allow, and it is billed at its own price. In a named
+A fallback never leads a tenant to a model that its file does not allow, and it is billed at its own price. With gateway
+processes, `/v1/models` names the fallbacks of each model that the tenant may use. If a gateway process answers from a
+fallback, the answer's header `tollgate-answered-by` has its name. LiteLLM's answers have no such header. In a named
 chain, a model falls back to the models after it. An alias of a chain is the chain's first model that is served; its
 fallbacks are the rest.
 

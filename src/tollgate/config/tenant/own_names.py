@@ -22,7 +22,7 @@ _SECRET = re.compile(
 # Providers' keys, settings of .env, and what containers and tools of the stack take from an environment.
 _VARIABLE = re.compile(
     r".*_api_key"
-    r"|(admin|alertmanager|anthropic|aws|azure|backup|compose|database|docker|egress|gateway|gcp|gemini|gf|google"
+    r"|(admin|alert|alertmanager|anthropic|aws|azure|backup|compose|database|docker|egress|gateway|gcp|gemini|gf|google"
     r"|grafana|image|litellm|openai|openrouter|pg|postgres|prometheus|redis|tls|tollgate|vertex)(_.*)?"
     r"|acme_(email|directory|ca_bundle)|bypass_litellm_enabled|ca_bundle|debian_mirror|gateways|master_key|replicas|salt_key"
 )
