@@ -42,6 +42,12 @@ MAY_BE_EMPTY = {
 }
 RULES = "Long rules of the house. " * 400
 CACHED: dict[str, Any] = {"type": "text", "text": RULES, "cache_control": {"type": "ephemeral"}}
+# The embedded provider has read from its cache what stands before an answer of its own.
+TALK = [
+    {"role": "user", "content": "Say hello."},
+    {"role": "assistant", "content": "Hello."},
+    {"role": "user", "content": "Say it again."},
+]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +59,7 @@ def traffic(stack: Stack) -> Iterator[None]:
             for tenant, body, status in (
                 ("bookkeeper", message(), 200),
                 ("contractor", message(system=[CACHED]), 200),
-                ("contractor", message(system=[CACHED]), 200),
+                ("contractor", message(system=[CACHED], messages=TALK), 200),
                 ("contractor", message(model="nobody-has-this"), 403),
                 ("contractor", message("[[status=529]] Fail."), 529),
             ):

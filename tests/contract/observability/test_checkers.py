@@ -143,7 +143,9 @@ def test_alertmanager_accepts_its_configuration(amtool: Tool, rendered: Path) ->
 
 def test_alertmanager_refuses_a_route_to_a_receiver_that_does_not_exist(amtool: Tool, rendered: Path) -> None:
     file = rendered / "alertmanager" / "alertmanager.yml"
-    file.write_text(file.read_text().replace("receiver: nowhere", "receiver: somewhere"))
+    text = file.read_text()
+    file.write_text(re.sub(r"^  receiver: \w+$", "  receiver: somewhere", text, flags=re.MULTILINE))
+    assert file.read_text() != text
     assert amtool.run(rendered / "alertmanager", "check-config", "alertmanager.yml").returncode != 0
 
 

@@ -205,8 +205,9 @@ def test_the_host_disk_is_among_the_file_systems(query: Query) -> None:
 
 def test_no_secret_is_in_what_docker_shows(watchers: Compose) -> None:
     rendered = watchers.env_file.parent / "secrets"
-    values = [file.read_text().strip() for file in rendered.rglob("*") if file.is_file()]
+    # The file of a receiver that nobody has set up is empty.
+    values = [text for file in rendered.rglob("*") if file.is_file() and (text := file.read_text().strip())]
     identifiers = [container.id for container in watchers.containers()]
     shown = subprocess.run(["docker", "inspect", *identifiers], capture_output=True, text=True, check=True).stdout
-    assert identifiers
+    assert identifiers and values
     assert not [value for value in values if value in shown]
