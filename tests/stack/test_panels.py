@@ -57,7 +57,7 @@ def traffic(stack: Stack) -> Iterator[None]:
     with Traffic(stack.url, stack.key("contractor"), clients=8).running() as running:
         with httpx.Client(base_url=stack.url, timeout=60, trust_env=False) as client:
             for tenant, body, status in (
-                ("bookkeeper", message(), 200),
+                ("watched", message(), 200),
                 ("contractor", message(system=[CACHED]), 200),
                 ("contractor", message(system=[CACHED], messages=TALK), 200),
                 ("contractor", message(model="nobody-has-this"), 403),

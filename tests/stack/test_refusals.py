@@ -96,7 +96,7 @@ def test_over_budget_is_refused_on_every_replica(stack: Stack) -> None:
 def test_requests_over_the_rate_limit_are_refused_across_replicas(stack: Stack) -> None:
     with as_tenant(stack, "hasty") as hasty:
         statuses = [hasty.post("/v1/chat/completions", json=chat()).status_code for _ in range(9)]
-    # The window of a minute may end in between, which lets three more pass; one replica alone would let nine.
+    # The hour may end in between, which lets three more pass; one replica alone would let nine.
     assert 429 in statuses
     assert statuses.count(200) <= 6
     assert set(statuses) == {200, 429}

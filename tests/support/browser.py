@@ -6,6 +6,7 @@ The protocol is a few HTTP calls. The usual package for it brings eight others, 
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.support.eventually import eventually
 from tests.support.ports import free_ports
@@ -93,6 +95,16 @@ class Browser:
         """The part of the page that the window shows."""
         taken = self.devtools("Page.captureScreenshot", format="png")
         path.write_bytes(base64.b64decode(taken["data"]))
+
+
+def a_window() -> Iterator[Browser]:
+    """For a fixture. In CI a machine without Chromium fails the test, elsewhere it skips it."""
+    if CHROMIUM is None or DRIVER is None:
+        if os.environ.get("CI"):
+            pytest.fail("expected chromium and chromedriver, which scripts/check.sh installs")
+        pytest.skip("this machine has no Chromium; scripts/check.sh --tools installs it")
+    with browser() as opened:
+        yield opened
 
 
 @contextmanager

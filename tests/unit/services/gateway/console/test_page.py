@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import CHROMIUM, DRIVER, Browser, browser
+from tests.support.browser import Browser, a_window
 from tests.unit.services.gateway.console.serving import Served, serving
 from tests.unit.services.gateway.own import looks
 from tests.unit.services.gateway.own.books import TOKEN, Books
@@ -32,12 +32,7 @@ DRAWN = "document.querySelectorAll('#now article, #charts article').length"
 
 @pytest.fixture(scope="module")
 def window() -> Iterator[Browser]:
-    if CHROMIUM is None or DRIVER is None:
-        if os.environ.get("CI"):
-            pytest.fail("expected chromium and chromedriver, which scripts/check.sh installs")
-        pytest.skip("this machine has no Chromium; scripts/check.sh --tools installs it")
-    with browser() as opened:
-        yield opened
+    yield from a_window()
 
 
 @pytest.fixture
