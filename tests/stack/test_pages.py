@@ -34,7 +34,7 @@ def window() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def spent(stack: Stack) -> dict[str, Decimal]:
-    """What a tenant spent today and this month, when all of its requests are in the ledger."""
+    """USD of a tenant by window, when all of its requests are in the ledger."""
     until_the_hour_has_left(200)  # what is spent today is still today's when a page shows it
     before = booked(stack)[1]
     headers = {"Authorization": f"Bearer {stack.key(TENANT)}"}
