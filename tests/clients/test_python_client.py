@@ -36,7 +36,7 @@ def provider(stack: Stack) -> Iterator[LiteLLMProvider]:
 ALONE = """
 import asyncio, importlib.metadata, json, sys
 from tollgate_client import ChatMessage, LiteLLMProvider, Router, Tool
-from tollgate_client.errors import MaxCostError
+from tollgate_client.errors import BudgetSpentError, MaxCostError
 
 WEATHER = Tool.of("get_weather", {"type": "object", "properties": {"city": {"type": "string"}}})
 
@@ -45,7 +45,10 @@ async def main():
     said = {}
     async with LiteLLMProvider() as provider:
         hello = [ChatMessage(role="user", content="Say hello.")]
-        said["chat"] = (await provider.chat_completion(hello, "test-model")).text
+        answer = await provider.chat_completion(hello, "test-model")
+        said["chat"], used = answer.text, answer.usage
+        said["cost"] = str(provider.calculate_cost(used.prompt_tokens, used.completion_tokens, "test-model"))
+        said["same cost"] = str(provider.cost_of(answer))
         said["stream"] = "".join([chunk.text async for chunk in provider.stream_chat_completion(hello, "test-model")])
         ask = [ChatMessage(role="user", content='use get_weather {"city": "Paris"}')]
         called = await provider.chat_completion(ask, "test-model", tools=[WEATHER])
@@ -57,6 +60,13 @@ async def main():
             await router.route_request(hello, max_cost=0.0000001)
         except MaxCostError as error:
             said["too dear"] = error.cheapest
+    async with LiteLLMProvider(api_key=sys.argv[1]) as spent:
+        for _ in range(100):
+            try:
+                await spent.chat_completion(hello, "test-model", max_tokens=20)
+            except BudgetSpentError as error:
+                said["spent"] = error.resets_at.isoformat()
+                break
     installed = {one.metadata["Name"].lower().replace("_", "-") for one in importlib.metadata.distributions()}
     said["installed"] = sorted(installed)
     print(json.dumps(said))
@@ -68,7 +78,7 @@ asyncio.run(main())
 
 def test_with_the_wheel_alone(stack: Stack) -> None:
     environment = {"LITELLM_BASE_URL": stack.url, "LITELLM_API_KEY": stack.key("developer")}
-    command = [str(bare_python()), "-W", "error", "-c", ALONE]
+    command = [str(bare_python()), "-W", "error", "-c", ALONE, stack.key("pauper")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     said: dict[str, Any] = json.loads(done.stdout)
@@ -77,6 +87,8 @@ def test_with_the_wheel_alone(stack: Stack) -> None:
     model, within, bound = said["routed"]
     assert within and Decimal(bound) <= Decimal("0.001") and model == "claude-haiku-5-5"
     assert said["too dear"] == "gateway/claude-haiku-5-5"
+    assert Decimal(said["cost"]) == Decimal(said["same cost"]) > 0
+    assert said["spent"].endswith("T00:00:00+00:00"), "its budget reopens at midnight"
     # httpx and pydantic bring these. Nothing is of the operator's package.
     brought = {"anyio", "certifi", "h11", "httpcore", "idna", "sniffio"}
     brought |= {"annotated-types", "pydantic-core", "typing-extensions", "typing-inspection"}

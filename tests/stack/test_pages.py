@@ -85,6 +85,21 @@ def test_twin_a_call_that_is_not_on_the_page_yet_is_missed(
     assert usd(spent["today"] + Decimal("0.01")) not in window.text("#money")
 
 
+def test_an_open_page_outlives_a_restart_of_every_process(
+    stack: Stack, window: Browser, spent: dict[str, Decimal]
+) -> None:
+    show(window, f"{stack.url}/usage", stack.key(TENANT))
+    stack.docker("restart", *(row.id for row in stack.compose.containers() if row.service.startswith("gateway-")))
+    window.run("document.querySelector('#money').replaceChildren()")
+
+    def read_again() -> bool:
+        window.run("document.querySelector('#refresh').click()")
+        window.wait_for(SHOWN)
+        return usd(spent["today"]) in window.text("#money") and not window.sees("#problem")
+
+    eventually(read_again, within=60, every=1)
+
+
 def test_the_operator_reads_what_runs_and_who_spends(stack: Stack, window: Browser, spent: dict[str, Decimal]) -> None:
     show(window, f"{stack.admin_url}/console", stack.secret("litellm_master_key"))
     servers = window.text("#servers")
