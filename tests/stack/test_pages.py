@@ -98,6 +98,7 @@ def test_an_open_page_outlives_a_restart_of_every_process(
         return usd(spent["today"]) in window.text("#money") and not window.sees("#problem")
 
     eventually(read_again, within=60, every=1)
+    assert [line for line in window.complaints() if "status of 50" not in line] == [], "nobody answered for a moment"
 
 
 def test_the_operator_reads_what_runs_and_who_spends(stack: Stack, window: Browser, spent: dict[str, Decimal]) -> None:
