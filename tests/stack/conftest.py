@@ -20,6 +20,13 @@ def default_route(stack: Stack) -> None:
 
 
 @pytest.fixture
+def gateway_processes(stack: Stack) -> None:
+    """For what gateway processes alone answer; contract/nginx tests what nginx answers without them."""
+    if not stack.deployment.settings.gateways:
+        pytest.skip("this stack has no gateway processes")
+
+
+@pytest.fixture
 def allow_in_logs() -> list[str]:
     """Regular expressions for lines that a test provokes on purpose; a test that asks for this fixture appends."""
     return []

@@ -12,12 +12,7 @@ from tests.support.stack import Stack
 
 TENANT = "bookkeeper"
 DATA = ("/console/state", "/console/panels")
-
-
-@pytest.fixture(autouse=True)
-def with_gateway_processes(stack: Stack) -> None:
-    if not stack.deployment.settings.gateways:
-        pytest.skip("this stack has no gateway processes; contract/nginx tests what nginx answers then")
+pytestmark = pytest.mark.usefixtures("gateway_processes")
 
 
 def ask(stack: Stack, path: str, key: str, url: str = "") -> httpx.Response:

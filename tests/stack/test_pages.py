@@ -19,12 +19,7 @@ from tests.support.stack import Stack
 TENANT, REQUESTS = "watched", 10
 SHOWN = "while (document.querySelector('#show').disabled) await new Promise((go) => setTimeout(go, 20));"
 ENTER = "\ue007"
-
-
-@pytest.fixture(autouse=True)
-def with_gateway_processes(stack: Stack) -> None:
-    if not stack.deployment.settings.gateways:
-        pytest.skip("gateway processes serve the pages; contract/nginx tests what nginx answers without them")
+pytestmark = pytest.mark.usefixtures("gateway_processes")
 
 
 @pytest.fixture(scope="module")

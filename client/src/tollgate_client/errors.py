@@ -185,8 +185,8 @@ class MaxCostError(RoutingError):
     """
 
     def __init__(self, *, max_cost: Decimal, cheapest: str, needed: Decimal) -> None:
-        price = f"for {needed} USD" if needed.is_finite() else "but the gateway could not count the prompt"
-        super().__init__(f"no model can serve this request for {max_cost} USD; the cheapest is {cheapest}, {price}")
+        price = f"for {needed:f} USD" if needed.is_finite() else "but the gateway could not count the prompt"
+        super().__init__(f"no model can serve this request for {max_cost:f} USD; the cheapest is {cheapest}, {price}")
         self.max_cost = max_cost
         self.cheapest = cheapest
         self.needed = needed

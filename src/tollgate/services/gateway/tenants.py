@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import psycopg
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
+from tollgate.services.gateway.question import AWAY, read
 from tollgate.services.limits.limiter import Limiter
 from tollgate.services.limits.rule import MONEY, NANO, TENANT, Rule
 from tollgate.services.limits.rules import rules_of
@@ -79,11 +79,11 @@ class Tenants(Collector):
     async def read(self) -> None:
         try:
             async with asyncio.timeout(PATIENCE_S):
-                text = await self._teams()
+                text = await read(self._pool, _TEAMS, (MOST,), PATIENCE_S)
             # There can be thousands. A thread lets requests go on meanwhile.
             spend, limits = await asyncio.to_thread(_parsed, text)
             self._read = _Read(spend, limits, await self._shares(limits))
-        except (psycopg.Error, PoolTimeout, TimeoutError, OSError) as error:
+        except AWAY as error:
             if self._read is not _NOTHING:
                 log.warning("figures of tenants cannot be read: %s", type(error).__name__)
             self._read = _NOTHING
@@ -101,12 +101,6 @@ class Tenants(Collector):
         for share in self._read.shares:
             used.add_metric([share.tenant, share.limit, share.window], share.used)
         yield from (spend, budgets, used)
-
-    async def _teams(self) -> str:
-        async with self._pool.connection() as connection:
-            row = await (await connection.execute(_TEAMS, (MOST,))).fetchone()
-        assert row is not None, "an aggregate always answers one row"  # noqa: S101
-        return str(row[0])
 
     async def _shares(self, limits: Sequence[Rule]) -> list[Share]:
         """A budget that nobody has asked for in this window has no counter yet, so no share."""

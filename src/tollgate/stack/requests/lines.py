@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from tollgate.stack.containers import gateways
@@ -48,6 +49,11 @@ def parse(lines: Iterable[str], ids: frozenset[str]) -> Lines:
         elif line.get("message") == CALL and not ids.isdisjoint((line.get("request_id"), line.get("call_id"))):
             calls.append((service, line))
     return Lines(tuple(nginx), tuple(calls))
+
+
+def written(line: Mapping[str, Any]) -> datetime:
+    """When a gateway process wrote its line, in UTC, such as 2026-11-29 15:00:00,123. ValueError if it does not say."""
+    return datetime.strptime(str(line.get("timestamp")), "%Y-%m-%d %H:%M:%S,%f").replace(tzinfo=UTC)
 
 
 def service_of(container: str) -> str:

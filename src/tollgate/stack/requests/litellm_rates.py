@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 
 from tollgate.errors import TollgateError
+from tollgate.render.expressions import ROUTES
 from tollgate.stack.requests.live import Row
 
 # Requests of clients to models: LiteLLM also counts scrapes and administration.
-_ROUTES = "/(v1/)?(chat/completions|completions|embeddings|responses|messages)"
-_REQUESTS = f'litellm_proxy_total_requests_metric_total{{route=~"{_ROUTES}"'
+_REQUESTS = f'litellm_proxy_total_requests_metric_total{{route=~"{ROUTES}"'
 # The field of a Row, and the expression. Prometheus scrapes every 15 s, so a rate needs a minute.
 _RATES = {
     "requests_s": f"sum by ({{by}}) (rate({_REQUESTS}}}[1m]))",

@@ -7,10 +7,9 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
-from tollgate.stack.requests.lines import CALL, service_of
+from tollgate.stack.requests.lines import CALL, service_of, written
 
 WINDOW_S = 60
 OPERATOR, NO_MODEL = "(operator)", "(no model)"
@@ -61,11 +60,10 @@ def ended(printed: str) -> Ended | None:
 
 
 def _ended(process: str, line: Mapping[str, Any]) -> Ended:
-    moment = datetime.strptime(str(line["timestamp"]), "%Y-%m-%d %H:%M:%S,%f").replace(tzinfo=UTC)
     tokens: Mapping[str, int] = line.get("tokens") or {}
     status = int(line.get("status", 0))
     return Ended(
-        at=moment.timestamp(),
+        at=written(line).timestamp(),
         process=process,
         tenant=str(line.get("tenant") or OPERATOR),
         model=str(line.get("model") or NO_MODEL),

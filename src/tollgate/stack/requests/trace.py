@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from tollgate.ledger.logged import Logged
-from tollgate.stack.requests.lines import Lines
+from tollgate.stack.requests.lines import Lines, written
 
 Booked = Literal["ledger", "interrupted", "journal", "running", "not yet", "nothing", "missing", "unknown"]
 
@@ -196,9 +196,9 @@ def _filled(trace: Trace, row: Logged) -> Trace:
 
 
 def _began(line: Mapping[str, Any]) -> datetime | None:
-    """A process writes its line at the end, with a time in UTC such as 2026-11-29 15:00:00,123."""
+    """A process writes its line at the end."""
     try:
-        ended = datetime.strptime(str(line.get("timestamp")), "%Y-%m-%d %H:%M:%S,%f").replace(tzinfo=UTC)
+        ended = written(line)
     except ValueError:
         return None
     return ended - timedelta(milliseconds=_number(line.get("duration_ms")) or 0)

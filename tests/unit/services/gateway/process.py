@@ -34,9 +34,9 @@ from tollgate.services.gateway.ledger.journal import Journal
 from tollgate.services.gateway.ledger.price import FREE, Prices
 from tollgate.services.gateway.ledger.ship import Connection, Shipper
 from tollgate.services.gateway.metrics import Metrics
-from tollgate.services.gateway.own.asks import LedgerAwayError
 from tollgate.services.gateway.own.recent import Recent
 from tollgate.services.gateway.own.routes import Own
+from tollgate.services.gateway.question import LedgerAwayError
 from tollgate.services.gateway.targets import Cooldowns
 from tollgate.services.gateway.upstream.client import Upstreams
 from tollgate.services.limits.limiter import Limiter

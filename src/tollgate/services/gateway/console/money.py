@@ -7,41 +7,34 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
 from tollgate.ledger import queries, rows
 from tollgate.ledger.everybody import Ending, Everybody, ModelSpend, ending, everybody, values
 from tollgate.ledger.usage import Line, Spent
 from tollgate.services.gateway.own.usage import moment, plain
+from tollgate.services.gateway.question import AWAY, LedgerAwayError, read
 
 PATIENCE_S = 5.0
 # Rows of each table. `tollgate tenant usage` has all.
 MOST = 50
-AWAY = "The ledger in Postgres did not answer in time."
+NO_ANSWER = "The ledger in Postgres did not answer in time."
 
 _OVERVIEW = queries.for_driver(queries.OVERVIEW)
 
 Json = dict[str, Any]
 
 
-class LedgerAwayError(Exception):
-    """Postgres did not answer in time."""
-
-
 async def ask(pool: AsyncConnectionPool) -> Everybody:
     """Raises LedgerAwayError."""
     now = datetime.now(UTC)
     try:
-        async with asyncio.timeout(PATIENCE_S), pool.connection() as connection, connection.transaction():
-            await connection.execute("SET TRANSACTION READ ONLY")
-            await connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE_S:.0f}s'")
-            row = await (await connection.execute(_OVERVIEW, values(now))).fetchone()
-    except (psycopg.Error, PoolTimeout, TimeoutError, OSError) as error:
+        async with asyncio.timeout(PATIENCE_S):
+            text = await read(pool, _OVERVIEW, values(now), PATIENCE_S)
+    except AWAY as error:
         raise LedgerAwayError from error
-    assert row is not None, "json_build_object always answers one row"  # noqa: S101
     # There may be ten thousand tenants. A thread lets requests go on meanwhile.
-    return await asyncio.to_thread(lambda: everybody(rows.loads(str(row[0])), now))
+    return await asyncio.to_thread(lambda: everybody(rows.loads(text), now))
 
 
 def money(found: Everybody) -> Json:

@@ -11,10 +11,10 @@ from psycopg_pool import AsyncConnectionPool
 from tollgate.services.gateway.console import prometheus
 from tollgate.services.gateway.console.inner import Inner
 from tollgate.services.gateway.console.prometheus import Prometheus
-from tollgate.services.gateway.console.shared import Shared
 from tollgate.services.gateway.console.state import State
 from tollgate.services.gateway.inside import Inside
 from tollgate.services.gateway.own.recent import Recent
+from tollgate.services.gateway.shared import Shared
 from tollgate.services.limits.resp import Redis
 from tollgate.services.requests.routes import CONSOLE_PANELS, CONSOLE_STATE
 

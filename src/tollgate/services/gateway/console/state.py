@@ -18,6 +18,7 @@ from tollgate.services.gateway.console.inner import Inner, NoAnswerError, words
 from tollgate.services.gateway.inside import Inside
 from tollgate.services.gateway.own.recent import Recent
 from tollgate.services.gateway.own.usage import moment
+from tollgate.services.gateway.question import LedgerAwayError
 from tollgate.services.limits.counters import AwayError, FullError
 from tollgate.services.limits.resp import Redis
 
@@ -70,8 +71,8 @@ class State:
 async def _money(pool: AsyncConnectionPool) -> Json:
     try:
         found = await money.ask(pool)
-    except money.LedgerAwayError:
-        return {"postgres": {"problem": money.AWAY}, "money": {"problem": money.AWAY}}
+    except LedgerAwayError:
+        return {"postgres": {"problem": money.NO_ANSWER}, "money": {"problem": money.NO_ANSWER}}
     return {"postgres": {**money.postgres(found), "problem": None}, "money": {**money.money(found), "problem": None}}
 
 

@@ -15,6 +15,7 @@ from tollgate.services.gateway.catalogue import Catalogue
 from tollgate.services.gateway.console.routes import Console
 from tollgate.services.gateway.own import asks, files, models, polls, usage
 from tollgate.services.gateway.own.recent import Recent
+from tollgate.services.gateway.question import LedgerAwayError
 from tollgate.services.gateway.record import OWN, Record
 from tollgate.services.limits.limiter import Limiter
 from tollgate.services.refusals import door, envelopes
@@ -98,7 +99,7 @@ class Own:
             raise RefusedError(polls.too_often(wait))
         try:
             summary = await self.ask(caller.tenant)
-        except asks.LedgerAwayError:
+        except LedgerAwayError:
             raise RefusedError(asks.ledger_away()) from None
         used = await self.limiter.look(caller.rules, summary.now)
         counted = dict(zip(caller.rules, used, strict=True))

@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-import psycopg
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
 from tollgate.ledger import queries, rows
 from tollgate.ledger.soft_limits import SoftShare, shares, values
+from tollgate.services.gateway.question import AWAY, read
 
 log = logging.getLogger("tollgate.gateway.soft_limits")
 
@@ -45,24 +45,16 @@ class SoftLimits(Collector):
         while True:
             try:
                 await self.read(datetime.now(UTC))
-            except (psycopg.Error, PoolTimeout, TimeoutError, OSError) as error:
+            except AWAY as error:
                 log.warning("the ledger does not say who nears a soft limit: %s", type(error).__name__)
             await asyncio.sleep(EVERY_S)
 
     async def read(self, now: datetime) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            text = await self._ask(values(now))
+            text = await read(self._pool, _QUESTION, values(now), PATIENCE_S)
         # There may be thousands of tenants. A thread lets requests go on meanwhile.
         every = await asyncio.to_thread(lambda: shares(rows.loads(text)))
         self.near = tuple(share for share in every[:MOST] if share.share >= SHOWN_FROM)
-
-    async def _ask(self, bound: dict[str, str]) -> str:
-        async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute("SET TRANSACTION READ ONLY")
-            await connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE_S:.0f}s'")
-            row = await (await connection.execute(_QUESTION, bound)).fetchone()
-        assert row is not None, "json_build_object always answers one row"  # noqa: S101
-        return str(row[0])
 
     def collect(self) -> Iterator[Any]:
         text = "Spend of a tenant as a share of its soft limit, from 0.8 on"

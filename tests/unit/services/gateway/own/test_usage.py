@@ -36,7 +36,8 @@ from tollgate.ledger.usage import usage
 from tollgate.services.gateway.caller import Caller, of_rows
 from tollgate.services.gateway.own import asks as module
 from tollgate.services.gateway.own import polls
-from tollgate.services.gateway.own.asks import Asks, LedgerAwayError
+from tollgate.services.gateway.own.asks import Asks
+from tollgate.services.gateway.question import LedgerAwayError
 from tollgate.services.limits.rule import NANO
 
 WHOLE = Answer([b'{"id":"m","type":"message","content":[],"usage":{"input_tokens":7,"output_tokens":5}}'])

@@ -31,7 +31,11 @@ class Shared(Generic[Answer]):
             self._task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return await asyncio.shield(self._task)
 
+    @property
+    def asking(self) -> bool:
+        return self._task is not None and not self._task.done()
+
     async def close(self) -> None:
-        if self._task is not None and not self._task.done():
+        if self._task is not None and self.asking:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
