@@ -1,4 +1,4 @@
-"""The `tollgate` command: registers the commands, which the other modules define."""
+"""The `tollgate` command: names the commands, which the other modules define."""
 
 from __future__ import annotations
 
@@ -8,32 +8,46 @@ from typing import Annotated
 import typer
 
 from tollgate import __version__
-from tollgate.cli import (
-    apply,
-    backup,
-    backup_schedule,
-    basic,
-    certificate,
-    crash,
-    deploy,
-    doctor,
-    images,
-    lifecycle,
-    models,
-    plan,
-    restore,
-    rotate_keys,
-    scan,
-    serve_local,
-    top,
-    upgrade,
-    why,
-)
-from tollgate.cli.tenant import group as tenant
+from tollgate.cli import crash
+from tollgate.cli.lazy import lazily
 from tollgate.site import Site
+
+# In the order of `tollgate --help`.
+COMMANDS = {
+    "deploy": "tollgate.cli.deploy:deploy",
+    "rollout": "tollgate.cli.deploy:rollout",
+    "scale": "tollgate.cli.deploy:scale",
+    "upgrade": "tollgate.cli.upgrade:upgrade",
+    "rollback": "tollgate.cli.upgrade:rollback",
+    "status": "tollgate.cli.lifecycle:status",
+    "logs": "tollgate.cli.lifecycle:logs",
+    "top": "tollgate.cli.top:top",
+    "why": "tollgate.cli.why:why",
+    "start": "tollgate.cli.lifecycle:start",
+    "stop": "tollgate.cli.lifecycle:stop",
+    "restart": "tollgate.cli.lifecycle:restart",
+    "down": "tollgate.cli.lifecycle:down",
+    "clean": "tollgate.cli.lifecycle:clean",
+    "doctor": "tollgate.cli.doctor:doctor",
+    "plan": "tollgate.cli.plan:plan",
+    "apply": "tollgate.cli.apply:apply",
+    "rotate-keys": "tollgate.cli.rotate_keys:rotate_keys",
+    "images": "tollgate.cli.images:images",
+    "scan": "tollgate.cli.scan:scan",
+    "backup": "tollgate.cli.backup:backup",
+    "backup-schedule": "tollgate.cli.backup_schedule:backup_schedule",
+    "restore": "tollgate.cli.restore:restore",
+    "basic": "tollgate.cli.basic:basic",
+    "serve-local": "tollgate.cli.serve_local:serve_local",
+    "compose": "tollgate.cli.lifecycle:compose",
+    "tenant": "tollgate.cli.tenant.group:group",
+    "certificate": "tollgate.cli.certificate:group",
+    "models": "tollgate.cli.models:group",
+}
 
 app = typer.Typer(
     name="tollgate",
+    cls=lazily(COMMANDS, passing_on="compose"),
     help="A production LLM gateway for teams that use Claude Code.",
     no_args_is_help=True,
     add_completion=False,
@@ -64,37 +78,3 @@ def main(
 ) -> None:
     context.obj = Site.here(home)
     crash.report_to(context.obj.logs_dir)
-
-
-for command in (
-    deploy.deploy,
-    deploy.rollout,
-    deploy.scale,
-    upgrade.upgrade,
-    upgrade.rollback,
-    lifecycle.status,
-    lifecycle.logs,
-    top.top,
-    why.why,
-    lifecycle.start,
-    lifecycle.stop,
-    lifecycle.restart,
-    lifecycle.down,
-    lifecycle.clean,
-    doctor.doctor,
-    plan.plan,
-    apply.apply,
-    rotate_keys.rotate_keys,
-    images.images,
-    scan.scan,
-    backup.backup,
-    backup_schedule.backup_schedule,
-    restore.restore,
-    basic.basic,
-    serve_local.serve_local,
-):
-    app.command()(command)
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(lifecycle.compose)
-app.add_typer(tenant.group)
-app.add_typer(certificate.group)
-app.add_typer(models.group)

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import typer
 
-from tollgate.cli.tenant import connect, keys, read, report, usage, write
+from tollgate.cli.lazy import lazily
+
+# In the order of `tollgate tenant --help`.
+COMMANDS = {
+    "usage": "tollgate.cli.tenant.usage:usage",
+    "report": "tollgate.cli.tenant.report:report",
+    "create": "tollgate.cli.tenant.write:create",
+    "list": "tollgate.cli.tenant.read:list_tenants",
+    "show": "tollgate.cli.tenant.read:show",
+    "update": "tollgate.cli.tenant.write:update",
+    "suspend": "tollgate.cli.tenant.write:suspend",
+    "resume": "tollgate.cli.tenant.write:resume",
+    "delete": "tollgate.cli.tenant.write:delete",
+    "connect": "tollgate.cli.tenant.connect:connect",
+    "key": "tollgate.cli.tenant.keys:group",
+}
 
 group = typer.Typer(
     name="tenant",
+    cls=lazily(COMMANDS),
     help="Create, change and show tenants.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -17,16 +33,3 @@ group = typer.Typer(
 @group.callback()
 def tenant() -> None:
     """Create, change and show tenants."""
-
-
-group.command()(usage.usage)
-group.command()(report.report)
-group.command()(write.create)
-group.command("list")(read.list_tenants)
-group.command()(read.show)
-group.command()(write.update)
-group.command()(write.suspend)
-group.command()(write.resume)
-group.command()(write.delete)
-group.command()(connect.connect)
-group.add_typer(keys.group)
