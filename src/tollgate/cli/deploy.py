@@ -106,7 +106,7 @@ def _report(run: Deploy) -> None:
     typer.echo("")
     typer.echo("Nothing had to be changed." if not run.changes else f"Done, {len(run.changes)} change(s).")
     for part in run.not_up:
-        typer.echo(f"Not up: {part.service}: {part.why}. The gateway works without it; `make doctor` says what to do.")
+        typer.echo(f"Not up: {part.service}: {part.why}. {part.loss.capitalize()}; `make doctor` says what to do.")
     urls = addresses(run.deployment)
     for name, address in urls.items():
         typer.echo(f"  {name:<11} {address.replace('127.0.0.1', 'localhost')}")

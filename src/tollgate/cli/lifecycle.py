@@ -23,7 +23,7 @@ from tollgate.stack import ledger
 from tollgate.stack.backup import state as backups
 from tollgate.stack.containers import gateways, optional
 from tollgate.stack.containers.bring_up import start_all
-from tollgate.stack.containers.compose import MIGRATE, OPTIONAL, Compose, needed
+from tollgate.stack.containers.compose import MIGRATE, Compose, is_optional, needed
 from tollgate.stack.containers.container import Container
 from tollgate.stack.deploy import left_out
 from tollgate.stack.deployment import Deployment
@@ -112,9 +112,9 @@ def _table(services: list[str], by_name: dict[str, Container]) -> Table:
     for name in services:
         row = by_name.get(name)
         if row is None:
-            table.add_row(name, f"[{'yellow' if name in OPTIONAL else 'red'}]not created[/]", "", "")
+            table.add_row(name, f"[{'yellow' if is_optional(name) else 'red'}]not created[/]", "", "")
             continue
-        colour = "green" if row.ready else "yellow" if name in OPTIONAL else "red"
+        colour = "green" if row.ready else "yellow" if is_optional(name) else "red"
         table.add_row(name, f"[{colour}]{row.state}[/]", row.health, row.running_for)
     return table
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tollgate.config.gateway import engines
+
 # Each service of compose/observability.yaml with the variable of its image. Its Compose profile has the service's name.
 WATCHERS: Mapping[str, str] = {
     "prometheus": "PROMETHEUS_IMAGE",
@@ -21,7 +23,7 @@ IMAGES = frozenset(WATCHERS.values())
 # Services that only a setting adds, and that no request needs either. Each has a profile of its name too.
 ON_REQUEST: Mapping[str, str] = {"acme": "ACME_IMAGE", "backup": "BACKUP_IMAGE"}
 # Images that a deploy gets after the gateway works. Without one of them, only its service is left out.
-LATE = IMAGES | frozenset(ON_REQUEST.values())
+LATE = IMAGES | frozenset(ON_REQUEST.values()) | engines.IMAGES
 # An image variable holds this while its image is missing.
 NO_IMAGE = "unavailable"
 # GRAFANA=off leaves these out.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support.images import image
 from tests.support.stack import PARTS, project_name
@@ -21,6 +22,7 @@ from tollgate.stack.containers import health, optional
 from tollgate.stack.containers.bring_up import bring_up
 from tollgate.stack.containers.compose import Compose, needed
 from tollgate.stack.containers.optional import NotUp
+from tollgate.stack.doctor import running
 from tollgate.stack.host.progress import PlainProgress
 
 pytestmark = pytest.mark.docker
@@ -35,6 +37,7 @@ x-stub: &stub
   stop_grace_period: 1s
   restart: unless-stopped
 x-healthy: &healthy {{test: ["CMD", "true"], interval: 1s}}
+x-loading: &loading {{test: ["CMD", "false"], interval: 1s, start_period: 1800s}}
 
 services:
   nginx: {{<<: *stub, healthcheck: *healthy}}
@@ -61,14 +64,28 @@ services:
     profiles: [docker-socket-proxy]
     healthcheck: *healthy
     networks: [docker-api]
+  backend-good: {{<<: *stub, profiles: [backends, backend-good], healthcheck: *healthy}}
+  backend-crashing:
+    <<: *stub
+    profiles: [backends, backend-crashing]
+    command: ["echo 'cannot load the model: password={PASSWORD}'; exit 1"]
+    healthcheck: *loading
+  backend-loading: {{<<: *stub, profiles: [backends, backend-loading], healthcheck: *loading}}
+  backend-absent: {{<<: *stub, profiles: [backends, backend-absent], image: "tollgate/never-pulled:1"}}
+  backend-no-model:
+    <<: *stub
+    profiles: [backends, backend-no-model]
+    volumes: [{{type: bind, source: /nowhere/models, target: /models, bind: {{create_host_path: false}}}}]
 
 volumes:
   loki-data:
 networks:
   docker-api: {{internal: true}}
 """
-EVERYTHING = ["alloy", "docker-socket-proxy", "grafana", "loki", "nginx-exporter", "node-exporter", "prometheus"]
-SOUND = {"docker-socket-proxy", "prometheus"}
+BACKENDS = ["backend-absent", "backend-crashing", "backend-good", "backend-loading", "backend-no-model"]
+WATCHERS = ["alloy", "docker-socket-proxy", "grafana", "loki", "nginx-exporter", "node-exporter", "prometheus"]
+EVERYTHING = sorted([*BACKENDS, *WATCHERS])
+SOUND = {"backend-good", "docker-socket-proxy", "prometheus"}
 
 
 @dataclass(frozen=True)
@@ -126,6 +143,10 @@ def test_healthy_services_run_and_each_failed_one_is_reported(first: tuple[list[
         ("alloy", "it is still starting", "`make status` shows when it is up"),
         ("grafana", "Docker does not start it", "set GRAFANA_PORT in .env to a free port"),
         ("node-exporter", "Docker does not start it", "run `make images`"),
+        ("backend-crashing", "it stops again and again", "`make logs S=backend-crashing`"),
+        ("backend-loading", "it is still starting", "`make status` shows when it is up"),
+        ("backend-absent", "Docker does not start it", "run `make images`"),
+        ("backend-no-model", "/nowhere/models", "correct the cause"),
     ],
 )
 def test_the_warning_says_why_and_what_to_do(
@@ -142,12 +163,30 @@ def test_the_last_log_lines_are_shown_with_secrets_masked(first: tuple[list[str]
     assert PASSWORD not in shown
 
 
+def test_a_backend_names_its_last_lines_and_the_requests_that_fail(first: tuple[list[str], dict[str, NotUp]]) -> None:
+    shown = str(first[1]["backend-crashing"])
+    assert "warning: backend-crashing is not up: " in shown
+    assert "requests for its model fail, and all others work" in shown
+    assert "| cannot load the model: password=***" in shown
+    assert "requests work without it" in str(first[1]["loki"]), "the twin: a service that no request needs"
+
+
+@pytest.mark.usefixtures("first")
+def test_doctor_warns_of_a_backend_and_status_does_not_fail(project: Project) -> None:
+    compose = project.compose(*EVERYTHING)
+    findings = {finding.check: finding for finding, _ in running._containers(compose) if finding.check in BACKENDS}
+    assert {name for name, finding in findings.items() if finding.level == "WARN"} == set(BACKENDS) - SOUND
+    assert "cannot load the model" in findings["backend-crashing"].message
+    assert findings["backend-good"].level == "PASS"
+    assert not set(BACKENDS) & set(needed(compose.services())), "what `status` fails without"
+
+
 @pytest.mark.usefixtures("first")
 def test_status_reports_the_same_services_later(project: Project) -> None:
     compose = project.compose(*EVERYTHING)
     now = {row.service: row for row in compose.containers()}
     found = {problem.service: problem for problem in optional.not_up(compose, compose.services(), now)}
-    assert found.keys() >= {"loki", "alloy", "grafana", "node-exporter"}
+    assert found.keys() >= {"loki", "alloy", "grafana", "node-exporter", *BACKENDS} - SOUND
     assert not found.keys() & SOUND
     assert "set GRAFANA_PORT" in found["grafana"].hint, "the engine still knows why"
 
@@ -157,9 +196,18 @@ def test_a_second_run_does_not_wait_for_earlier_failures(project: Project) -> No
     compose, progress = project.compose(*EVERYTHING), PlainProgress()
     changes, problems = optional.bring_up("optional", compose, progress, within=2)
     assert changes == []
-    assert {problem.service for problem in problems} >= {"loki", "alloy", "grafana", "node-exporter"}
-    waited = [line for line in progress.details if "waiting for" in line and ("loki" in line or "alloy" in line)]
-    assert not waited, "one crashes, the other had its time"
+    assert {problem.service for problem in problems} >= {"loki", "alloy", "grafana", "node-exporter", *BACKENDS} - SOUND
+    slow = ("loki", "alloy", "backend-crashing", "backend-loading")
+    waited = [line for line in progress.details if "waiting for" in line and any(name in line for name in slow)]
+    assert not waited, "two crash, the others had their time"
+
+
+@pytest.mark.usefixtures("first")
+def test_twin_a_backend_that_is_required_ends_the_deploy(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `basic` and `serve-local` ask for it."""
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 3.0)
+    with pytest.raises(StepError, match="backend-crashing"):
+        bring_up("services", project.compose(*EVERYTHING), ["nginx", "backend-crashing"], PlainProgress())
 
 
 @pytest.mark.usefixtures("first")
@@ -177,8 +225,21 @@ def test_a_service_that_is_left_out_is_removed_and_its_data_stays(project: Proje
     assert not problems
     gone = ["alloy", "docker-socket-proxy", "grafana", "loki", "nginx-exporter"]
     assert changes == [f"removed {name}" for name in gone]
-    assert {row.service for row in compose.containers()} == {"nginx", "prometheus"}
+    backends = {row.service for row in compose.containers() if row.service.startswith("backend-")}
+    assert {row.service for row in compose.containers()} == {"nginx", "prometheus"} | backends
+    assert "backend-good" in backends, "described, and its image or model is missing now: it runs on"
     assert project.left("volume"), "turned on again, Loki has its logs"
+
+
+@pytest.mark.usefixtures("first")
+def test_a_backend_that_the_file_does_not_name_any_more_is_removed(project: Project) -> None:
+    """The twin of the backend that runs on."""
+    compose = project.compose("prometheus")
+    described = yaml.safe_load(SERVICES)
+    described["services"] = {name: it for name, it in described["services"].items() if name != "backend-good"}
+    compose.files[0].write_text(yaml.safe_dump(described))
+    changes, problems = optional.bring_up("optional", compose, PlainProgress(), within=2)
+    assert (changes, problems) == (["removed backend-good"], [])
 
 
 @pytest.mark.usefixtures("first")

@@ -37,7 +37,7 @@ def test_grafana_off_leaves_out_its_set_whatever_is_here() -> None:
     assert not set(running({}, grafana=False)) & set(GRAFANA_SET)
 
 
-def test_no_watcher_is_needed_for_requests_and_everything_else_is() -> None:
-    core = ["litellm-1", "nginx", "postgres", "provider", "redis", "backend-gpu"]
-    assert needed([*core, *OPTIONAL, "migrate"]) == core
+def test_no_watcher_or_local_backend_is_needed_and_everything_else_is() -> None:
+    core = ["litellm-1", "nginx", "postgres", "provider", "redis"]
+    assert needed([*core, *OPTIONAL, "migrate", "backend-gpu"]) == core
     assert WATCHERS.keys() <= OPTIONAL

@@ -127,3 +127,4 @@ ENGINES: Mapping[EngineName, Engine] = {
 }
 # llama.cpp and Ollama run without a GPU. With `gpus`, llama.cpp needs another image.
 CUDA_IMAGE = {"llama.cpp": "LLAMA_CPP_CUDA_IMAGE"}
+IMAGES = frozenset({engine.image for engine in ENGINES.values()} | set(CUDA_IMAGE.values()))

@@ -36,6 +36,8 @@ ORDER, ORDERED = "compose/order.yaml", {"stop", "down", "rm", "restart", "start"
 DATABASES = ("postgres", "redis")
 # No request needs these: the watchers, the service that fetches certificates, the service that takes backups.
 OPTIONAL = frozenset({*WATCHERS, *ON_REQUEST})
+# Only requests for its own model need a local backend. All backends have this profile too.
+BACKEND, ALL_BACKENDS = "backend-", "backends"
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 HALF_RECREATED = re.compile(r"[0-9a-f]{12}_")
 PROJECT_LABEL = "com.docker.compose.project"
@@ -179,7 +181,7 @@ class Compose:
 
         Compose alone would keep those of a profile that is off, or of a file that is not rendered any more.
         """
-        profiles = {"COMPOSE_PROFILES": ",".join((*WATCHERS, "backends"))}
+        profiles = {"COMPOSE_PROFILES": ",".join((*WATCHERS, ALL_BACKENDS))}
         words = ("down", "--remove-orphans", *(["--volumes"] if volumes else []))
         Command(step, self.argv(*words), env=self.environment | profiles).run(progress)
         for kind in ("network", "volume") if volumes else ("network",):
@@ -190,6 +192,11 @@ class Compose:
     def services(self) -> list[str]:
         """The services of the enabled profiles, one-shot ones included, sorted."""
         return sorted(self.ask("config", "--services").split())
+
+    def backends(self) -> set[str]:
+        """Every local backend that the files describe, enabled or not."""
+        services = self.ask("--profile", ALL_BACKENDS, "config", "--services").split()
+        return {name for name in services if name.startswith(BACKEND)}
 
     def address(self, service: str, port: int) -> tuple[str, int]:
         """The address on this host that publishes `port` of `service`; a wildcard address becomes loopback."""
@@ -211,7 +218,12 @@ class Compose:
 
 def needed(services: Iterable[str]) -> list[str]:
     """Those of `services` that must be up before the gateway answers requests."""
-    return [name for name in services if name not in OPTIONAL and name != MIGRATE]
+    return [name for name in services if not is_optional(name) and name != MIGRATE]
+
+
+def is_optional(service: str) -> bool:
+    """Whether the gateway answers without it. Without a local backend, only requests for its model fail."""
+    return service in OPTIONAL or service.startswith(BACKEND)
 
 
 def plain(text: str) -> str:

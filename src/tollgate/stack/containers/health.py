@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable, Collection, Iterator
 
 from tollgate.errors import StepError
-from tollgate.stack.containers.compose import Compose
+from tollgate.stack.containers.compose import BACKEND, Compose
 from tollgate.stack.containers.container import Container
 from tollgate.stack.host.masking import mask
 from tollgate.stack.host.progress import Progress
 
 # A replica imports LiteLLM (8 to 13 s of one core); three of them share two cores on the smallest machine.
 START_SECONDS = 240.0
-# A local backend first reads its model from disk and warms up its GPU.
-BACKEND, BACKEND_SECONDS = "backend-", 1800.0
+# A local backend first reads its model from disk and warms up its GPU. `basic` and `serve-local` wait for it.
+BACKEND_SECONDS = 1800.0
 # Docker restarts a container that exits, and one failure may be an accident. If the container fails again this long
 # after its first failure, more waiting does not help.
 PATIENCE_SECONDS = 20.0
@@ -33,7 +33,8 @@ def wait_ready(
     Raises StepError with the container's last log lines if a container is down or unhealthy `PATIENCE_SECONDS` after
     its first failure, or when `within` seconds have passed (for a local backend: half an hour).
     """
-    for name, container in given_up(compose, services, progress, within, clock):
+    loading = max(within, BACKEND_SECONDS)
+    for name, container in given_up(compose, services, progress, within, clock, loading=loading):
         raise not_ready(step, compose, name, container)
 
 
@@ -43,10 +44,13 @@ def given_up(
     progress: Progress,
     within: float = START_SECONDS,
     clock: Callable[[], float] = time.monotonic,
+    *,
+    loading: float = 0.0,
 ) -> Iterator[tuple[str, Container | None]]:
     """Yield each service that does not become ready, as soon as this is known. Ends when all others are ready.
 
-    The limits are those of `wait_ready`. The container has its last state; it is None if it was not created.
+    The limits are those of `wait_ready`; `loading` is the one of a local backend, `within` if it is shorter. The
+    container has its last state; it is None if it was not created.
     """
     began = clock()
     first_failed: dict[str, float] = {}
@@ -61,7 +65,7 @@ def given_up(
         now = clock()
         for name in waiting:
             failed = name in seen and seen[name].failed
-            limit = max(within, BACKEND_SECONDS) if name.startswith(BACKEND) else within
+            limit = max(within, loading) if name.startswith(BACKEND) else within
             if now - began > limit or (failed and now - first_failed.setdefault(name, now) > PATIENCE_SECONDS):
                 lost.add(name)
                 yield name, seen.get(name)

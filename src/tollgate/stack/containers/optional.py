@@ -1,6 +1,7 @@
-"""Starts the services that no request needs (compose.OPTIONAL). They start last, and a failure does not stop a deploy.
+"""Starts the services that the gateway works without (compose.is_optional). They start last, and may fail.
 
-A service that does not start becomes a `NotUp`: a warning in `deploy`, a line in `status`, a finding in `doctor`.
+A failure stops no deploy. The service becomes a `NotUp`: a warning in `deploy`, a line in `status`, a finding in
+`doctor`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from tollgate.errors import StepError, TollgateError
 from tollgate.render.watchers import GRAFANA_SET, ON_REQUEST
 from tollgate.stack.containers.bring_up import up_with_patience
-from tollgate.stack.containers.compose import OPTIONAL, Compose
+from tollgate.stack.containers.compose import BACKEND, Compose, is_optional
 from tollgate.stack.containers.container import Container
 from tollgate.stack.containers.health import given_up
 from tollgate.stack.host.commands import ask
@@ -21,13 +22,14 @@ from tollgate.stack.host.docker import docker
 from tollgate.stack.host.masking import mask
 from tollgate.stack.host.progress import Progress
 
-# Loki waits half a minute for its own ring. A deploy need not wait for the slowest service: `make status` shows it.
+# Loki waits half a minute for its own ring, and a backend reads its model for minutes. A deploy need not wait for the
+# slowest service: `make status` shows it.
 WAIT_SECONDS = 90.0
 LOG_LINES = 5
 PORT_TAKEN = re.compile(r"port is already allocated|address already in use")
 NO_IMAGE = re.compile(r"(?i)no such image|image .*not found|pull access denied")
 PORT_SETTINGS = {"prometheus": "PROMETHEUS_PORT", "grafana": "GRAFANA_PORT"}
-STARTING = "it is still starting"
+STARTING, REFUSED = "it is still starting", "Docker does not start it: "
 AGAIN = "then run `make deploy` again"
 
 
@@ -40,9 +42,16 @@ class NotUp:
     hint: str
     log: tuple[str, ...] = ()
 
+    @property
+    def loss(self) -> str:
+        """Which requests fail meanwhile."""
+        if self.service.startswith(BACKEND):
+            return "requests for its model fail, and all others work"
+        return "requests work without it"
+
     def __str__(self) -> str:
         tail = "".join(f"\n  | {line}" for line in self.log)
-        return f"warning: {self.service} is not up: {self.why}; requests work without it{tail}\nhint:  {self.hint}"
+        return f"warning: {self.service} is not up: {self.why}; {self.loss}{tail}\nhint:  {self.hint}"
 
 
 def bring_up(
@@ -55,7 +64,7 @@ def bring_up(
     """
     enabled = compose.services()
     changes, problems = _remove_dropped(compose, enabled)
-    services = [name for name in enabled if name in OPTIONAL]
+    services = [name for name in enabled if is_optional(name)]
     ran, known = compose.running(), _known_to_fail(compose, services, within)
     refused = _up(step, compose, services, progress)
     now = _by_service(compose)
@@ -74,7 +83,7 @@ def not_up(compose: Compose, services: Collection[str], containers: Mapping[str,
     return [
         _not_up(compose, name, containers.get(name))
         for name in services
-        if name in OPTIONAL and not (name in containers and containers[name].ready)
+        if is_optional(name) and not (name in containers and containers[name].ready)
     ]
 
 
@@ -128,10 +137,13 @@ def _age(moment: str) -> float:
 def _remove_dropped(compose: Compose, enabled: Collection[str]) -> tuple[list[str], list[NotUp]]:
     """Stop and remove the containers of optional services that are left out. Their volumes stay."""
     removed, problems = [], []
-    # The image of these could not be made now. Backups by the container of the last deploy are better than none.
+    dropped = [row for row in compose.containers() if is_optional(row.service) and row.service not in enabled]
+    # These cannot be started now. Backups by the container of the last deploy are better than none, and so is a model.
     asked_for = {service for service in ON_REQUEST if compose.describes(service)}
-    for row in compose.containers():
-        if row.service not in OPTIONAL or row.service in enabled or row.service in asked_for:
+    if any(row.service.startswith(BACKEND) for row in dropped):
+        asked_for |= compose.backends()
+    for row in dropped:
+        if row.service in asked_for:
             continue
         try:
             docker(["docker", "stop", row.id], timeout=180)
@@ -147,7 +159,7 @@ def _remove_dropped(compose: Compose, enabled: Collection[str]) -> tuple[list[st
 
 
 def _not_up(compose: Compose, name: str, container: Container | None, refused: str = "") -> NotUp:
-    why = mask(f"Docker does not start it: {refused}" if refused else _state(container))
+    why = mask(f"{REFUSED}{refused}" if refused else _state(container))
     log = () if container is None else tuple(mask(line) for line in compose.tail(name, LOG_LINES))
     return NotUp(name, why, _hint(name, container, why), log)
 
@@ -158,7 +170,7 @@ def _state(container: Container | None) -> str:
     if container.state == "created":
         # The engine stores why a container did not start.
         reason = ask("docker", "inspect", "--format", "{{.State.Error}}", container.id)
-        return f"Docker does not start it: {reason}" if reason else "its container was created and never started"
+        return f"{REFUSED}{reason}" if reason else "its container was created and never started"
     if container.state == "restarting":
         return f"it stops again and again (exit status {container.exit_code})"
     if container.state in ("exited", "dead"):
@@ -178,7 +190,7 @@ def _hint(name: str, container: Container | None, why: str) -> str:
     elif NO_IMAGE.search(why):
         hint = "run `make images`, which says why its image is missing, then `make deploy`"
     elif container is None:
-        hint = "run `make deploy`, which creates it"
+        hint = f"correct the cause, {AGAIN}" if why.startswith(REFUSED) else "run `make deploy`, which creates it"
     elif why == STARTING:
         hint = f"`make status` shows when it is up; `make logs S={name}` shows what it does"
     else:

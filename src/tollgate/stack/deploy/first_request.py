@@ -7,6 +7,7 @@ import time
 
 import httpx
 
+from tollgate.config.gateway.providers import EMBEDDED
 from tollgate.config.secret import Secret
 from tollgate.config.tenant.model import Tenant
 from tollgate.errors import TollgateError
@@ -15,7 +16,7 @@ from tollgate.stack.deployment import Deployment
 from tollgate.stack.host.masking import mask
 from tollgate.stack.tenants.tenancy import key_of
 
-# The embedded provider serves it: it is free and needs no provider key.
+# The embedded provider serves it, unless gateway.yaml says otherwise: it is free and needs no provider key.
 MODEL = "test-model"
 # A replica that has just become healthy may still load modules. A client would retry too.
 TRIES, TIMEOUT_S = 5, 30.0
@@ -34,8 +35,17 @@ def may_use(tenant: Tenant, model: str) -> bool:
     return not tenant.suspended and (tenant.models is None or model in tenant.models)
 
 
+def embedded(configuration: Configuration) -> bool:
+    """Whether the model of the request needs only the embedded provider: no local backend, no key, no money."""
+    catalogue = configuration.catalogue
+    model = catalogue.models.get(catalogue.aliases.get(MODEL, MODEL))
+    return model is not None and all(target.model.startswith(f"{EMBEDDED}/") for target in model.targets)
+
+
 def send(deployment: Deployment, configuration: Configuration) -> str:
     """Send the request and return a line about the answer. A refusal is a TollgateError with the gateway's message."""
+    if not embedded(configuration):
+        return f"skipped: {MODEL} is not the embedded provider's in config/gateway.yaml"
     tenant = example_tenant(configuration)
     if tenant is None:
         return f"skipped: no tenant may use {MODEL}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from tollgate.config.gateway.backend import Backend
+from tollgate.config.gateway.backend import Backend, service
 from tollgate.errors import StepError, TollgateError
 from tollgate.render.backends import run_here
 from tollgate.site import Site
@@ -17,36 +17,63 @@ MAGIC = b"GGUF"
 
 
 def check(site: Site, backends: Mapping[str, Backend]) -> None:
-    """Check the models and the GPU. Raises TollgateError if something is missing.
+    """Raise TollgateError for the first backend whose model or GPU is missing."""
+    for problem in unfit(site, backends).values():
+        raise problem
 
-    A deploy does this first, so that an image of ten gigabytes is not pulled for a missing model.
+
+def unfit(site: Site, backends: Mapping[str, Backend]) -> dict[str, TollgateError]:
+    """Each backend that this machine cannot run, with the reason: its model, or a GPU.
+
+    A deploy asks this first, so that an image of ten gigabytes is not pulled for a missing model.
     """
-    chosen = run_here(backends)
+    chosen, problems = run_here(backends), dict[str, TollgateError]()
+    without_gpu = any(backend.wants_gpu for backend in chosen.values()) and not gpu_here()
     for name, backend in chosen.items():
-        check_model(site.home, name, backend)
-    if any(backend.wants_gpu for backend in chosen.values()) and not gpu_here():
-        name, backend = next((name, b) for name, b in chosen.items() if b.wants_gpu)
-        raise TollgateError(
-            f"backends.{name}: {backend.kind.title} needs an NVIDIA GPU, and Docker found none on this machine",
-            "install NVIDIA's driver and container toolkit; or run it on a machine with a GPU and set its url",
-        )
+        try:
+            check_model(site.home, name, backend)
+        except TollgateError as problem:
+            problems[name] = problem
+            continue
+        if backend.wants_gpu and without_gpu:
+            problems[name] = TollgateError(
+                f"backends.{name}: {backend.kind.title} needs an NVIDIA GPU, and Docker found none on this machine",
+                "install NVIDIA's driver and container toolkit; or run it on a machine with a GPU and set its url",
+            )
+    return problems
 
 
-def images(backends: Mapping[str, Backend]) -> frozenset[str]:
-    """The variables of the images that the backends need."""
-    return frozenset(backend.image for backend in run_here(backends).values())
+def images(backends: Mapping[str, Backend], unfit: Collection[str] = ()) -> frozenset[str]:
+    """The variables of the images that the backends need, without those in `unfit`."""
+    return frozenset(backend.image for name, backend in run_here(backends).items() if name not in unfit)
+
+
+def able(backends: Mapping[str, Backend], provided: ImageSet) -> list[str]:
+    """The services of the backends that this machine can run."""
+    return [
+        service(name)
+        for name, backend in run_here(backends).items()
+        if name not in provided.unfit and backend.image in provided.images
+    ]
+
+
+def unable(backends: Mapping[str, Backend], provided: ImageSet) -> dict[str, TollgateError]:
+    """The other backends that the file wants here, by service, with the reason."""
+    problems = {service(name): provided.unfit[name] for name in run_here(backends) if name in provided.unfit}
+    for name, backend in run_here(backends).items():
+        if backend.image in provided.unavailable and service(name) not in problems:
+            problems[service(name)] = TollgateError(
+                f"backends.{name}: the image of {backend.kind.title} is not available here: "
+                f"{provided.unavailable[backend.image]}",
+                "run the engine on another machine and set its url; only llama.cpp without gpus needs no registry",
+            )
+    return problems
 
 
 def raise_if_missing(backends: Mapping[str, Backend], provided: ImageSet) -> None:
-    """Raise StepError with the backend whose image is not in `provided`."""
-    for name, backend in run_here(backends).items():
-        if backend.image in provided.unavailable:
-            reason = provided.unavailable[backend.image]
-            raise StepError(
-                "images",
-                f"backends.{name}: the image of {backend.kind.title} is not available here: {reason}",
-                "run the engine on another machine and set its url; only llama.cpp without gpus needs no registry",
-            )
+    """Raise StepError with the first backend whose image is not in `provided`."""
+    for problem in unable(backends, provided).values():
+        raise StepError("images", problem.message, problem.hint)
 
 
 def gpu_here() -> bool:

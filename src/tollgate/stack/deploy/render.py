@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from tollgate import __version__
 from tollgate.render import tls
-from tollgate.render.backends import render_backends, run_here
+from tollgate.render.backends import render_backends
 from tollgate.render.backup import render_archiving, render_schedule
 from tollgate.render.gateway import gateway_names, render_gateways
 from tollgate.render.litellm import max_connections, pool_limit, render_litellm
@@ -37,10 +37,11 @@ from tollgate.site import Site
 from tollgate.stack.backup import metric
 from tollgate.stack.backup.files import salt_of
 from tollgate.stack.configuration import Configuration
-from tollgate.stack.deploy import late, left_out
+from tollgate.stack.deploy import late, left_out, local_models
 from tollgate.stack.deployment import Deployment
 from tollgate.stack.host import owner
 from tollgate.stack.images import litellm as litellm_versions
+from tollgate.stack.images.recipes import ENGINES
 from tollgate.stack.images.resolve import ImageSet
 from tollgate.stack.secrets import changing, publish
 
@@ -199,13 +200,14 @@ def compose_env(
         known = labels.of(service, publish.digest(secrets, service))
         hashes[f"{name}_CONFIG_HASH"] = f"{digest(below(files, *directories))}-{known}"
     # Compose needs a value for every variable, also for services whose profile is off.
-    references = {**dict.fromkeys(LATE, NO_IMAGE), **images.images}
+    late_ones = (LATE - ENGINES) | local_models.images(configuration.gateway.backends)
+    references = {**dict.fromkeys(late_ones, NO_IMAGE), **images.images}
     return render_compose_env(values, references, hashes)
 
 
 def _profiles(configuration: Configuration, images: ImageSet) -> list[str]:
-    backends = ["backends"] if run_here(configuration.gateway.backends) else []
-    wanted = late.wanted(configuration.settings, ()) & images.images.keys()
+    backends = local_models.able(configuration.gateway.backends, images)
+    wanted = late.wanted(configuration, ()) & images.images.keys()
     on_request = [service for service, image in ON_REQUEST.items() if image in wanted]
     return [*watchers(configuration, images), *on_request, *backends]
 

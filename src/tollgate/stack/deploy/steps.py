@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from tollgate.errors import InputError, StepError
+from tollgate.errors import InputError, StepError, TollgateError
 from tollgate.migrate.applied import Migrated
 from tollgate.render.watchers import LATE
 from tollgate.site import Site
@@ -124,13 +124,13 @@ def _engine(run: Deploy) -> str:
 def _images(run: Deploy) -> str:
     settings = run.configuration.settings
     before = present()
-    backends = run.configuration.gateway.backends
-    local_models.check(run.site, backends)
+    unfit = local_models.unfit(run.site, run.configuration.gateway.backends)
+    for problem in unfit.values():
+        run.display.say(f"warning: {problem.message}\nhint:  {problem.hint}")
     images = Images(settings, run.site, run.display)
-    wanted = images.core | local_models.images(backends)
-    run.images = images.provide(wanted - LATE)
-    local_models.raise_if_missing(backends, run.images)
-    run.images |= late.expected(run.site, images, late.wanted(settings, wanted))
+    late_ones = late.wanted(run.configuration, images.core, unfit)
+    run.images = images.provide(images.core - LATE) | ImageSet({}, unfit=unfit)
+    run.images |= late.expected(run.site, images, late_ones)
     price_list.check(run.site, run.configuration, run.images.images["LITELLM_IMAGE"])
     return run.note([f"image {image}" for image in sorted(set(run.images.images.values()) - set(before))])
 
@@ -146,7 +146,11 @@ def _volumes(run: Deploy) -> str:
 def _databases(run: Deploy) -> str:
     started = bring_up("databases", run.compose, DATABASES, run.display)
     if run.configuration.settings.backup_schedule:
-        Repository.of(run.compose).ensure()
+        try:
+            Repository.of(run.compose).ensure()
+        except TollgateError as error:  # requests need no backups; `make doctor` fails without them
+            hint = "correct the cause, then run `make deploy` again"
+            run.not_up.append(NotUp("backup", f"its repository cannot be prepared: {error.message}", hint))
     return run.note(started)
 
 
@@ -184,8 +188,8 @@ def _request(run: Deploy) -> str:
 
 def _optional(run: Deploy) -> str:
     fetched = _late(run)
-    changes, run.not_up = optional.bring_up("optional", run.compose, run.display)
-    run.not_up += late.not_up(run.images)
+    changes, problems = optional.bring_up("optional", run.compose, run.display)
+    run.not_up += problems + late.not_up(run.configuration, run.images)
     for part in run.not_up:
         run.display.say(str(part))
     if run.configuration.settings.tls == "acme" and (line := acme.state(run.compose)):
@@ -199,7 +203,7 @@ def _late(run: Deploy) -> list[str]:
     settings, before = run.configuration.settings, run.images
     if missing := LATE & before.unavailable.keys():
         run.images |= Images(settings, run.site, run.display).provide(missing)
-    for line in left_out.of_watchers(settings, run.images).lines:
+    for line in left_out.of_watchers(run.configuration, run.images).lines:
         run.display.say(line)
     if run.images == before:
         return []

@@ -15,7 +15,7 @@ from tollgate.stack.certificates import acme as fetched
 from tollgate.stack.certificates import serve as certificates
 from tollgate.stack.configuration import Configuration
 from tollgate.stack.containers import optional
-from tollgate.stack.containers.compose import MIGRATE, OPTIONAL, Compose
+from tollgate.stack.containers.compose import BACKEND, MIGRATE, Compose, is_optional
 from tollgate.stack.deploy import first_request, left_out, preflight
 from tollgate.stack.deployment import PUBLIC, Deployment
 from tollgate.stack.doctor import gateways
@@ -132,7 +132,7 @@ def _images(compose: Compose) -> Iterator[Finding]:
     # `docker image inspect` resolves a name as Compose does. `docker image ls` prints docker.io/library/redis as redis.
     missing = [image for image in sorted(wanted) if ask("docker", "image", "inspect", "-f", "{{.Id}}", image) is None]
     for image in missing:
-        level: Literal["WARN", "FAIL"] = "WARN" if wanted[image] <= OPTIONAL else "FAIL"
+        level: Literal["WARN", "FAIL"] = "WARN" if all(map(is_optional, wanted[image])) else "FAIL"
         used = ", ".join(sorted(wanted[image]))
         yield Finding(level, "images", f"missing: {image} ({used})", "run `make deploy`, which pulls or builds it")
     if not missing:
@@ -140,7 +140,10 @@ def _images(compose: Compose) -> Iterator[Finding]:
 
 
 def _left_out(site: Site) -> Iterator[Finding]:
-    for service, reason in left_out.read(site).watchers.items():
+    left = left_out.read(site)
+    for service, (reason, hint) in left.backends.items():
+        yield Finding.warn(service, f"left out: {reason}", hint)
+    for service, reason in left.watchers.items():
         hint = "correct the cause and run `make deploy`"
         if service in GRAFANA_SET:
             hint += "; GRAFANA=off in .env leaves it out permanently"
@@ -167,10 +170,10 @@ def _containers(compose: Compose) -> Iterator[tuple[Finding, str]]:
 
 
 def _optional(part: optional.NotUp) -> Finding:
-    """WARN for a watcher, because the gateway is safe without it. FAIL for backups and the certificate."""
-    level: Literal["WARN", "FAIL"] = "WARN" if part.service in WATCHERS else "FAIL"
+    """WARN for a watcher or a local backend: the gateway is safe without it. FAIL for backups and the certificate."""
+    level: Literal["WARN", "FAIL"] = "WARN" if part.service in WATCHERS or part.service.startswith(BACKEND) else "FAIL"
     last = f": {part.log[-1]}" if part.log else ""
-    return Finding(level, part.service, f"not up: {part.why}{last}", part.hint)
+    return Finding(level, part.service, f"not up: {part.why}{last}; {part.loss}", part.hint)
 
 
 def _database(compose: Compose, healthy: bool) -> Iterator[Finding]:

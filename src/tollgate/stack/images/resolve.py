@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tollgate.config.env.settings import Settings
-from tollgate.errors import StepError
+from tollgate.errors import StepError, TollgateError
 from tollgate.render.watchers import GRAFANA_IMAGES, LATE
 from tollgate.site import Site
 from tollgate.stack.host.commands import ask
@@ -40,15 +40,20 @@ UNTESTED = "IMAGE_SOURCE=registry: our tests do not run the official images; the
 
 @dataclass(frozen=True)
 class ImageSet:
-    """`images` maps each variable (POSTGRES_IMAGE) to an image here, `unavailable` maps the others to the reason."""
+    """`images` maps each variable (POSTGRES_IMAGE) to an image here, `unavailable` maps the others to the reason.
+
+    `unfit` maps each local backend that this machine cannot run to the reason: its model, or a GPU.
+    """
 
     images: Mapping[str, str]
     unavailable: Mapping[str, str] = field(default_factory=dict)
+    unfit: Mapping[str, TollgateError] = field(default_factory=dict)
 
     def __or__(self, later: ImageSet) -> ImageSet:
         """Both; `later` replaces what this one says of the same image."""
         unavailable = {name: why for name, why in self.unavailable.items() if name not in later.images}
-        return ImageSet({**self.images, **later.images}, {**unavailable, **later.unavailable})
+        unfit = {**self.unfit, **later.unfit}
+        return ImageSet({**self.images, **later.images}, {**unavailable, **later.unavailable}, unfit)
 
 
 @dataclass(frozen=True)

@@ -147,3 +147,16 @@ def test_twin_an_upstreams_limit_fails_a_deploy(site: Site, answering: Answers) 
     answering(limited("The provider of this model is limiting this gateway. Try again in a moment."))
     with pytest.raises(TollgateError, match="HTTP 429"):
         send(site)
+
+
+def test_a_test_model_that_needs_another_server_is_not_asked(site: Site, answering: Answers) -> None:
+    """That server may be down, or cost money, and the gateway works all the same."""
+    shipped = site.gateway_file.read_text()
+    target = "{model: hosted_vllm/own, api_base: 'http://gpu:8000/v1'}"
+    site.gateway_file.write_text(f"models:\n  test-model: {{targets: [{target}], price: free}}\n")
+    asked = answering()
+    assert send(site) == "skipped: test-model is not the embedded provider's in config/gateway.yaml"
+    assert not asked
+    site.gateway_file.write_text(shipped)
+    answering(GOOD)
+    assert send(site).startswith("200"), "the twin: the embedded provider's own"

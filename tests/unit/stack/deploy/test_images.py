@@ -10,6 +10,8 @@ import pytest
 from tests.support.images import REGISTRY_ONLY, stand_ins
 from tests.support.site import new_home
 from tests.unit.stack.deploy.played import Host, among, missing, run, shown
+from tollgate.cli.backup_schedule import must_run
+from tollgate.errors import TollgateError
 from tollgate.render.observability import WITHOUT_GRAFANA
 from tollgate.render.watchers import LATE
 from tollgate.site import Site
@@ -67,6 +69,22 @@ def test_an_image_of_backups_that_fails_to_build_leaves_only_backups_out(
     assert "request" in host.calls
     assert "backup" not in deploy.compose.environment["COMPOSE_PROFILES"]
     assert (deploy.site.rendered_dir / "compose" / "backup.yaml").is_file(), "described, and not enabled"
+
+
+def test_a_repository_of_backups_that_cannot_be_prepared_ends_no_deploy(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise TollgateError("No space left on device")
+
+    monkeypatch.setattr(steps.Repository, "ensure", refuse)
+    deploy = run(new_home(tmp_path / "other", "BACKUP_SCHEDULE=17 2 * * *"))
+    assert "request" in host.calls
+    [problem] = deploy.not_up
+    assert problem.service == "backup"
+    assert "No space left on device" in problem.why
+    with pytest.raises(TollgateError, match="No space left"):
+        must_run(deploy.not_up)
 
 
 def test_left_out_watchers_and_models_are_shown(host: Host, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +159,7 @@ def test_a_deploy_asks_once_for_every_image_that_its_settings_need(
     tmp_path.chmod(0o755)
     run(site, "images")
     [wanted], [late] = asked, looked_for
-    assert {"LITELLM_IMAGE", "LLAMA_CPP_IMAGE"} <= set(wanted)
-    assert {"GRAFANA_IMAGE", "ACME_IMAGE", "BACKUP_IMAGE"} <= set(late)
+    assert "LITELLM_IMAGE" in wanted
+    assert {"GRAFANA_IMAGE", "ACME_IMAGE", "BACKUP_IMAGE", "LLAMA_CPP_IMAGE"} <= set(late)
     assert not set(wanted) & set(late)
-    assert "VLLM_IMAGE" not in wanted
+    assert "VLLM_IMAGE" not in {*wanted, *late}
