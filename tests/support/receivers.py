@@ -99,7 +99,7 @@ def mail_server(tls: ssl.SSLContext | None = None) -> Iterator[MailServer]:
 
 
 @contextmanager
-def http_receiver() -> Iterator[Posts]:
+def http_receiver(tls: ssl.SSLContext | None = None) -> Iterator[Posts]:
     kept = Posts()
 
     class Request(BaseHTTPRequestHandler):
@@ -114,8 +114,11 @@ def http_receiver() -> Iterator[Posts]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name of the base class
             pass
 
-    with _served(ThreadingHTTPServer(("127.0.0.1", 0), Request)) as port:
-        kept.url = f"http://127.0.0.1:{port}"
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Request)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    with _served(server) as port:
+        kept.url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
         yield kept
 
 

@@ -43,16 +43,19 @@ def render_observability(
     watchers: Collection[str] = WITHOUT_GRAFANA,
     receivers: Receivers = NOBODY,
     grafana_port: int = 3000,
+    proxied: bool = False,
+    authorities: str = "",
 ) -> list[Rendered]:
     """Every observability file of one deployment, sorted by path.
 
     `root` is the kit's checkout and `project` the Compose project, by which Alloy finds the containers. `watchers` are
     the services that run: Prometheus must not count others as targets that are down. `receivers` get the alerts. Links
-    in Loki's notifications lead to Grafana, at `grafana_port` of this host.
+    in Loki's notifications lead to Grafana, at `grafana_port` of this host. `proxied`: Alertmanager asks HTTPS
+    addresses through EGRESS_PROXY, which compose.env has. `authorities` is the PEM text of CA_BUNDLE.
     """
     names = replica_names(replicas)
     values: dict[str, dict[str, Any]] = {
-        "alertmanager/alertmanager.yml": {"receivers": receivers},
+        "alertmanager/alertmanager.yml": {"receivers": receivers, "proxied": proxied},
         "alloy/config.alloy": {"project": project},
         "grafana/alerting/none.yaml": {},
         "grafana/dashboards/tollgate.yaml": {},
@@ -85,7 +88,9 @@ def render_observability(
         },
         "prometheus/rules/services.yml": {},
     }
-    return [_rendered(root, path, given) for path, given in sorted(values.items())]
+    # Beside Alertmanager's configuration: SSL_CERT_DIR in compose/observability.yaml names the directory.
+    trusted = [Rendered(PurePosixPath("alertmanager/authorities/ca.crt"), authorities)] if authorities else []
+    return [*(_rendered(root, path, given) for path, given in sorted(values.items())), *trusted]
 
 
 def _service(target: str) -> str:

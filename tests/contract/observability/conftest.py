@@ -64,7 +64,9 @@ def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     gateways = 2 if full else 0
     ways = receivers() if full else Receivers()
     replicas = 1 if full else 3
-    files = render_observability(ROOT, replicas, "tollgate", gateways=gateways, watchers=running, receivers=ways)
+    files = render_observability(
+        ROOT, replicas, "tollgate", gateways=gateways, watchers=running, receivers=ways, proxied=full
+    )
     write(tmp_path, files)
     return tmp_path
 

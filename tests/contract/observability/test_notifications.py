@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import ssl
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
-from pathlib import Path
+from contextlib import ExitStack
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from testcontainers.core.config import testcontainers_config
-from testcontainers.core.container import DockerContainer
 
-from tests.contract.observability.conftest import ROOT
+from tests.contract.observability.alertmanager import Running, alertmanager, certificate
 from tests.support.eventually import eventually
-from tests.support.images import image
-from tests.support.ports import free_ports
 from tests.support.receivers import MailServer, Posts, http_receiver, mail_server
-from tollgate import disk
-from tollgate.config.env.settings import parse
-from tollgate.render.observability import render_observability
-from tollgate.render.output import write
-from tollgate.render.receivers import Receivers
-from tollgate.site import Site
-from tollgate.stack.secrets import publish, store
 
 pytestmark = pytest.mark.docker
-testcontainers_config.ryuk_disabled = True  # its reaper is an image of its own
 
 PASSWORD = "a password of the mail server"
 # Alertmanager waits 30 s for more alerts of the same kind before it sends.
@@ -42,85 +20,6 @@ WAIT_S = 60
 PAGE = {"alertname": "RedisDown", "severity": "page"}
 WATCHDOG = {"alertname": "Watchdog", "severity": "none"}
 NEARS = {"alertname": "TenantNearsBudget", "severity": "ticket", "tenant": "acme", "owner": "lead@example.org"}
-
-
-@dataclass
-class Running:
-    """One Alertmanager, and those whom it tells. `clear` is a mail server that offers no encryption."""
-
-    url: str
-    mail: MailServer
-    clear: MailServer
-    posts: Posts
-    container: DockerContainer
-
-    def fire(self, *alerts: dict[str, str]) -> None:
-        told = [{"summary": f"{labels['alertname']} was sent", "description": "By a test."} for labels in alerts]
-        body = [{"labels": labels, "annotations": words} for labels, words in zip(alerts, told, strict=True)]
-        httpx.post(f"{self.url}/api/v2/alerts", json=body, timeout=10).raise_for_status()
-
-    def log(self) -> str:
-        return "".join(part.decode() for part in self.container.get_logs())
-
-
-def certificate(directory: Path) -> ssl.SSLContext:
-    """A certificate for 127.0.0.1, which is its own CA: directory/ca.pem."""
-    key, name, now = ec.generate_private_key(ec.SECP256R1()), x509.Name([]), datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=True)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (directory / "ca.pem").write_bytes(made.public_bytes(Encoding.PEM))
-    pair = directory / "key.pem"
-    pair.write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + made.public_bytes(Encoding.PEM)
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pair)
-    return context
-
-
-@contextmanager
-def alertmanager(home: Path, env: str, mail: MailServer, clear: MailServer, posts: Posts) -> Iterator[Running]:
-    """The files and secrets as a deploy makes them of `env`."""
-    site = Site(root=ROOT, home=home)
-    store.ensure(site)
-    settings = parse(env, site.env_file)
-    write(home, render_observability(ROOT, 3, "tollgate", receivers=Receivers.of(settings, webhook=False)))
-    for file in publish.published(site, settings):
-        if file.service == "alertmanager":
-            (home / "run").mkdir(exist_ok=True)
-            disk.replace(home / "run" / file.name, file.content.reveal(), 0o400)
-    port = free_ports(1)[0]
-    container = DockerContainer(image("ALERTMANAGER_IMAGE"))
-    container.with_command(
-        [
-            "--config.file=/etc/alertmanager/alertmanager.yml",
-            "--storage.path=/alertmanager",
-            "--cluster.listen-address=",
-            f"--web.listen-address=127.0.0.1:{port}",
-            "--log.format=json",
-            "--log.level=debug",
-        ]
-    )
-    container.with_env("SSL_CERT_FILE", "/ca.pem")
-    for there, path in (("alertmanager", "/etc/alertmanager"), ("run", "/run/secrets"), ("ca.pem", "/ca.pem")):
-        container.with_volume_mapping(str(home / there), path, "ro")
-    container.with_tmpfs_mount("/alertmanager", "mode=1777")
-    container.with_kwargs(
-        network_mode="host",
-        user=f"{os.getuid()}:{os.getgid()}",
-        read_only=True,
-        cap_drop=["ALL"],
-    )
-    with container:
-        url = f"http://127.0.0.1:{port}"
-        eventually(lambda: httpx.get(f"{url}/-/ready", timeout=5).status_code == 200, within=60, every=1)
-        yield Running(url, mail, clear, posts, container)
 
 
 def settings(mail: MailServer, posts: Posts) -> dict[str, str]:
@@ -151,7 +50,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runni
         for number, home in enumerate(homes):
             mail, clear = stack.enter_context(mail_server(certificate(home))), stack.enter_context(mail_server())
             posts = stack.enter_context(http_receiver())
-            chosen = settings(mail, posts)
+            # The mail server's certificate is of a private CA.
+            chosen = settings(mail, posts) | {"CA_BUNDLE": str(home / "ca.pem")}
             if number == 1:
                 chosen = {"ALERT_SLACK_URL": chosen["ALERT_SLACK_URL"]}
             if number == 2:

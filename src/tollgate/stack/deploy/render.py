@@ -96,6 +96,8 @@ def rendered_files(site: Site, configuration: Configuration, watchers: Collectio
             watchers=watchers,
             receivers=receivers,
             grafana_port=settings.grafana_port,
+            proxied=bool(settings.egress_proxy),
+            authorities=configuration.authorities,
         ),
         *render_gateways(site.root, configuration.gateway, settings),
         *render_code(site.root),
@@ -188,6 +190,8 @@ def compose_env(
         "GRAFANA_PORT": str(settings.grafana_port),
         "PROMETHEUS_PORT": str(settings.prometheus_port),
         "LITELLM_VERSION": litellm_versions.chosen(site, settings),
+        # For Alertmanager. Replicas and gateway processes have it in their own files.
+        "EGRESS_PROXY": settings.egress_proxy or "",
         "PROVIDER_UNDER_TEST": "yes" if site.under_test else "no",
         "DATABASE_USER": changing.database_user(site),
         **Times.of(configuration.gateway.edge.read_timeout_s).variables,
