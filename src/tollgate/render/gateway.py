@@ -20,7 +20,7 @@ from tollgate.config.gateway.routing import Routing
 from tollgate.render.connect import tls_address
 from tollgate.render.console import render_console
 from tollgate.render.listing import listed
-from tollgate.render.litellm import EMBEDDED_BASE, identified, provider_model, token_prices
+from tollgate.render.litellm import EMBEDDED_BASE, choice_table, identified, provider_model, token_prices
 from tollgate.render.output import Rendered, fill
 
 CATALOGUE = PurePosixPath("gateway/catalogue.json")
@@ -87,6 +87,7 @@ def catalogue(gateway: Gateway, settings: Settings) -> dict[str, object]:
         "aliases": dict(served.aliases),
         "fallbacks": {name: list(chain) for name, chain in served.fallbacks.items()},
         "context_window_fallbacks": {name: list(chain) for name, chain in served.context_window_fallbacks.items()},
+        "choices": choice_table(served),
         "allowed_fails": gateway.routing.allowed_fails,
         "cooldown_s": gateway.routing.cooldown_s,
         "listed": listed(served),

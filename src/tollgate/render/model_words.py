@@ -77,7 +77,8 @@ requests.
 The gateway computes what a request can cost from its prompt (three bytes a token), its `max_tokens` and the prices
 above. It refuses a request that could cost more than `max_cost`. A client can lower that limit with the header
 `x-tollgate-max-cost: 0.05`. The answer's header `x-tollgate-model` names the chosen model. Ledger, budgets and limits
-are those of the chosen model.
+are those of the chosen model. If the gateway processes serve every candidate directly, they choose and answer
+themselves. Otherwise LiteLLM answers, and chooses by the same rule.
 
 ## The response cache
 `cache: {enabled: true}` answers an identical request of the same tenant from Redis for `ttl_s`, at no cost. It works on

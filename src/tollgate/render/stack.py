@@ -50,7 +50,7 @@ REPLICA_ENVIRONMENT = {
 INSIDE = ("localhost", "127.0.0.1", "postgres", "redis", "provider", "host.docker.internal")
 
 # The programs under services/ that run inside a replica. A change in one of them recreates every replica.
-REPLICA_CODE = ("hooks", "limits", "refusals", "replica", "requests")
+REPLICA_CODE = ("choice", "hooks", "limits", "refusals", "replica", "requests")
 
 
 USERS_FILE = "users/passwd"

@@ -12,7 +12,11 @@ from tests.contract.litellm.tenants import Tenants
 
 
 def models() -> str:
-    """The tests' models, one that only LiteLLM serves, and free ones. A broken one falls back to a paid model."""
+    """The tests' models, one that only LiteLLM serves, and free ones. A broken one falls back to a paid model.
+
+    `auto` is the cheaper of two models, which cannot see images, or the other one. `mixed` has a candidate that only
+    LiteLLM serves.
+    """
     gateway = yaml.safe_load(gateway_for_tests())
     paid, dead = gateway["models"]["test-model"], gateway["models"]["dead-model"]
     gateway["models"] |= {
@@ -20,6 +24,11 @@ def models() -> str:
         "free-model": {**paid, "price": "free"},
         "free-broken": dead,
         "free-broken-by-litellm": {**dead, "route": "litellm"},
+        "blind-model": {**paid, "vision": False, "price": {"input_per_million": 0.1, "output_per_million": 0.1}},
+    }
+    gateway["cheapest"] = {
+        "auto": {"models": ["test-model", "blind-model"], "max_cost": 1},
+        "mixed": {"models": ["by-litellm", "blind-model"]},
     }
     gateway.setdefault("fallbacks", {}).update(
         {"free-broken": ["test-model"], "free-broken-by-litellm": ["test-model"]}

@@ -89,7 +89,14 @@ def test_only_the_replicas_own_programs_are_copied() -> None:
     """Any change in them restarts every replica, so the embedded provider and the rest must not be among them."""
     parts = [file.path.parts for file in render_code(ROOT)]
     assert {path[:3] for path in parts if len(path) > 4} == {("code", "tollgate", "services")}
-    assert {path[3] for path in parts if len(path) > 4} == {"hooks", "limits", "refusals", "replica", "requests"}
+    assert {path[3] for path in parts if len(path) > 4} == {
+        "choice",
+        "hooks",
+        "limits",
+        "refusals",
+        "replica",
+        "requests",
+    }
     assert {path[1:] for path in parts if len(path) <= 4} == {
         ("tollgate", "__init__.py"),
         ("tollgate", "services", "__init__.py"),

@@ -16,6 +16,7 @@ import orjson
 from tollgate.services.gateway.call import Call, HandOverError, RefusedError
 from tollgate.services.gateway.caller import Caller
 from tollgate.services.gateway.catalogue import Catalogue, Model, Protocol
+from tollgate.services.gateway.chosen import chosen
 from tollgate.services.gateway.direct import Direct
 from tollgate.services.gateway.faults import where
 from tollgate.services.gateway.handover import CLIENT_GONE, LiteLLM
@@ -146,14 +147,24 @@ class App:
         protocol = PROTOCOLS.get(scope["path"]) if scope["method"] == "POST" else None
         parsed = scope["parsed_body"][1] if "parsed_body" in scope else {}
         name, model = self._named(parsed.get("model"), protocol)
-        record.model = model.name if model is not None else ""
+        record.model = model.name if model is not None else name if name in self.catalogue.choices else ""
         if protocol is None or not parsed:
             raise HandOverError("route")
+        self._check(scope, caller, name, model)
+        choice = ""
+        if model is None:
+            choice, model = name, chosen(self.catalogue, name, caller, parsed, scope["headers"])
+            name = record.model = model.name
+        identity = os.urandom(16).hex()
+        fields = (caller, protocol, body, parsed, name, model, record.began, record, choice)
+        return Call(identity, scope, receive, send, *fields)
+
+    def _check(self, scope: Message, caller: Caller, name: str, model: Model | None) -> None:
         if caller.reason:
             raise HandOverError(caller.reason)
-        if model is None:
+        if model is None and name not in self.catalogue.choices:
             raise HandOverError("name")
-        if model.reason:
+        if model is not None and model.reason:
             raise HandOverError(model.reason)
         if caller.suspended:
             raise RefusedError(door.tenant_suspended(caller.tenant, caller.owner))
@@ -161,15 +172,16 @@ class App:
             raise RefusedError(door.route_not_allowed())
         if not caller.may_use(*self.catalogue.names_of(name)):
             raise RefusedError(door.model_not_allowed(caller.tenant, shown(name)))
-        identity = os.urandom(16).hex()
-        return Call(identity, scope, receive, send, caller, protocol, body, parsed, name, model, record.began, record)
 
     def _named(self, name: Any, protocol: Protocol | None) -> tuple[str, Model | None]:
-        """Only the operator can send a name that is no text; LiteLLM answers it."""
+        """The name as the catalogue has it, and its model: None for a `cheapest` choice or a name that it lacks.
+
+        Only the operator can send a name that is no text; LiteLLM answers it.
+        """
         if not isinstance(name, str):
             return "", None
         model = self.catalogue.model(name)
-        if model is None and protocol is Protocol.MESSAGES:
+        if model is None and name not in self.catalogue.choices and protocol is Protocol.MESSAGES:
             name = unpacked(name)
             model = self.catalogue.model(name)
         return name, model

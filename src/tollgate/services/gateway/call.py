@@ -18,7 +18,8 @@ from tollgate.services.requests.estimate import input_tokens
 @dataclass(frozen=True)
 class Call:
     """`id` is ours (32 hex digits): it names the call in the journal and the ledger. `name` is the model as the client
-    named it, `model` what it means here. `body` is the client's JSON, `parsed` the same after the checks."""
+    named it, `model` what it means here. If the client named a `cheapest` choice, `choice` is that name, and `name` the
+    chosen model. `body` is the client's JSON, `parsed` the same after the checks."""
 
     id: str
     scope: Message
@@ -32,6 +33,7 @@ class Call:
     model: Model
     began: float
     record: Record = field(default_factory=Record)
+    choice: str = ""
 
     @cached_property
     def input_tokens(self) -> int:

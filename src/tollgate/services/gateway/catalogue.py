@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from tollgate.services.choice import candidates
+from tollgate.services.choice.candidates import Choice
 from tollgate.services.gateway.convert.options import Options
 from tollgate.services.gateway.ledger.price import FREE, Prices
 
@@ -69,7 +71,7 @@ class Catalogue:
     """Both kinds of fallbacks are by the name that the client asked for, aliases included.
 
     `listed` has the entry of `GET /v1/models` for each name, also for those that only LiteLLM serves. Clients reach the
-    gateway at `address`.
+    gateway at `address`. `choices` are the `cheapest` names of which every candidate is served directly.
     """
 
     models: Mapping[str, Model]
@@ -80,21 +82,23 @@ class Catalogue:
     cooldown_s: float
     listed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     address: str = ""
+    choices: Mapping[str, Choice] = field(default_factory=dict)
 
     def names_of(self, name: str) -> tuple[str, ...]:
         """The name and the model behind it: a tenant may use either if its list has one of them."""
         return (name, self.aliases[name]) if name in self.aliases else (name,)
 
     def model(self, name: str) -> Model | None:
-        """The model that `name` means. None for names that only LiteLLM knows, such as a `cheapest` choice."""
+        """The model that `name` means. None for a name of `cheapest`, and for what only LiteLLM knows."""
         return self.models.get(self.aliases.get(name, name))
 
 
 def read(text: str) -> Catalogue:
     """The rendered file. Raises KeyError or ValueError if another release wrote it."""
     stated = json.loads(text)
+    models = {name: _model(name, model) for name, model in stated["models"].items()}
     return Catalogue(
-        {name: _model(name, model) for name, model in stated["models"].items()},
+        models,
         stated["aliases"],
         _chains(stated["fallbacks"]),
         _chains(stated["context_window_fallbacks"]),
@@ -102,7 +106,17 @@ def read(text: str) -> Catalogue:
         stated["cooldown_s"],
         stated["listed"],
         stated["address"],
+        _direct(candidates.read(stated["choices"]), models),
     )
+
+
+def _direct(choices: Mapping[str, Choice], models: Mapping[str, Model]) -> dict[str, Choice]:
+    """LiteLLM answers a choice with a candidate that only it serves."""
+    return {
+        name: choice
+        for name, choice in choices.items()
+        if all(models[candidate.name].targets for candidate in choice.models)
+    }
 
 
 def _chains(stated: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

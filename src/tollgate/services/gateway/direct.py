@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from tollgate.services.choice.choose import ANSWERED
 from tollgate.services.gateway import booking, dearer
 from tollgate.services.gateway.asking import Asking
 from tollgate.services.gateway.booking import CLIENT_LEFT, Booked
@@ -24,7 +25,7 @@ from tollgate.services.gateway.ledger.journal import Journal
 from tollgate.services.gateway.metrics import Metrics
 from tollgate.services.gateway.outcomes import STREAM
 from tollgate.services.gateway.outgoing import protocol_for
-from tollgate.services.gateway.silence import COMMENT, PING_S, fallback_header, stream_begins
+from tollgate.services.gateway.silence import COMMENT, PING_S, stream_begins
 from tollgate.services.gateway.upstream.client import let_go
 from tollgate.services.limits.limiter import Limiter
 from tollgate.services.refusals import envelopes
@@ -95,7 +96,7 @@ class Direct:
 
     async def _stream(self, call: Call, booked: Booked, exchange: Exchange, stream: Stream) -> bool:
         """Whether the answer was complete."""
-        await call.send(stream_begins(call.request_id, _fallback(call, exchange)))
+        await call.send(stream_begins(call.request_id, _answered_by(call, exchange)))
         data = exchange.first
         pieces = _pieces(exchange.answer, _PINGS[call.anthropic])
         ended: str | None = None
@@ -175,13 +176,15 @@ async def _pieces(answer: aiohttp.ClientResponse, ping: bytes) -> AsyncIterator[
 def _whole_begins(call: Call, exchange: Exchange) -> dict[str, object]:
     length = str(len(exchange.first)).encode()
     headers = [_JSON, (b"request-id", call.request_id.encode()), (b"content-length", length)]
-    headers += fallback_header(_fallback(call, exchange))
+    headers += _answered_by(call, exchange)
     return {"type": "http.response.start", "status": 200, "headers": headers}
 
 
-def _fallback(call: Call, exchange: Exchange) -> str:
-    """The model that answers, if it is not the one that was asked for."""
-    return "" if exchange.model is call.model else exchange.model.name
+def _answered_by(call: Call, exchange: Exchange) -> list[tuple[bytes, bytes]]:
+    """Tells the client whose price it pays, where that is not the model that it asked for."""
+    name = exchange.model.name.encode()
+    chosen = [(ANSWERED.encode(), name)] if call.choice else []
+    return chosen if exchange.model is call.model else [*chosen, (b"tollgate-answered-by", name)]
 
 
 def _error(call: Call) -> bytes:

@@ -7,7 +7,7 @@ refusal, ours or LiteLLM's, becomes its last event.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from tollgate.services.gateway.call import Call
@@ -20,15 +20,10 @@ COMMENT = b": ping\n\n"
 EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 
 
-def stream_begins(request_id: str, answered_by: str = "") -> Message:
-    """`answered_by` is the fallback that answers."""
-    headers = [EVENTS, (b"request-id", request_id.encode()), (b"cache-control", b"no-cache")]
-    return {"type": "http.response.start", "status": 200, "headers": [*headers, *fallback_header(answered_by)]}
-
-
-def fallback_header(answered_by: str) -> list[tuple[bytes, bytes]]:
-    """Tells the client whose price it pays, where that is not the model that it asked for."""
-    return [(b"tollgate-answered-by", answered_by.encode())] if answered_by else []
+def stream_begins(request_id: str, told: Iterable[tuple[bytes, bytes]] = ()) -> Message:
+    """`told` are more headers."""
+    headers = [EVENTS, (b"request-id", request_id.encode()), (b"cache-control", b"no-cache"), *told]
+    return {"type": "http.response.start", "status": 200, "headers": headers}
 
 
 class Answer:

@@ -2,26 +2,25 @@
 
 LiteLLM's own cost-based routing compares targets of one model. It does not check what a model can do, nor what a
 tenant may use. After this callback the request is for the chosen model, with its limits, price, fallbacks and ledger
-entries.
+entries. A gateway process chooses with the same code (services/choice).
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.proxy._types import ProxyException
 
-from tollgate.services.hooks.choice import Candidate, Choice, cheapest, needs, read, unable
+from tollgate.services.choice.candidates import Choice, read
+from tollgate.services.choice.choose import ANSWERED, MAX_COST, NoModelError, choose
+from tollgate.services.hooks.ongoing import CURRENT
+from tollgate.services.requests.fields import unpacked
 
-# With this header a client can lower `max_cost` for a request, but not raise it.
-MAX_COST = "x-tollgate-max-cost"
-# The response header with the model that answered.
-ANSWERED = "x-tollgate-model"
 ASKED = "tollgate_asked"
 
 
@@ -36,6 +35,8 @@ class Cheapest(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed 
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
     ) -> dict[str, Any]:
         name = str(data.get("model"))
+        if name not in self._choices:
+            name = unpacked(name)
         choice = self._choices.get(name)
         if choice is not None:
             data["model"] = await self._choose(name, choice, data, user_api_key_dict)
@@ -45,19 +46,15 @@ class Cheapest(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed 
 
     async def _choose(self, name: str, choice: Choice, data: Mapping[str, Any], caller: Any) -> str:
         allowed = [model for model in choice.models if await _may_use(caller, model.name)]
-        if not allowed:
-            message = f"{name}: this key may not use any of its models"
-            raise ProxyException(message=message, type="permission_error", param="model", code=403)
-        wanted = needs(data)
-        able = cheapest(allowed, wanted)
-        if not able:
-            reasons = ", ".join(f"{model.name} {unable(model, wanted)}" for model in allowed)
-            raise _refused(f"{name}: no model can handle this request (about {wanted.prompt} tokens): {reasons}")
-        price, model = able[0]
-        limit = _limit(choice, data)
-        if limit is not None and price > limit:
-            raise _refused(_too_expensive(name, model, price, limit))
-        return model.name
+        try:
+            return choose(name, choice, allowed, data, _max_cost(data))
+        except NoModelError as error:
+            refusal = error.refusal
+            if (ongoing := CURRENT.get(None)) is not None:
+                ongoing.refusal = refusal
+            raise ProxyException(
+                message=refusal.message, type=refusal.kind, param="model", code=refusal.status
+            ) from error
 
     async def async_post_call_response_headers_hook(
         self,
@@ -82,34 +79,14 @@ async def _may_use(caller: Any, model: str) -> bool:
     return bool(await is_model_authorized_for_token(model=model, valid_token=caller, llm_router=llm_router))
 
 
-def _limit(choice: Choice, data: Mapping[str, Any]) -> Decimal | None:
+def _max_cost(data: Mapping[str, Any]) -> str | None:
     headers = (data.get("proxy_server_request") or {}).get("headers") or {}
-    sent = next((value for name, value in headers.items() if name.lower() == MAX_COST), None)
-    if sent is None:
-        return choice.max_cost
-    try:
-        asked = Decimal(str(sent))
-    except InvalidOperation:
-        asked = Decimal("NaN")
-    if not asked.is_finite() or asked <= 0:
-        raise _refused(f"{MAX_COST}: expected an amount in USD, such as 0.05")
-    return asked if choice.max_cost is None else min(asked, choice.max_cost)
-
-
-def _too_expensive(name: str, model: Candidate, price: Decimal, limit: Decimal) -> str:
-    return (
-        f"{name}: this request could cost ${price:.4f} with {model.name}, the cheapest suitable model, but the limit "
-        f"is ${limit.normalize():f}; ask for fewer max_tokens, or name a model"
-    )
-
-
-def _refused(message: str) -> ProxyException:
-    return ProxyException(message=message, type="invalid_request_error", param="model", code=400)
+    return next((str(value) for name, value in headers.items() if name.lower() == MAX_COST), None)
 
 
 def _configured() -> dict[str, Choice]:
     """The choices by name, from the file in the directory of LiteLLM's own configuration."""
-    return read(Path(os.environ["CONFIG_FILE_PATH"]).with_name("choices.json").read_text())
+    return read(json.loads(Path(os.environ["CONFIG_FILE_PATH"]).with_name("choices.json").read_text()))
 
 
 handler = Cheapest(_configured())

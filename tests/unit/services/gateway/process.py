@@ -230,7 +230,7 @@ async def process(
     journal, metrics, counters = Journal(tmp_path, "gateway-1"), Metrics(served.models), LocalCounters()
     limiter = Limiter(counters, Ledger(spent))
     callers = {KEY: who or caller(), MASTER: OPERATOR}
-    names = frozenset({*served.models, *served.aliases, "test-only-litellm"})
+    names = frozenset({*served.models, *served.aliases, *served.choices, "test-only-litellm"})
     async with upstream(Answer([b'{"handed":"over"}'])) as litellm, Upstreams() as upstreams:
         cooldowns, chance = Cooldowns.of(served), random.Random(1)
         asking = Asking(served, upstreams, credentials or {}, cooldowns, metrics, chance)

@@ -29,6 +29,9 @@ models:
 aliases: {fast: sonnet}
 fallbacks: {sonnet: [large], fast: [bedrock]}
 context_window_fallbacks: {large: [sonnet]}
+cheapest:
+  auto: {models: [sonnet, large], max_cost: 0.5}
+  mixed: {models: [large, bedrock]}
 """
 
 
@@ -61,6 +64,11 @@ def test_a_model_of_another_provider_says_why_litellm_serves_it(catalogue: Catal
 def test_both_kinds_of_fallbacks_are_read(catalogue: Catalogue) -> None:
     assert catalogue.fallbacks["sonnet"] == ("large",)
     assert catalogue.context_window_fallbacks["large"] == ("sonnet",)
+
+
+def test_only_a_choice_of_direct_models_is_read(catalogue: Catalogue) -> None:
+    assert catalogue.choices.keys() == {"auto"}
+    assert [candidate.name for candidate in catalogue.choices["auto"].models] == ["sonnet", "large"]
 
 
 @pytest.mark.parametrize("text", ["{}", '{"models": {}}', "[]", "{"])

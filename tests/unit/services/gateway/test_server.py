@@ -78,7 +78,7 @@ def settings(tmp_path: Path, server: Server, redis: str) -> Settings:
     model = {"targets": [], "reason": "provider", "price": {}, "context_tokens": None, "max_output_tokens": None}
     catalogue: dict[str, Any] = {"models": {"sonnet": model}, "aliases": {}, "fallbacks": {}}
     catalogue |= {"context_window_fallbacks": {}, "allowed_fails": 3, "cooldown_s": 5}
-    catalogue |= {"listed": {}, "address": "http://THIS-GATEWAY:4000"}
+    catalogue |= {"choices": {}, "listed": {}, "address": "http://THIS-GATEWAY:4000"}
     for file, content in (
         ("gateway/catalogue.json", catalogue),
         ("litellm/requests.json", {"models": ["sonnet"], "max_body_bytes": 1_000_000}),

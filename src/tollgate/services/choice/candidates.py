@@ -48,8 +48,8 @@ class Needs:
     vision: bool
 
 
-def read(text: str) -> dict[str, Choice]:
-    """The file that tollgate/render/litellm.py writes."""
+def read(stated: Mapping[str, Any]) -> dict[str, Choice]:
+    """The table that tollgate/render/litellm.py writes, for replicas and in the catalogue of gateway processes."""
     return {
         name: Choice(
             tuple(
@@ -58,7 +58,7 @@ def read(text: str) -> dict[str, Choice]:
             ),
             None if choice["max_cost"] is None else Decimal(choice["max_cost"]),
         )
-        for name, choice in json.loads(text).items()
+        for name, choice in stated.items()
     }
 
 
@@ -68,7 +68,7 @@ def needs(body: Mapping[str, Any]) -> Needs:
     parts = [body.get(name) for name in ("system", "messages", "tools", "functions", "response_format")]
     blocks = list(_blocks(parts))
     images = sum(1 for block in blocks if block.get("type") in _IMAGES)
-    text = len(json.dumps(_without_images(parts), ensure_ascii=False, default=str).encode())
+    text = len(json.dumps(_without_images(parts), ensure_ascii=False, default=str).encode(errors="surrogatepass"))
     return Needs(
         prompt=-(-text // BYTES_A_TOKEN) + images * TOKENS_AN_IMAGE,
         answer=asked if isinstance(asked, int) else None,

@@ -11,7 +11,7 @@ import pytest
 from tollgate.config.env import settings as env
 from tollgate.config.gateway import load as gateway
 from tollgate.render.litellm import render_litellm
-from tollgate.services.hooks.choice import Candidate, cheapest, cost, needs, read, unable
+from tollgate.services.choice.candidates import Candidate, cheapest, cost, needs, read, unable
 
 ROOT = Path(__file__).parents[4]
 
@@ -87,8 +87,7 @@ def test_the_hook_reads_the_rendered_file() -> None:
         "cheapest: {auto: {models: both, max_cost: 0.5}}\n"
     )
     _, choices, _ = render_litellm(ROOT, gateway.parse(text, Path("gateway.yaml")), env.parse("", Path(".env")))
-    assert json.loads(choices.text)
-    auto = read(choices.text)["auto"]
+    auto = read(json.loads(choices.text))["auto"]
     assert auto.max_cost == Decimal("0.5")
     b, a = auto.models
     assert (a.name, a.input, a.output, a.tools) == ("a", Decimal("0.0000001"), Decimal("0.000002"), True)

@@ -1,0 +1,1 @@
+"""The model behind a `cheapest` name, for gateway processes and replicas alike."""
