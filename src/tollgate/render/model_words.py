@@ -50,6 +50,7 @@ LiteLLM tries the target with the lowest `order` first. Targets of the same orde
 a failure (5xx, 401, 402, 404) LiteLLM retries up to `routing.retries` times, then tries the model's other targets, then
 the models in its `fallbacks`. A 429 or a timeout is not retried: the next target is tried at once. A target that fails
 more than `allowed_fails` times within `cooldown_s` gets no requests for `cooldown_s`. A model's only target always gets
+requests. Each gateway process counts failures alone, and tells the others within a second which targets get no
 requests.
 
 A request that a provider calls malformed (400) is not tried elsewhere. A prompt that is too long goes only to

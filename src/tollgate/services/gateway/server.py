@@ -18,6 +18,7 @@ from tollgate.services.gateway import catalogue as catalogues
 from tollgate.services.gateway.app import App
 from tollgate.services.gateway.asking import Asking
 from tollgate.services.gateway.console.routes import Addresses, Console
+from tollgate.services.gateway.cooling import SharedCooldowns
 from tollgate.services.gateway.direct import Direct
 from tollgate.services.gateway.handover import LiteLLM
 from tollgate.services.gateway.inside import Inside
@@ -106,6 +107,7 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
     cooldowns = Cooldowns.of(catalogue)
     resting, tenants = Resting(catalogue, cooldowns), Tenants(pool, limiter)
     metrics = Metrics(catalogue.models, resting.names)
+    shared_rests = SharedCooldowns(redis, cooldowns, resting.names)
     direct_on = any(model.targets for model in catalogue.models.values())
     inside = Inside(direct_on, metrics, ledger.journal, ledger.shipper, limiter.figures, keys)
     soft_limits = SoftLimits(pool)
@@ -118,7 +120,7 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
         own = Own(catalogue, limiter, asks, recent, console)
         app = App(catalogue, direct, litellm, own, metrics, inside, settings.secrets["metrics_key"])
         await pool.open()
-        forever = [keys.listen(), ledger.adopt(), watch_loop(metrics), soft_limits.run()]
+        forever = [keys.listen(), ledger.adopt(), watch_loop(metrics), soft_limits.run(), shared_rests.run()]
         if settings.name == READER:
             forever.append(tenants.watch())
         beside = [asyncio.create_task(task) for task in forever]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily
@@ -16,14 +16,15 @@ from tollgate.services.gateway.catalogue import Catalogue, Target
 class Cooldowns:
     """Which targets failed too often lately. A model's only target always gets requests, as on LiteLLM's route.
 
-    Each gateway process counts alone: a target that is down for all of them fails a few requests more, none of which
-    the client sees if another target answers.
+    Each gateway process counts failures alone. A rest is known to all of them (cooling.py).
     """
 
     def __init__(self, allowed_fails: int, cooldown_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._allowed, self._cooldown_s, self._clock = allowed_fails, cooldown_s, clock
+        self._allowed, self.cooldown_s, self._clock = allowed_fails, cooldown_s, clock
         self._failures: dict[str, list[float]] = {}
         self._until: dict[str, float] = {}
+        # Rests that began here, and that nobody else has been told of.
+        self._untold: set[str] = set()
 
     @classmethod
     def of(cls, catalogue: Catalogue) -> Cooldowns:
@@ -31,12 +32,27 @@ class Cooldowns:
 
     def failed(self, target: Target) -> None:
         now = self._clock()
-        recent = [when for when in self._failures.get(target.id, []) if when > now - self._cooldown_s]
+        recent = [when for when in self._failures.get(target.id, []) if when > now - self.cooldown_s]
         recent.append(now)
-        if len(recent) > self._allowed and self._cooldown_s:
-            self._until[target.id] = now + self._cooldown_s
+        if len(recent) > self._allowed and self.cooldown_s:
+            self._until[target.id] = now + self.cooldown_s
+            self._untold.add(target.id)
             recent = []
         self._failures[target.id] = recent
+
+    def begun(self) -> dict[str, float]:
+        """The rests that began here since the last call, with the seconds that are left of each."""
+        told, self._untold = self._untold, set()
+        now = self._clock()
+        return {target: self._until[target] - now for target in told if self._until[target] > now}
+
+    def tell_again(self, targets: Iterable[str]) -> None:
+        """Nobody heard of these rests."""
+        self._untold.update(targets)
+
+    def rest(self, target: str, seconds: float) -> None:
+        """Another process has seen this target fail too often. A longer rest stays."""
+        self._until[target] = max(self._until.get(target, 0.0), self._clock() + seconds)
 
     def answered(self, target: Target) -> None:
         self._failures.pop(target.id, None)

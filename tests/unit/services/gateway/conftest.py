@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import redis_server
 from tests.support.postgres_server import PROGRAMS, Server, postgres_server
 from tests.unit.services.gateway.database import Database
 
@@ -23,3 +24,11 @@ def database(server: Server) -> Database:
     made = Database(server)
     made.fresh()
     return made
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[str]:
+    if redis_server.PROGRAM is None:
+        pytest.skip("this machine has no Redis")
+    with redis_server.redis_server() as address:
+        yield address

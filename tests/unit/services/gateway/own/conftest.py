@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.support.postgres_server import Server
-from tests.support.redis_server import PROGRAM, redis_server
 from tests.unit.services.gateway.own.books import Books, migrated
 
 
@@ -20,11 +17,3 @@ def books(migrated_server: Server) -> Books:
     books = Books(migrated_server)
     books.empty()
     return books
-
-
-@pytest.fixture(scope="session")
-def redis() -> Iterator[str]:
-    if PROGRAM is None:
-        pytest.skip("this machine has no Redis")
-    with redis_server() as address:
-        yield address
