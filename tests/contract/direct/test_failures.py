@@ -17,6 +17,7 @@ from tests.contract.litellm.gateway import Gateway
 from tests.contract.litellm.tenants import Tenants, key_of, wanted
 from tests.support.eventually import eventually
 from tollgate.config.secret import Secret
+from tollgate.reconcile.desired import key_hash
 
 pytestmark = pytest.mark.docker
 
@@ -121,6 +122,19 @@ def test_known_keys_go_on_without_postgres_and_nothing_is_lost(running: Gateway,
     eventually(lambda: len(rows(running, key)) == 11, within=40)
     assert len(set(spent(running, key).values())) == 1, spent(running, key)
     eventually(lambda: ask(running, unknown).status_code == 200, within=60)
+
+
+def test_a_process_knows_keys_of_another_without_postgres(running: Gateway, tenants: Tenants) -> None:
+    tenants.apply(wanted("tenant: {id: copied}", "tenant: {id: closed}"))
+    key, closed = key_of("copied"), key_of("closed")
+    assert [ask(running, one).status_code for one in (key, closed)] == [200, 200]
+    copy = "tollgate:{key copies}:key:"
+    eventually(lambda: running.redis("EXISTS", f"{copy}{key_hash(key)}") == "1", within=20)
+    running.client.update_key(key_hash(closed), {"blocked": True})
+    eventually(lambda: running.redis("EXISTS", f"{copy}{key_hash(closed)}") == "0", within=20)
+    with without_postgres(running):
+        assert ask(running, key, process=1).status_code == 200
+        assert ask(running, closed, process=1).status_code == 529
 
 
 def test_without_redis_answers_go_on_and_a_limit_holds_per_process(running: Gateway, tenants: Tenants) -> None:

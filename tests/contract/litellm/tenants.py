@@ -46,7 +46,7 @@ keys:
 NAMES = ("acme", "beta", "frugal", "full", "gone", "hasty", "held", "p1", "p2", "payer")
 # Each counts or pays in one test of the direct route, whose ledger remembers.
 NAMES += ("again", "apart", "kept", "killed", "left", "mixed", "stranger")
-NAMES += ("choosing-text", "choosing-image", "refused", "blended")
+NAMES += ("choosing-text", "choosing-image", "closed", "copied", "refused", "blended")
 NAMES += ("crowd", "freed", "purse", "poor-one", "poor-two")
 KEYS = ("default", "ci", "alice")
 NONE = State()

@@ -2,7 +2,8 @@
 
 The migrate job makes the trigger (migrate/notices.py). A block or an expiry therefore holds at once,
 also if LiteLLM or an operator wrote it.
-While Postgres does not answer, callers that are in memory stay known for STALE_S.
+While Postgres does not answer, callers that are in memory stay known for STALE_S. A caller that is not there is looked
+up in the copies in Redis (key_copies.py).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tollgate.services.gateway.caller import OPERATOR, Caller, of_rows
+from tollgate.services.gateway.key_copies import KeyCopies, Row
 from tollgate.services.requests.holder import KeysAwayError
 
 log = logging.getLogger("tollgate.gateway.keys")
@@ -63,8 +65,9 @@ class Keys:
         master_key: str,
         clock: Callable[[], float] = time.monotonic,
         waits: Waits = Waits(),
+        copies: KeyCopies | None = None,
     ) -> None:
-        self._pool, self._address, self._clock = pool, address, clock
+        self._pool, self._address, self._clock, self._copies = pool, address, clock, copies
         self.waits = waits
         self._master = master_key.encode()
         self._known: OrderedDict[str, _Entry] = OrderedDict()
@@ -86,7 +89,7 @@ class Keys:
     async def find(self, key: str, *, remembered: bool = False) -> Caller | None:
         """The caller; None if the key is nobody's. With `remembered` Postgres is not asked.
 
-        Raises KeysAwayError if memory does not know the key and Postgres does not answer.
+        Raises KeysAwayError if Postgres does not answer, and neither memory nor a copy knows the key.
         """
         if hmac.compare_digest(key.encode(), self._master):
             return OPERATOR
@@ -98,15 +101,29 @@ class Keys:
         if remembered:
             return entry.caller if entry is not None else None
         usable = entry is not None and now - entry.read < STALE_S
-        if entry is not None and usable and now < self._try_at:
-            return entry.caller
+        if now < self._try_at and (known := await self._without_postgres(token, entry)) is not None:
+            return known
         try:
-            caller = await self._refreshed(token, self.waits.known if usable else self.waits.answer)
+            return await self._refreshed(token, self.waits.known if usable else self.waits.answer)
         except (psycopg.Error, PoolTimeout, TimeoutError, OSError) as error:
             self._try_at = self._clock() + AWAY_S
-            if entry is not None and usable:
-                return entry.caller
+            if (known := await self._without_postgres(token, entry)) is not None:
+                return known
             raise KeysAwayError from error
+
+    async def _without_postgres(self, token: str, entry: _Entry | None) -> Caller | None:
+        if entry is not None and self._clock() - entry.read < STALE_S:
+            return entry.caller
+        return await self._copied(token)
+
+    async def _copied(self, token: str) -> Caller | None:
+        """The caller as a process read it from Postgres before. Memory keeps it no longer than that process would."""
+        notices = self._notices
+        copy = await self._copies.read(token) if self._copies is not None else None
+        if copy is None or notices != self._notices:
+            return None
+        caller = of_rows(copy.key, copy.team)
+        self._remember(token, caller, self._clock() - copy.age)
         return caller
 
     async def _refreshed(self, token: str, patience: float) -> Caller | None:
@@ -114,18 +131,28 @@ class Keys:
         if self._try_at:
             self._try_at = self._clock() + AWAY_S
         async with asyncio.timeout(patience):
-            caller = await self._read(token)
+            rows = await self._read(token)
         self._try_at = 0.0
-        if caller is None:
+        if rows is None:
             self._known.pop(token, None)
-        elif notices == self._notices:
-            self._known[token] = _Entry(caller, self._clock())
-            self._known.move_to_end(token)
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+            return None
+        key, team = rows
+        caller = of_rows(key, team)
+        if notices == self._notices:
+            self._remember(token, caller, self._clock())
+            # A process that hears of no change must leave no copy: it could not delete it.
+            if self._copies is not None and self._listening and team is not None and not caller.reason:
+                self._copies.keep(key, team)
         return caller
 
-    async def _read(self, token: str) -> Caller | None:
+    def _remember(self, token: str, caller: Caller, read: float) -> None:
+        self._known[token] = _Entry(caller, read)
+        self._known.move_to_end(token)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    async def _read(self, token: str) -> tuple[Row, Row | None] | None:
+        """The rows of the key and of its team."""
         async with self._pool.connection() as connection:
             cursor = connection.cursor(row_factory=dict_row)
             key = await (await cursor.execute(_KEY, (token,))).fetchone()
@@ -134,7 +161,7 @@ class Keys:
             team = None
             if key["team_id"]:
                 team = await (await cursor.execute(_TEAM, (key["team_id"],))).fetchone()
-            return of_rows(key, team)
+            return key, team
 
     async def listen(self) -> None:
         """Forgets callers whose rows changed. Runs until it is cancelled; connects again after a failure."""
@@ -145,6 +172,8 @@ class Keys:
                     # Rows may have changed while this process did not listen.
                     self._known.clear()
                     self._notices += 1
+                    if self._copies is not None:
+                        self._copies.end_all()
                     self._listening = True
                     async for notice in connection.notifies():
                         self.forget(notice.payload)
@@ -159,6 +188,8 @@ class Keys:
         """`key:<token>` or `team:<id>`, as the trigger writes it."""
         self._notices += 1
         kind, _, name = payload.partition(":")
+        if self._copies is not None:
+            self._copies.changed(kind, name)
         if kind == "key":
             self._known.pop(name, None)
             return

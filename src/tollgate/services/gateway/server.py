@@ -22,6 +22,7 @@ from tollgate.services.gateway.cooling import SharedCooldowns
 from tollgate.services.gateway.direct import Direct
 from tollgate.services.gateway.handover import LiteLLM
 from tollgate.services.gateway.inside import Inside
+from tollgate.services.gateway.key_copies import KeyCopies
 from tollgate.services.gateway.keys import Keys
 from tollgate.services.gateway.ledger import ship
 from tollgate.services.gateway.ledger.aside import Aside
@@ -98,10 +99,11 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
         kwargs={"autocommit": True},
         check=AsyncConnectionPool.check_connection,
     )
-    keys = Keys(pool, settings.database, settings.secrets["master_key"])
     litellm = LiteLLM(settings.litellm)
     ledger = _Ledger(settings)
     redis = Redis(settings.redis, settings.secrets["redis_password"])
+    copies = KeyCopies(redis, settings.secrets["handover_key"])
+    keys = Keys(pool, settings.database, settings.secrets["master_key"], copies=copies)
     limiter = Limiter(RedisCounters(redis), LedgerQuestions(pool, catalogue))
     asks, recent = Asks(pool), Recent(redis, catalogue.models)
     cooldowns = Cooldowns.of(catalogue)
@@ -135,6 +137,7 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
             await console.close()
             await asks.close()
             await recent.close()
+            await copies.close()
             await limiter.close()
             redis.close()
             await litellm.close()

@@ -12,6 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 from tests.support.postgres_server import Server
 from tests.unit.services.gateway.process import KEY, MASTER
 from tollgate.services.gateway.caller import Caller
+from tollgate.services.gateway.key_copies import KeyCopies
 from tollgate.services.gateway.keys import Keys
 
 
@@ -45,12 +46,12 @@ class Looking:
 
 
 @asynccontextmanager
-async def looking(server: Server, listen: bool = True) -> AsyncIterator[Looking]:
+async def looking(server: Server, listen: bool = True, copies: KeyCopies | None = None) -> AsyncIterator[Looking]:
     clock = Clock()
     check = AsyncConnectionPool.check_connection
     options = {"kwargs": {"autocommit": True}, "check": check, "min_size": 1, "max_size": 2, "open": False}
     async with AsyncConnectionPool(server.address, **options) as pool:
-        keys = Keys(pool, server.address, MASTER, clock)
+        keys = Keys(pool, server.address, MASTER, clock, copies=copies)
         task = asyncio.create_task(keys.listen())
         made = Looking(keys, clock)
         try:

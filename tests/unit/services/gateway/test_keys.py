@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from typing import Any
 
 import psycopg
 import pytest
@@ -11,7 +12,6 @@ import pytest
 from tests.unit.services.gateway.database import Database
 from tests.unit.services.gateway.looking import looking
 from tests.unit.services.gateway.process import KEY, MASTER, run
-from tollgate.services.gateway.caller import Caller
 from tollgate.services.gateway.keys import AWAY_S, FRESH_S, STALE_S, Keys, Waits
 from tollgate.services.requests.holder import KeysAwayError
 
@@ -93,15 +93,15 @@ def test_a_caller_read_before_a_notice_is_not_kept(database: Database, monkeypat
     """The rows are read, then the key is blocked and its notice comes, then the caller would be kept for a minute."""
     read = Keys._read
 
-    async def slow(self: Keys, token: str) -> Caller | None:
-        caller = await read(self, token)
+    async def slow(self: Keys, token: str) -> Any:
+        rows = await read(self, token)
         if not blocked:
             blocked.append(True)
             before = self._notices
             await asyncio.to_thread(database.block)
             while self._notices == before:
                 await asyncio.sleep(0.01)
-        return caller
+        return rows
 
     blocked: list[bool] = []
     monkeypatch.setattr(Keys, "_read", slow)
@@ -148,7 +148,7 @@ def test_while_postgres_is_away_only_one_request_waits_for_it(
 ) -> None:
     asked: list[str] = []
 
-    async def away(self: Keys, token: str) -> Caller | None:
+    async def away(self: Keys, token: str) -> Any:
         asked.append(token)
         raise psycopg.OperationalError("away")
 
