@@ -185,7 +185,7 @@ async def running(
         redis = Redis("127.0.0.1:9")
         recent = Recent(redis, known)
         console = Console("gateway-1", directory, Addresses(), inside, cast("AsyncConnectionPool", None), redis, recent)
-        own = Own(catalogue, limiter, _no_ledger, recent, console)
+        own = Own(catalogue, limiter, _no_ledger, recent, console.answer)
         app = App(catalogue, direct, handed, own, metrics, inside, METRICS_KEY)
         names = frozenset({*known, "quick"})
         guard = Guard(

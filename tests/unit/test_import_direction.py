@@ -1,6 +1,6 @@
-"""Imports run one way: cli -> stack, reconcile, render -> litellm, config; in stack and config, down the rooms.
+"""Imports run one way: cli -> stack, reconcile, render -> litellm, config; in config, services, stack down the rooms.
 
-No modules import each other in a circle, and pure packages stay pure.
+No modules, and no folders beside each other, import each other in a circle. Pure packages stay pure.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "src" / "tollgate"
+CLIENT = PACKAGE.parents[1] / "client" / "src" / "tollgate_client"
 PURE = ("config", "render", "reconcile", "ledger")
 IMPURE_MODULES = {"httpx", "requests", "urllib3", "aiohttp", "docker", "subprocess", "socket", "psycopg", "redis"}
 IMPURE_MODULES |= {"urllib.request", "http.client"}
@@ -20,7 +21,7 @@ IMPURE_MODULES |= {"urllib.request", "http.client"}
 MAY_IMPORT = {
     "config": {"config"},
     "render": {"render", "config"},
-    "litellm": {"litellm", "config", "reconcile"},
+    "litellm": {"litellm", "config"},
     "reconcile": {"reconcile", "config", "litellm"},
     "ledger": {"ledger"},
     "migrate": {"migrate"},
@@ -39,6 +40,12 @@ ROOMS: Mapping[str, Sequence[Sequence[str]]] = {
         ("env", "gateway"),
         ("tenant",),
         ("load",),
+    ),
+    "services": (
+        ("provider", "refusals"),
+        ("limits", "requests"),
+        ("gateway", "hooks"),
+        ("replica",),
     ),
     "stack": (
         ("host",),
@@ -114,6 +121,17 @@ def test_packages_import_only_what_lies_below_them(package: str) -> None:
     assert {module: names for module, names in found.items() if names} == {}
 
 
+def _top_modules() -> list[Path]:
+    """The modules beside the packages, without the command line's own entry point."""
+    return sorted(file for file in PACKAGE.glob("*.py") if file.name not in ("__init__.py", "__main__.py"))
+
+
+@pytest.mark.parametrize("module", _top_modules(), ids=lambda module: module.stem)
+def test_a_module_that_every_package_may_import_imports_none_of_them(module: Path) -> None:
+    assert module.stem in EVERYBODYS
+    assert _strangers(module.read_text(), EVERYBODYS) == []
+
+
 def test_only_the_command_line_prints() -> None:
     # A container's own entrypoint (__main__) speaks to its log: that is its command line.
     modules = [module for package in MAY_IMPORT for module in _modules(package) if module.name != "__main__.py"]
@@ -177,6 +195,7 @@ def test_twin_an_import_that_runs_back_up_would_be_noticed() -> None:
     assert _upward("host", "from tollgate.stack.deploy import steps", "stack") == ["deploy"]
     assert _upward("host", "from tollgate.stack.deploy.steps import Deploy", "stack") == ["deploy"]
     assert _upward("restore", "from tollgate.stack import upgrade", "stack") == ["upgrade"]
+    assert _upward("requests", "from tollgate.services.gateway.call import Call", "services") == ["gateway"]
     assert _upward("deploy", "from tollgate.stack.host import lock\nfrom tollgate.stack import ledger", "stack") == []
 
 
@@ -206,9 +225,16 @@ def _of_programs(source: str, programs: set[str]) -> list[str]:
 # ---- circles
 
 
-def _name(module: Path) -> str:
-    parts = module.relative_to(PACKAGE.parent).with_suffix("").parts
+def _name(module: Path, package: Path) -> str:
+    parts = module.relative_to(package.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def _graph_of(package: Path) -> dict[str, set[str]]:
+    graph = _graph({_name(module, package): module.read_text() for module in sorted(package.rglob("*.py"))})
+    assert len(graph) > 30
+    return graph
 
 
 def _circle(graph: Mapping[str, set[str]]) -> list[str]:
@@ -239,16 +265,40 @@ def _graph(sources: Mapping[str, str]) -> dict[str, set[str]]:
     return graph
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = _graph({_name(module): module.read_text() for module in sorted(PACKAGE.rglob("*.py"))})
-    assert len(graph) > 200
-    assert _circle(graph) == []
+@pytest.mark.parametrize("package", [PACKAGE, CLIENT], ids=lambda package: package.name)
+def test_no_modules_import_each_other_in_a_circle(package: Path) -> None:
+    assert _circle(_graph_of(package)) == []
 
 
 def test_twin_a_circle_would_be_noticed() -> None:
     sources = {"t.a": "from t import b", "t.b": "def f():\n    import t.c", "t.c": "from t.a import x", "t": ""}
     assert _circle(_graph(sources)) == ["t.a", "t.b", "t.c", "t.a"]
     assert _circle(_graph({**sources, "t.c": "import os"})) == []
+
+
+def _folder_circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Folders beside each other whose modules import each other in a circle, for each folder that holds them."""
+    beside: dict[str, dict[str, set[str]]] = {}
+    for name, imported in graph.items():
+        for other in imported:
+            mine, theirs = name.split("."), other.split(".")
+            depth = next((at for at, pair in enumerate(zip(mine, theirs, strict=False)) if pair[0] != pair[1]), 0)
+            if 0 < depth < min(len(mine), len(theirs)) - 1:
+                folders = beside.setdefault(".".join(mine[:depth]), {})
+                folders.setdefault(mine[depth], set()).add(theirs[depth])
+    return [[holder, *circle] for holder, folders in sorted(beside.items()) if (circle := _circle(folders))]
+
+
+@pytest.mark.parametrize("package", [PACKAGE, CLIENT], ids=lambda package: package.name)
+def test_no_folders_beside_each_other_import_each_other(package: Path) -> None:
+    assert _folder_circles(_graph_of(package)) == []
+
+
+def test_twin_folders_that_import_each_other_would_be_noticed() -> None:
+    graph = {"t.a.one": {"t.b.two"}, "t.b.three": {"t.a.four"}, "t.b.two": set(), "t.a.four": set()}
+    assert _circle(graph) == []
+    assert _folder_circles(graph) == [["t", "a", "b", "a"]]
+    assert _folder_circles({**graph, "t.b.three": {"t.b.two"}}) == []
 
 
 @pytest.mark.parametrize(

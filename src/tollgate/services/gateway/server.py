@@ -119,7 +119,7 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
     async with Upstreams(settings.proxy) as upstreams:
         asking = Asking(catalogue, upstreams, settings.credentials, cooldowns, metrics)
         direct = Direct(asking, limiter, ledger.journal, metrics, settings.secrets["handover_key"])
-        own = Own(catalogue, limiter, asks, recent, console)
+        own = Own(catalogue, limiter, asks, recent, console.answer)
         app = App(catalogue, direct, litellm, own, metrics, inside, settings.secrets["metrics_key"])
         await pool.open()
         forever = [keys.listen(), ledger.adopt(), watch_loop(metrics), soft_limits.run(), shared_rests.run()]

@@ -21,9 +21,8 @@ from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, get_async_h
 from litellm.llms.openai_like.messages.transformation import OpenAILikeAnthropicMessagesConfig
 from litellm.types.utils import CallTypes, LlmProviders, is_litellm_owned_kwarg
 
+from tollgate.services.hooks import verbatim
 from tollgate.services.requests import chat_shape
-
-from . import verbatim
 
 MESSAGES = (CallTypes.anthropic_messages, CallTypes.aanthropic_messages)
 ANTHROPIC = anthropic_messages_optional_param_keys() | {"model", "messages"}

@@ -10,9 +10,9 @@ import sys
 import urllib.error
 import urllib.request
 
-from . import logs
-from .app import create_app
-from .server import server
+from tollgate.services.provider import logs
+from tollgate.services.provider.app import create_app
+from tollgate.services.provider.server import server
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from . import tokens
-from .api_errors import ApiError
-from .checks import loads
-from .dials import Dials
-from .prompt import JsonObject, Prompt, Tool
-from .schema_values import SchemaError, value_for
+from tollgate.services.provider import tokens
+from tollgate.services.provider.api_errors import ApiError
+from tollgate.services.provider.checks import loads
+from tollgate.services.provider.dials import Dials
+from tollgate.services.provider.prompt import JsonObject, Prompt, Tool
+from tollgate.services.provider.schema_values import SchemaError, value_for
 
 Stop = Literal["end", "length", "stop_sequence", "tool", "refusal"]
 QUOTE_CHARACTERS = 200

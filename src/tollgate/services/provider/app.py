@@ -16,10 +16,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from . import operations
-from .api_errors import ApiError
-from .exchange import Exchange
-from .recorder import Recorder
+from tollgate.services.provider import operations
+from tollgate.services.provider.api_errors import ApiError
+from tollgate.services.provider.exchange import Exchange
+from tollgate.services.provider.recorder import Recorder
 
 MAX_REQUEST_BYTES = 110 * 2**20  # above the gateway's own limit
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

@@ -8,7 +8,7 @@ import json
 import math
 from typing import Any
 
-from .api_errors import ApiError
+from tollgate.services.provider.api_errors import ApiError
 
 JsonObject = dict[str, Any]
 MAX_DEPTH = 100  # real requests are less deep; a deeper value could exhaust the stack

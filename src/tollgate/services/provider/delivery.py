@@ -14,10 +14,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from . import logs
-from .dials import Dials
-from .recorder import Entry
-from .sse import Frame
+from tollgate.services.provider import logs
+from tollgate.services.provider.dials import Dials
+from tollgate.services.provider.recorder import Entry
+from tollgate.services.provider.sse import Frame
 
 # After this number of frames without a pause, other requests get their turn.
 FRAMES_A_TURN = 64

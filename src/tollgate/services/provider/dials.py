@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from .api_errors import KIND_OF_STATUS, ApiError
+from tollgate.services.provider.api_errors import KIND_OF_STATUS, ApiError
 
 HEADER = "x-tollgate-dial"
 MAX_SECONDS = 3600.0

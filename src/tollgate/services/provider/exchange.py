@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
-from . import dials, tokens
-from .api_errors import ApiError
-from .checks import json_object
-from .delivery import Delivery, Stream, Whole
-from .dials import Dials
-from .prompt import JsonObject
-from .recorder import Entry
-from .sse import Frame
+from tollgate.services.provider import dials, tokens
+from tollgate.services.provider.api_errors import ApiError
+from tollgate.services.provider.checks import json_object
+from tollgate.services.provider.delivery import Delivery, Stream, Whole
+from tollgate.services.provider.dials import Dials
+from tollgate.services.provider.prompt import JsonObject
+from tollgate.services.provider.recorder import Entry
+from tollgate.services.provider.sse import Frame
 
 
 class Api(Protocol):

@@ -7,7 +7,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-from .recorder import Entry
+from tollgate.services.provider.recorder import Entry
 
 access = logging.getLogger("tollgate.provider.access")
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import catalogue
-from .answers import REFUSED, answer
-from .anthropic import reply as anthropic_reply
-from .anthropic import request as anthropic_request
-from .api_errors import ApiError
-from .delivery import Delivery
-from .dials import from_model
-from .exchange import Api, Exchange
-from .openai import embeddings as openai_embeddings
-from .openai import reply as openai_reply
-from .openai import request as openai_request
+from tollgate.services.provider import catalogue
+from tollgate.services.provider.answers import REFUSED, answer
+from tollgate.services.provider.anthropic import reply as anthropic_reply
+from tollgate.services.provider.anthropic import request as anthropic_request
+from tollgate.services.provider.api_errors import ApiError
+from tollgate.services.provider.delivery import Delivery
+from tollgate.services.provider.dials import from_model
+from tollgate.services.provider.exchange import Api, Exchange
+from tollgate.services.provider.openai import embeddings as openai_embeddings
+from tollgate.services.provider.openai import reply as openai_reply
+from tollgate.services.provider.openai import request as openai_request
 
 Operation = Callable[[Exchange], Delivery]
 

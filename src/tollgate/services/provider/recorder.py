@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
-from .checks import loads
+from tollgate.services.provider.checks import loads
 
 MAX_ENTRIES = 1000
 MAX_BYTES = 32 * 2**20

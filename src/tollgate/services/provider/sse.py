@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import tokens
+from tollgate.services.provider import tokens
 
 
 @dataclass(frozen=True)

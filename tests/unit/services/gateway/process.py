@@ -243,7 +243,7 @@ async def process(
         recent = Recent(client, served.models)
         asked, given = addresses or Addresses(), cast("AsyncConnectionPool", pool)
         console = Console("gateway-1", tmp_path, asked, inside, given, client, recent)
-        own = Own(served, limiter, ask or _no_ledger, recent, console)
+        own = Own(served, limiter, ask or _no_ledger, recent, console.answer)
         app = App(served, direct, handover, own, metrics, inside, "metrics-key")
         rules = Rules(names, bounds or Bounds())
         guard = Guard(app, KnownKeys(callers), rules, refused=app.refused_before, gateway=True)

@@ -12,7 +12,6 @@ from tollgate.ledger.summary import Summary
 from tollgate.services.gateway.call import RefusedError
 from tollgate.services.gateway.caller import Caller
 from tollgate.services.gateway.catalogue import Catalogue
-from tollgate.services.gateway.console.routes import Console
 from tollgate.services.gateway.own import asks, files, models, polls, usage
 from tollgate.services.gateway.own.recent import Recent
 from tollgate.services.gateway.question import LedgerAwayError
@@ -34,13 +33,13 @@ _NO_STORE = ((b"cache-control", b"no-store"),)
 
 @dataclass
 class Own:
-    """`ask` answers the ledger's figures of a tenant; it raises LedgerAwayError."""
+    """`ask` gets a tenant's figures from the ledger, or raises LedgerAwayError. `console` answers a path of CONSOLE."""
 
     catalogue: Catalogue
     limiter: Limiter
     ask: Callable[[str], Awaitable[Summary]]
     recent: Recent
-    console: Console
+    console: Callable[[str], Awaitable[dict[str, Any]]]
     polls: polls.Polls = field(default_factory=polls.Polls)
     page: dict[str, files.File] = field(default_factory=files.read)
 
@@ -69,7 +68,7 @@ class Own:
             record.route = OWN
             if not caller.operator:
                 raise RefusedError(door.route_not_allowed())
-            told = await self.console.answer(path)
+            told = await self.console(path)
         elif _lists(path) and not caller.operator and caller.reason != "foreign_key":
             record.route = OWN
             found = self._models(path, caller, claude_code=header(scope, b"user-agent").startswith(_CLAUDE_CODE))

@@ -14,9 +14,8 @@ from typing import Any
 
 from tollgate.services.provider import tokens
 from tollgate.services.provider.checks import is_whole
+from tollgate.services.provider.openai.content import missing, wrong
 from tollgate.services.provider.prompt import JsonObject
-
-from .content import missing, wrong
 
 DIMENSIONS = 256
 MAX_DIMENSIONS = 4096
