@@ -18,6 +18,7 @@ import httpx
 
 from tests.bench.overspend import tenant
 from tests.contract.litellm.gateway import running_gateway
+from tests.support import plain
 
 WARM, ASKED = 30, 200
 CASES: dict[str, tuple[str, bool]] = {
@@ -54,7 +55,7 @@ def main() -> int:
         for what, (path, stream) in CASES.items():
             found = []
             for url in (direct, gateway.url):
-                with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
+                with plain.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
                     found.append(sorted(milliseconds(client, path, stream=stream)))
             straight, through = (statistics.median(times) for times in found)
             worst, worst_straight = found[1][int(ASKED * 0.95)], found[0][int(ASKED * 0.95)]

@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from tests.contract.litellm.gateway import Gateway, running_gateway
+from tests.support import plain
 
 REPLICAS, CLIENTS = 3, 64
 CALLS = 100
@@ -49,7 +48,7 @@ class Run:
 def tenant(gateway: Gateway, team: dict[str, Any], limits: dict[str, Any] | None = None) -> str:
     name, key = f"bench-{uuid.uuid4().hex[:8]}", f"sk-{uuid.uuid4().hex}"
     metadata = {"limits": limits or {}}
-    admin = httpx.Client(headers={"Authorization": f"Bearer {gateway.master_key.reveal()}"}, timeout=60)
+    admin = plain.Client(headers={"Authorization": f"Bearer {gateway.master_key.reveal()}"}, timeout=60)
     with admin:
         for path, fields in (
             ("/team/new", {"team_id": name, "metadata": metadata, "models": ["test-model"], **team}),
@@ -65,7 +64,7 @@ def storm(name: str, gateway: Gateway, key: str, fits: int, seconds: float) -> R
     headers = {"x-api-key": key}
 
     def ask(number: int) -> None:
-        with httpx.Client(headers=headers, timeout=120, trust_env=False) as client:
+        with plain.Client(headers=headers, timeout=120, trust_env=False) as client:
             while time.monotonic() - began < seconds:
                 number += 1
                 answer = client.post(f"{gateway.urls[number % REPLICAS]}/v1/messages", json=BODY)

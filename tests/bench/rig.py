@@ -25,6 +25,7 @@ from testcontainers.core.container import DockerContainer
 from tests.bench.load import request
 from tests.contract.litellm.gateway import Gateway, gateway_for_tests, running_gateway
 from tests.contract.litellm.tenants import Tenants, key_of, wanted
+from tests.support import plain
 from tests.support.engine import on_loopback
 from tests.support.eventually import eventually
 from tests.support.images import image
@@ -152,7 +153,7 @@ class Rig:
 
     def _answers(self, name: str, path: str) -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port(name)}{path}", timeout=5, trust_env=False).status_code == 200
+            return plain.get(f"http://127.0.0.1:{self.port(name)}{path}", timeout=5, trust_env=False).status_code == 200
         except httpx.TransportError:
             return False
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 
+from tests.support import plain
+
 CLIENTS = 12
 # Most of a client's time, so that how much is asked, and with it how much a fault can lose, is hardly the machine's.
 PAUSE_S = 0.8
@@ -80,7 +82,7 @@ class Load:
 
 def client() -> httpx.Client:
     """A connection of its own for each request: what one met must not decide the next one's."""
-    return httpx.Client(timeout=PATIENCE_S, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+    return plain.Client(timeout=PATIENCE_S, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 def body(*, stream: bool, dials: str = "") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support import logs
+from tests.support import logs, plain
 from tests.support.claude_code import ClaudeCode
 from tests.support.eventually import eventually
 from tests.support.routes import ROUTES, Switched, take
@@ -55,14 +55,14 @@ def claude(stack: Stack, tmp_path: Path) -> ClaudeCode:
 @pytest.fixture
 def developer(stack: Stack) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {stack.key('developer')}", "anthropic-version": "2023-06-01"}
-    with httpx.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False) as client:
+    with plain.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False) as client:
         yield client
 
 
 @pytest.fixture
 def admin(stack: Stack) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {stack.secret('litellm_master_key')}"}
-    with httpx.Client(base_url=stack.admin_url, headers=headers, timeout=60, trust_env=False) as client:
+    with plain.Client(base_url=stack.admin_url, headers=headers, timeout=60, trust_env=False) as client:
         yield client
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.clients.conftest import Recorded
 from tests.stack.requests import chat, message
+from tests.support import plain
 from tests.support.claude_code import ClaudeCode
 from tests.support.stack import Stack
 
@@ -32,7 +33,7 @@ def test_either_credential_may_be_the_tenants(stack: Stack, path: str, body: dic
         (WRONG, None): 401,
         (None, WRONG): 401,
     }
-    with httpx.Client(base_url=stack.url, timeout=60, trust_env=False) as client:
+    with plain.Client(base_url=stack.url, timeout=60, trust_env=False) as client:
         for (bearer, key), status in expected.items():
             headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
             headers |= {} if key is None else {"x-api-key": key}
@@ -47,7 +48,7 @@ def test_claude_code_with_both_credentials(claude: ClaudeCode) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/api/hello"])
 def test_the_probes_of_a_starting_client(stack: Stack, path: str) -> None:
-    answer = httpx.head(f"{stack.url}{path}", timeout=60, trust_env=False)
+    answer = plain.head(f"{stack.url}{path}", timeout=60, trust_env=False)
     assert answer.status_code == 200
     assert not answer.content
 

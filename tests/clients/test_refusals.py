@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.support import plain
 from tests.support.claude_code import ClaudeCode, Finished, packages
 from tests.support.clock import until_the_hour_has_left
 from tests.support.eventually import eventually
@@ -79,7 +79,7 @@ def keys(stack: Stack) -> Iterator[dict[str, str]]:
     master = {"Authorization": f"Bearer {stack.secret('litellm_master_key')}"}
     found = {tenant: stack.key(tenant) for tenant in ("pauper", "hasty", "developer")}
     found["unknown"] = "sk-0123456789abcdef0123456789abcdef"
-    with httpx.Client(base_url=stack.admin_url, headers=master, timeout=60, trust_env=False) as admin:
+    with plain.Client(base_url=stack.admin_url, headers=master, timeout=60, trust_env=False) as admin:
         until_the_hour_has_left(A_WHILE_S)
 
         def made(**more: object) -> str:
@@ -104,7 +104,7 @@ def spent(stack: Stack, *keys: str) -> int:
         "max_tokens": 200,
         "messages": [{"role": "user", "content": "[[tokens=100]] Spend."}],
     }
-    with httpx.Client(base_url=stack.url, timeout=60, trust_env=False) as client:
+    with plain.Client(base_url=stack.url, timeout=60, trust_env=False) as client:
         for key in keys:
             headers = {"Authorization": f"Bearer {key}"}
 
@@ -172,7 +172,7 @@ def test_refused_requests_cost_nothing(stack: Stack, keys: dict[str, str]) -> No
     master = {"Authorization": f"Bearer {stack.secret('litellm_master_key')}"}
 
     def spend() -> float:
-        answer = httpx.get(
+        answer = plain.get(
             f"{stack.admin_url}/team/info",
             params={"team_id": "pauper"},
             headers=master,

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.contract.provider import target as targets
+from tests.support import plain
 from tests.support.claude_code import ClaudeCode, Finished, packages
 from tests.support.stack import Stack
 
@@ -52,7 +52,7 @@ def posts_without_gateway(tmp_path_factory: pytest.TempPathFactory, stack: Stack
             claude = person(stack, tmp_path_factory.mktemp("home"), straight.url, bound=SILENT + 20)
             with pytest.raises(subprocess.TimeoutExpired):
                 claude.ask(MIDDLE)
-            rows = httpx.get(f"{straight.url}/_recorded", trust_env=False).json()["requests"]
+            rows = plain.get(f"{straight.url}/_recorded", trust_env=False).json()["requests"]
             return len([row for row in rows if row["path"] == "/v1/messages"])
 
         yield pool.submit(posts)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.clients.conftest import Recorded
 from tests.contract.provider.events import check_order
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
 
@@ -94,7 +95,7 @@ def after_a_silence(stack: Stack) -> dict[str, list[list[str]]]:
     headers = {"Authorization": f"Bearer {stack.key('developer')}"}
     cases = [(dial, model) for dial in dials for model in MODELS]
     with (
-        httpx.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False) as client,
+        plain.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False) as client,
         ThreadPoolExecutor(len(cases)) as pool,
     ):
         answers = pool.map(lambda case: lines(client, body(case[1], f"Say much. [[{case[0]}]]")), cases)

@@ -167,7 +167,7 @@ def test_claude_codes_own_request_arrives_as_without_a_gateway(
         prompt = (f"Say {word}.", "--model", "claude-opus-5-5")
         with targets.embedded(tmp_path / "provider.log") as direct:
             session = claude.ask(*prompt, ANTHROPIC_BASE_URL=direct.url).session
-            rows = httpx.get(f"{direct.url}/_recorded", trust_env=False).json()["requests"]
+            rows = plain.get(f"{direct.url}/_recorded", trust_env=False).json()["requests"]
         straight = next(row for row in rows if row["path"] == "/v1/messages")
         run = claude.ask(*prompt)
         return (straight, session), (recorded(word)[0], run.session)

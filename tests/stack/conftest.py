@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from tests.support import logs
+from tests.support import logs, plain
 from tests.support.routes import ROUTES, take
 from tests.support.stack import Stack
 
@@ -45,7 +45,7 @@ def clean_logs(stack: Stack, allow_in_logs: list[str]) -> Iterator[None]:
 def gateway(stack: Stack) -> Iterator[httpx.Client]:
     """The public listener as the example tenant sees it."""
     headers = {"Authorization": f"Bearer {stack.key('example')}", "anthropic-version": "2023-06-01"}
-    with httpx.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False) as client:
+    with plain.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False) as client:
         yield client
 
 
@@ -53,5 +53,5 @@ def gateway(stack: Stack) -> Iterator[httpx.Client]:
 def admin(stack: Stack) -> Iterator[httpx.Client]:
     """The admin listener with the master key."""
     headers = {"Authorization": f"Bearer {stack.secret('litellm_master_key')}"}
-    with httpx.Client(base_url=stack.admin_url, headers=headers, timeout=60, trust_env=False) as client:
+    with plain.Client(base_url=stack.admin_url, headers=headers, timeout=60, trust_env=False) as client:
         yield client

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from tests.support import plain
 from tests.support.clock import until_the_hour_has_left
 from tests.support.stack import Stack
 
@@ -78,6 +79,6 @@ def handmade(
 
 def replicas_up(stack: Stack) -> int:
     """At Prometheus, as its targets: for five minutes `sum(up)` still finds a replica that scaling took away."""
-    answer = httpx.get(f"{stack.prometheus_url}/api/v1/targets", timeout=30, trust_env=False).json()
+    answer = plain.get(f"{stack.prometheus_url}/api/v1/targets", timeout=30, trust_env=False).json()
     targets = answer["data"]["activeTargets"]
     return sum(1 for target in targets if target["labels"]["job"] == "litellm" and target["health"] == "up")

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.stack.requests import message
-from tests.support import logs
+from tests.support import logs, plain
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
 from tollgate.stack.backup import archive
@@ -43,7 +42,7 @@ def send(stack: Stack) -> None:
     headers = {"Authorization": f"Bearer {stack.key(TENANT)}"}
     for number in range(CALLS):
         body = message(f"keep me, number {number}")
-        httpx.post(
+        plain.post(
             f"{stack.url}/v1/messages", json=body, headers=headers, timeout=60, trust_env=False
         ).raise_for_status()
 

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("gateway_processes")
 
 
 def ask(stack: Stack, path: str, key: str, url: str = "") -> httpx.Response:
-    return httpx.get(f"{url or stack.admin_url}{path}", headers={"x-api-key": key}, timeout=60, trust_env=False)
+    return plain.get(f"{url or stack.admin_url}{path}", headers={"x-api-key": key}, timeout=60, trust_env=False)
 
 
 def told(stack: Stack, path: str) -> Any:

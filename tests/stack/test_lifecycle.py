@@ -14,7 +14,7 @@ import yaml
 
 from tests.stack.replicas import REPLICAS, replicas_up
 from tests.stack.requests import message
-from tests.support import logs
+from tests.support import logs, plain
 from tests.support.eventually import eventually
 from tests.support.routes import ROUTES
 from tests.support.stack import Stack
@@ -25,7 +25,7 @@ from tollgate.stack.host.progress import PlainProgress
 
 def post(stack: Stack, tenant: str = "example", model: str = "test-model") -> httpx.Response:
     headers, body = {"Authorization": f"Bearer {stack.key(tenant)}"}, message() | {"model": model}
-    return httpx.post(f"{stack.url}/v1/messages", json=body, headers=headers, timeout=60, trust_env=False)
+    return plain.post(f"{stack.url}/v1/messages", json=body, headers=headers, timeout=60, trust_env=False)
 
 
 def test_prometheus_sees_three_replicas(stack: Stack) -> None:
@@ -34,7 +34,7 @@ def test_prometheus_sees_three_replicas(stack: Stack) -> None:
 
 def test_prometheus_sees_no_target_down(stack: Stack) -> None:
     def down() -> list[str]:
-        answer = httpx.get(f"{stack.prometheus_url}/api/v1/targets", timeout=30, trust_env=False).json()
+        answer = plain.get(f"{stack.prometheus_url}/api/v1/targets", timeout=30, trust_env=False).json()
         targets = answer["data"]["activeTargets"]
         assert len(targets) >= 8
         return [target["scrapeUrl"] for target in targets if target["health"] != "up"]
@@ -117,7 +117,7 @@ def test_a_new_tenant_file_is_in_the_plan_and_is_applied(stack: Stack) -> None:
         assert json.loads(planned.stdout)["counts"]["create"] == 2
         assert "create team newcomer" in json.loads(stack.cli("deploy", "--json").stdout)["changes"]
         headers = {"Authorization": f"Bearer {stack.key('newcomer')}"}
-        answer = httpx.post(f"{stack.url}/v1/messages", json=message(), headers=headers, timeout=60, trust_env=False)
+        answer = plain.post(f"{stack.url}/v1/messages", json=message(), headers=headers, timeout=60, trust_env=False)
         assert answer.status_code == 200
     finally:
         file.unlink()
@@ -230,7 +230,7 @@ def test_down_keeps_the_data_and_deploy_restores_everything(stack: Stack, admin:
     assert "started postgres" in done["changes"]
     assert not [change for change in done["changes"] if change.startswith(("create", "schema", "image", "generated"))]
     headers = {"Authorization": f"Bearer {stack.secret('litellm_master_key')}"}
-    found = httpx.get(
+    found = plain.get(
         f"{stack.admin_url}/team/info", params={"team_id": "example"}, headers=headers, timeout=60, trust_env=False
     )
     assert found.json()["team_info"]["spend"] >= before

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.stack.requests import message
+from tests.support import plain
 from tests.support.browser import Browser, a_window
 from tests.support.clock import until_the_hour_has_left
 from tests.support.eventually import eventually
@@ -33,7 +33,7 @@ def spent(stack: Stack) -> dict[str, Decimal]:
     until_the_hour_has_left(200)  # what is spent today is still today's when a page shows it
     before = booked(stack)[1]
     headers = {"Authorization": f"Bearer {stack.key(TENANT)}"}
-    with httpx.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False) as client:
+    with plain.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False) as client:
         for number in range(REQUESTS):
             client.post("/v1/messages", json=message(f"Look at number {number}.")).raise_for_status()
     eventually(lambda: booked(stack)[1] == before + REQUESTS, within=90, every=1)

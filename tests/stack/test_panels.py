@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.stack.requests import message
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.panels import asked_of_prometheus, empty
 from tests.support.routes import DIRECT, ROUTES
@@ -55,7 +55,7 @@ def traffic(stack: Stack) -> Iterator[None]:
     """Both routes; a tenant with budgets of a day and of a month; a cached prompt; a refusal; a failing target."""
     # Rates need two scrapes, of which one comes before the first event.
     with Traffic(stack.url, stack.key("contractor"), clients=8).running() as running:
-        with httpx.Client(base_url=stack.url, timeout=60, trust_env=False) as client:
+        with plain.Client(base_url=stack.url, timeout=60, trust_env=False) as client:
             for tenant, body, status in (
                 ("watched", message(), 200),
                 ("contractor", message(system=[CACHED]), 200),

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.stack.requests import chat, message
+from tests.support import plain
 from tests.support.clock import until_the_day_has_left
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
@@ -40,7 +41,7 @@ ADMIN_ROUTES = (
 
 def as_tenant(stack: Stack, tenant: str) -> httpx.Client:
     headers = {"Authorization": f"Bearer {stack.key(tenant)}"}
-    return httpx.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False)
+    return plain.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def as_tenant(stack: Stack, tenant: str) -> httpx.Client:
 def test_without_a_right_key_nothing_is_answered(
     stack: Stack, path: str, body: dict[str, object], credential: dict[str, str]
 ) -> None:
-    answer = httpx.post(f"{stack.url}{path}", json=body, headers=credential, timeout=60, trust_env=False)
+    answer = plain.post(f"{stack.url}{path}", json=body, headers=credential, timeout=60, trust_env=False)
     assert answer.status_code == 401
     assert answer.headers["x-should-retry"] == "false"
     said = answer.json()
@@ -108,7 +109,7 @@ def test_admin_routes_do_not_exist_for_the_public(stack: Stack, path: str, metho
     """Even with the master key."""
     headers = {"Authorization": f"Bearer {stack.secret('litellm_master_key')}"}
     url = httpx.URL(stack.url).copy_with(raw_path=path.encode())
-    answer = httpx.request(method, url, headers=headers, timeout=60, trust_env=False)
+    answer = plain.request(method, url, headers=headers, timeout=60, trust_env=False)
     assert answer.status_code in (404, 400), answer.text
     assert answer.json()["error"]["message"]
 
@@ -120,12 +121,12 @@ def test_admin_routes_exist_for_the_operator(admin: httpx.Client) -> None:
 
 def test_the_admin_listener_wants_the_master_key(stack: Stack) -> None:
     for headers in ({}, {"Authorization": f"Bearer {stack.key('example')}"}):
-        answer = httpx.get(f"{stack.admin_url}/team/list", headers=headers, timeout=60, trust_env=False)
+        answer = plain.get(f"{stack.admin_url}/team/list", headers=headers, timeout=60, trust_env=False)
         assert answer.status_code in (401, 403)
 
 
 def test_health_needs_no_key_and_tells_nothing_more(stack: Stack) -> None:
-    answer = httpx.get(f"{stack.url}/gateway/health", timeout=60, trust_env=False)
+    answer = plain.get(f"{stack.url}/gateway/health", timeout=60, trust_env=False)
     assert answer.status_code == 200
     assert set(answer.json()) == {"status", "proxy_backend", "version", "route"}
 
@@ -134,11 +135,11 @@ def test_litellms_own_health_answers_the_operator_from_background_checks(stack: 
     headers = {"Authorization": f"Bearer {stack.secret('litellm_master_key')}"}
 
     def answered() -> bool:
-        answer = httpx.get(f"{stack.url}/health", headers=headers, timeout=60, trust_env=False)
+        answer = plain.get(f"{stack.url}/health", headers=headers, timeout=60, trust_env=False)
         return answer.status_code == 200 and "healthy_count" in answer.json()
 
     assert eventually(answered, within=60)
-    assert httpx.get(f"{stack.url}/health", timeout=60, trust_env=False).status_code == 401
+    assert plain.get(f"{stack.url}/health", timeout=60, trust_env=False).status_code == 401
 
 
 def test_a_tenant_learns_from_health_about_its_own_models_only(stack: Stack, gateway: httpx.Client) -> None:

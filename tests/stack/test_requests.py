@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from tests.stack.requests import MODEL, WEATHER, chat, message
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
 
@@ -47,7 +48,7 @@ def test_requests_spread_over_what_serves_them(stack: Stack, gateway: httpx.Clie
 def test_what_is_handed_over_spreads_over_the_replicas(stack: Stack) -> None:
     before = {replica: answered(stack, replica) for replica in REPLICAS}
     headers = {"Authorization": f"Bearer {stack.key('contractor')}"}
-    with httpx.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False) as client:
+    with plain.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False) as client:
         for _ in range(12):
             assert client.post("/v1/messages", json=message() | {"model": "by-litellm"}).status_code == 200
     for replica in REPLICAS:

@@ -6,10 +6,10 @@ import json
 import os
 import re
 
-import httpx
 import pytest
 
 from tests.stack.replicas import replicas_up
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.routes import DIRECT, LITELLM, ROUTES, route_of
 from tests.support.stack import Stack
@@ -192,7 +192,7 @@ def test_a_replica_that_does_not_start_stops_the_rollout(stack: Stack) -> None:
         body = {"model": "by-litellm", "max_tokens": 8, "messages": [{"role": "user", "content": "hello"}]}
         for _ in range(6):
             url = f"{stack.url}/v1/messages"
-            assert httpx.post(url, json=body, headers=headers, timeout=60, trust_env=False).status_code == 200
+            assert plain.post(url, json=body, headers=headers, timeout=60, trust_env=False).status_code == 200
     finally:
         code.write_text(healthy)
         code.chmod(mode)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import os
 
-import httpx
 import pytest
 
 from tests.stack.requests import message
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
 from tests.support.traffic import Traffic
@@ -27,7 +27,7 @@ LONG = os.environ.get("TOLLGATE_LONG_TESTS") == "1"
 
 def ask(stack: Stack, key: str) -> int:
     headers = {"Authorization": f"Bearer {key}"}
-    answer = httpx.post(f"{stack.url}/v1/messages", json=message(), headers=headers, timeout=60, trust_env=False)
+    answer = plain.post(f"{stack.url}/v1/messages", json=message(), headers=headers, timeout=60, trust_env=False)
     return answer.status_code
 
 
@@ -100,7 +100,7 @@ def administrates(stack: Stack, key: str) -> set[int]:
     """The status codes of all replicas: nginx sends the requests to them in turn."""
     headers = {"Authorization": f"Bearer {key}"}
     url = f"{stack.admin_url}/key/list"
-    return {httpx.get(url, headers=headers, timeout=30, trust_env=False).status_code for _ in range(6)}
+    return {plain.get(url, headers=headers, timeout=30, trust_env=False).status_code for _ in range(6)}
 
 
 def redis(stack: Stack, password: str) -> str:

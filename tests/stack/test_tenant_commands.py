@@ -7,10 +7,10 @@ import os
 import subprocess
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from tests.stack.requests import message
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.stack import ROOT, Stack
 
@@ -38,7 +38,7 @@ def manage(stack: Stack, *words: str) -> str:
 def ask(stack: Stack, key: str, model: str = "test-model") -> int:
     body = {**message(), "model": model}
     headers = {"Authorization": f"Bearer {key}"}
-    return httpx.post(f"{stack.url}/v1/messages", json=body, headers=headers, timeout=60, trust_env=False).status_code
+    return plain.post(f"{stack.url}/v1/messages", json=body, headers=headers, timeout=60, trust_env=False).status_code
 
 
 def everywhere(stack: Stack, key: str) -> set[int]:

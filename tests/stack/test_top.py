@@ -7,9 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
-import httpx
-
 from tests.stack.requests import message
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
 
@@ -24,7 +23,7 @@ def test_requests_of_the_last_minute_are_shown_by_tenant_model_and_process(stack
     def seen() -> dict[str, Any]:
         for _ in range(3):
             body = message("hello")
-            httpx.post(f"{stack.url}/v1/messages", json=body, headers=headers, timeout=60, trust_env=False)
+            plain.post(f"{stack.url}/v1/messages", json=body, headers=headers, timeout=60, trust_env=False)
         told = look(stack)
         assert "example" in {row["name"] for row in told["tenants"]}, told
         assert "test-model" in {row["name"] for row in told["models"]}, told

@@ -9,9 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from tests.stack.requests import chat, message
+from tests.support import plain
 from tests.support.clock import until_the_hour_has_left
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
@@ -35,7 +34,7 @@ def spend(stack: Stack) -> Decimal:
     """Requests of both APIs over all replicas; what they cost by the tokens that the provider reported."""
     cost = Decimal(0)
     headers = {"Authorization": f"Bearer {stack.key(TENANT)}", "anthropic-version": "2023-06-01"}
-    with httpx.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False) as client:
+    with plain.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False) as client:
         for number in range(CALLS):
             words = f"count me, number {number}"
             path, body = ("/v1/messages", message(words)) if number % 3 else ("/v1/chat/completions", chat(words))
@@ -49,8 +48,8 @@ def spend(stack: Stack) -> Decimal:
 def check_usage_page(stack: Stack, found: dict[str, Any]) -> None:
     """With gateway processes the tenant reads the same figures through nginx. Otherwise nginx names the setting."""
     headers = {"Authorization": f"Bearer {stack.key(TENANT)}"}
-    answer = httpx.get(f"{stack.url}/gateway/usage", headers=headers, timeout=60, trust_env=False)
-    page = httpx.get(f"{stack.url}/usage", timeout=60, trust_env=False)
+    answer = plain.get(f"{stack.url}/gateway/usage", headers=headers, timeout=60, trust_env=False)
+    page = plain.get(f"{stack.url}/usage", timeout=60, trust_env=False)
     if not stack.deployment.settings.gateways:
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "gateways_off")
         assert page.status_code == 404

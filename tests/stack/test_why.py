@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from tests.stack.requests import message
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
 
@@ -20,7 +21,7 @@ def why(stack: Stack, request_id: str) -> dict[str, Any]:
 def ask(stack: Stack, **more: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {stack.key('example')}", "anthropic-version": "2023-06-01"}
     body = message("What becomes of me?", **more)
-    return httpx.post(f"{stack.url}/v1/messages", json=body, headers=headers, timeout=60, trust_env=False)
+    return plain.post(f"{stack.url}/v1/messages", json=body, headers=headers, timeout=60, trust_env=False)
 
 
 def test_an_answered_request_is_told_from_its_id_to_its_cost(stack: Stack) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.ports import free_ports
 
@@ -117,7 +118,7 @@ def browser() -> Iterator[Browser]:
         options = {"binary": CHROMIUM, "args": [*FLAGS, f"--user-data-dir={profile}"]}
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
+            with plain.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
                 eventually(lambda: _ready(client), within=30, every=0.1)
                 made = client.post("/session", json={"capabilities": {"alwaysMatch": wanted}}).json()["value"]
                 window = Browser(client, made["sessionId"])

@@ -21,6 +21,7 @@ import psycopg
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.images import image
 
@@ -85,7 +86,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         host_port = self.machine.container.get_exposed_port(self.port)
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{host_port}", timeout=60)
+        self.http = plain.Client(base_url=f"http://127.0.0.1:{host_port}", timeout=60)
 
     def post(self, body: object, transaction: str | None = None) -> dict[str, Any]:
         headers = {"X-transaction-id": transaction} if transaction else {}

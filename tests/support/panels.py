@@ -8,8 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import httpx
-
+from tests.support import plain
 from tollgate.render.dashboards import dashboards
 
 
@@ -40,7 +39,7 @@ def filled(expr: str) -> str:
 
 def values(prometheus_url: str, expr: str) -> list[float]:
     """Without what is no number: a panel shows NaN as nothing."""
-    answer = httpx.get(
+    answer = plain.get(
         f"{prometheus_url}/api/v1/query", params={"query": filled(expr)}, timeout=30, trust_env=False
     ).json()
     assert answer["status"] == "success", f"{expr}: {answer}"

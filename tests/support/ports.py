@@ -18,6 +18,8 @@ from docker.errors import APIError
 from testcontainers.compose import DockerCompose
 from testcontainers.core.docker_client import DockerClient
 
+from tests.support import plain
+
 TAKEN = "address already in use"
 TRIES = 5
 # Below what Linux (32768) and Docker hand out by themselves: there a port that is free now may be a connection's near
@@ -28,7 +30,7 @@ KEPT = range(20_000, 32_000)
 def refuses(url: str) -> bool:
     """Whether a new connection gets no answer; those that are open are another matter."""
     try:
-        httpx.get(url, timeout=5)
+        plain.get(url, timeout=5)
     except httpx.TransportError:
         return True
     return False

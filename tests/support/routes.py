@@ -6,8 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 
-import httpx
-
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
 from tests.support.traffic import Traffic
@@ -27,7 +26,7 @@ class Switched:
 
 
 def route_of(stack: Stack) -> str:
-    answer = httpx.get(f"{stack.url}/gateway/health", timeout=30, trust_env=False)
+    answer = plain.get(f"{stack.url}/gateway/health", timeout=30, trust_env=False)
     return str(answer.raise_for_status().json()["route"])
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from tests.support import plain
+
 TOKENS_PER_SECOND = 4
 # One on each route, if the direct route is on.
 DIRECT_ROUTE, LITELLMS_ROUTE = ("test-model",), ("by-litellm",)
@@ -33,7 +35,7 @@ class Traffic:
     shortest: float = 3
     longest: float = 9
     # Whom the clients trust.
-    verify: ssl.SSLContext | bool = True
+    verify: ssl.SSLContext = plain.NOBODY
     models: tuple[str, ...] = BOTH_ROUTES
     failures: list[str] = field(default_factory=list)
     answers: int = 0
@@ -60,7 +62,7 @@ class Traffic:
 
     def _client(self, number: int) -> None:
         headers = {"Authorization": f"Bearer {self.key}", "anthropic-version": "2023-06-01"}
-        with httpx.Client(base_url=self.url, headers=headers, timeout=90, trust_env=False, verify=self.verify) as http:
+        with plain.Client(base_url=self.url, headers=headers, timeout=90, trust_env=False, verify=self.verify) as http:
             for turn in itertools.count():
                 if self._ended.is_set():
                     return

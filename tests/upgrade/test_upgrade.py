@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.stack import ROOT, UPGRADE, Stack, prepare, project_name, take_down
 from tests.support.traffic import Traffic
@@ -160,7 +160,7 @@ def test_env_edited_by_hand_is_not_a_change_of_release(upgraded: Upgraded) -> No
     headers = {"Authorization": f"Bearer {upgraded.stack.key(TENANT)}"}
     body = {"model": "test-model", "max_tokens": 8, "messages": [{"role": "user", "content": "hello"}]}
     url = f"{upgraded.stack.url}/v1/messages"
-    assert httpx.post(url, json=body, headers=headers, timeout=60, trust_env=False).status_code == 200
+    assert plain.post(url, json=body, headers=headers, timeout=60, trust_env=False).status_code == 200
 
 
 def image(stack: Stack, service: str) -> str:

@@ -6,6 +6,7 @@ raises a LiteLLMError.
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ BUSY = frozenset({500, 502, 503, 504})
 PAGE = 100  # the largest page of /v2/team/list and /key/list
 # One replica works about 60 ms on a page. Eight readers keep three replicas busy and leave room for tenants' requests.
 READERS = 8
+# For addresses on this machine, which are http. To read the certificates that a machine trusts takes 33 ms.
+TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 Row = dict[str, Any]
 Query = Mapping[str, str | int]
@@ -45,6 +48,7 @@ class Client:
             timeout=TIMEOUT,
             transport=transport,
             trust_env=False,  # a proxy from the environment must not see the master key
+            verify=TRUSTS_NOBODY,
         )
 
     def __enter__(self) -> Self:

@@ -13,6 +13,7 @@ from tollgate.config.gateway.catalogue import Catalogue
 from tollgate.config.gateway.model import Model, Price, price_of
 from tollgate.config.secret import Secret
 from tollgate.errors import TollgateError
+from tollgate.litellm.client import TRUSTS_NOBODY
 from tollgate.render.litellm import identified
 from tollgate.stack.configuration import Configuration
 from tollgate.stack.deployment import PROMETHEUS, Deployment
@@ -179,7 +180,7 @@ def ask(deployment: Deployment, identity: str, target: str, model: Model) -> Ans
     began = time.monotonic()
     try:
         # trust_env=False: a proxy must not see the master key.
-        answer = httpx.post(url, json=body, headers=headers, timeout=TIMEOUT, trust_env=False)
+        answer = httpx.post(url, json=body, headers=headers, timeout=TIMEOUT, trust_env=False, verify=TRUSTS_NOBODY)
     except httpx.TimeoutException:
         return Answer(identity, target, False, _since(began), said=f"no answer within {TIMEOUT.read:g} s")
     except httpx.HTTPError as error:
@@ -232,7 +233,9 @@ def _since(began: float) -> int:
 def _get(base: str, path: str, query: Mapping[str, str] | None = None, key: Secret | None = None) -> Any:
     headers = {"Authorization": f"Bearer {key.reveal()}"} if key is not None else {}
     try:
-        answer = httpx.get(base + path, params=query, headers=headers, timeout=30, trust_env=False)
+        answer = httpx.get(
+            base + path, params=query, headers=headers, timeout=30, trust_env=False, verify=TRUSTS_NOBODY
+        )
         answer.raise_for_status()
     except httpx.HTTPError as error:
         raise TollgateError(f"GET {base}{path}: {error}", "`make doctor` checks each part") from None

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.contract.acme.conftest import NAME, Gateway
+from tests.support import plain
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.docker
@@ -82,7 +83,7 @@ def test_it_is_renewed_by_itself_under_a_running_stream(gateway: Gateway) -> Non
     gateway.tell("rearm")
     host, port = gateway.place(4443)
     with (
-        httpx.Client(verify=trusting(gateway), timeout=httpx.Timeout(60, read=120), headers=KEY) as client,
+        plain.Client(verify=trusting(gateway), timeout=httpx.Timeout(60, read=120), headers=KEY) as client,
         client.stream(
             "POST",
             f"https://{host}:{port}/v1/messages",
@@ -122,12 +123,12 @@ def renewed(gateway: Gateway, wanted: int) -> str:
 def test_port_80_has_the_challenges_and_nothing_else(gateway: Gateway) -> None:
     base = "http://{}:{}".format(*gateway.place(4080))
     # It is written again before each renewal.
-    eventually(lambda: httpx.get(f"{base}/.well-known/acme-challenge/self-check").text == "open\n", within=20)
+    eventually(lambda: plain.get(f"{base}/.well-known/acme-challenge/self-check").text == "open\n", within=20)
     below = ("", "no", "../../v1/models", "%2e%2e%2fself-check", ".", "a/b")
     others = ("/", "/v1/models", "/gateway/health", "/.well-known", "/key/generate")
     for path in (*others, *(f"/.well-known/acme-challenge/{name}" for name in below)):
-        assert httpx.get(base + path).status_code in (400, 404), path
-    assert httpx.post(f"{base}/.well-known/acme-challenge/self-check").status_code == 405
+        assert plain.get(base + path).status_code in (400, 404), path
+    assert plain.post(f"{base}/.well-known/acme-challenge/self-check").status_code == 405
 
 
 def test_keys_are_nginx_s_alone_and_nowhere_to_be_read(gateway: Gateway) -> None:

@@ -18,7 +18,7 @@ import pytest
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
-from tests.support import tiny_gguf
+from tests.support import plain, tiny_gguf
 from tests.support.engine import on_loopback
 from tests.support.eventually import eventually
 from tests.support.images import image
@@ -61,7 +61,7 @@ class Gateway:
 
     def post(self, path: str, body: dict[str, Any]) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.key}", "anthropic-version": "2023-06-01"}
-        return httpx.post(self.url + path, json=body, headers=headers, timeout=120, trust_env=False)
+        return plain.post(self.url + path, json=body, headers=headers, timeout=120, trust_env=False)
 
 
 @dataclass
@@ -72,11 +72,11 @@ class Recorded:
     address: str
 
     def asked(self, engine: str, path: str = "") -> list[dict[str, Any]]:
-        found = httpx.get(f"{self.address}/_asked", timeout=30, trust_env=False).json()
+        found = plain.get(f"{self.address}/_asked", timeout=30, trust_env=False).json()
         return [one["body"] for one in found if one["engine"] == engine and path in one["path"]]
 
     def forget(self) -> None:
-        httpx.delete(f"{self.address}/_asked", timeout=30, trust_env=False)
+        plain.delete(f"{self.address}/_asked", timeout=30, trust_env=False)
 
 
 def tollgate(site: Site, *words: str) -> list[str]:

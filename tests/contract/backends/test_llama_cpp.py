@@ -12,13 +12,13 @@ import json
 from typing import Any
 
 import anthropic
-import httpx
 import openai
 import pytest
 
 from tests.contract.backends import cases
 from tests.contract.backends.conftest import Served
 from tests.contract.provider.events import check_order
+from tests.support import plain
 from tests.support.eventually import eventually
 
 MODEL = "local-model"
@@ -204,7 +204,7 @@ def test_what_claude_code_sends_is_taken(served: Served) -> None:
 def test_without_its_key_it_refuses(served: Served, key: str) -> None:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     url = f"{served.gateway.url}/v1/messages"
-    answer = httpx.post(url, json=cases.claude(MODEL), headers=headers, timeout=60, trust_env=False)
+    answer = plain.post(url, json=cases.claude(MODEL), headers=headers, timeout=60, trust_env=False)
     assert answer.status_code in (400, 401), "without a database LiteLLM calls an unknown key a bad request"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from tests.contract.litellm.gateway import Gateway
+from tests.support import plain
 from tollgate.config.secret import Secret
 from tollgate.reconcile.desired import key_hash
 
@@ -20,7 +21,7 @@ def ask(running: Gateway, key: Secret, path: str = "/v1/messages", process: int 
     """One call of a gateway process."""
     headers = {"x-api-key": key.reveal(), "anthropic-version": "2023-06-01"}
     url = running.direct[process] + path
-    return httpx.post(url, json={**QUESTION, **more}, headers=headers, timeout=60, trust_env=False)
+    return plain.post(url, json={**QUESTION, **more}, headers=headers, timeout=60, trust_env=False)
 
 
 def dials(words: str) -> list[dict[str, Any]]:
@@ -33,7 +34,7 @@ def streaming(running: Gateway, key: Secret, process: int = 0, **more: Any) -> I
     headers = {"x-api-key": key.reveal()}
     body = {**QUESTION, "stream": True, **more}
     url = f"{running.direct[process]}/v1/messages"
-    with httpx.stream("POST", url, json=body, headers=headers, timeout=60, trust_env=False) as answer:
+    with plain.stream("POST", url, json=body, headers=headers, timeout=60, trust_env=False) as answer:
         yield answer
 
 

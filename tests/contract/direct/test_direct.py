@@ -15,6 +15,7 @@ import pytest
 
 from tests.contract.litellm.gateway import METRICS_KEY, Gateway
 from tests.contract.litellm.tenants import Tenants, key_of, wanted
+from tests.support import plain
 from tests.support.eventually import eventually
 from tollgate.config.secret import Secret
 from tollgate.reconcile.desired import key_hash
@@ -32,7 +33,7 @@ def key(tenants: Tenants) -> Secret:
 
 
 def post(running: Gateway, key: Secret, path: str = "/v1/messages", process: int = 0, **more: Any) -> httpx.Response:
-    return httpx.post(
+    return plain.post(
         running.direct[process] + path,
         json={**QUESTION, **more},
         headers={"x-api-key": key.reveal(), "anthropic-version": "2023-06-01"},
@@ -42,7 +43,7 @@ def post(running: Gateway, key: Secret, path: str = "/v1/messages", process: int
 
 
 def metric(running: Gateway, name: str, process: int = 0) -> float:
-    text = httpx.get(running.direct[process] + "/metrics", headers={"authorization": f"Bearer {METRICS_KEY}"}).text
+    text = plain.get(running.direct[process] + "/metrics", headers={"authorization": f"Bearer {METRICS_KEY}"}).text
     return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
 
 
@@ -66,7 +67,7 @@ def test_both_apis_answer_whole_and_streamed(running: Gateway, key: Secret) -> N
 
 def test_other_routes_are_handed_to_litellm(running: Gateway, key: Secret) -> None:
     before = metric(running, "tollgate_gateway_handovers_total")
-    counted = httpx.post(
+    counted = plain.post(
         f"{running.direct[0]}/v1/messages/count_tokens",
         json={name: QUESTION[name] for name in ("model", "messages")},
         headers={"x-api-key": key.reveal()},
@@ -160,7 +161,7 @@ def test_a_model_of_others_and_an_unknown_one_get_the_same_answer(running: Gatew
 
 def test_a_compressed_body_and_a_packed_name_are_read(running: Gateway, key: Secret) -> None:
     packed = {**QUESTION, "model": f"claude-router-{b'test-model'.hex()}[1m]"}
-    answer = httpx.post(
+    answer = plain.post(
         f"{running.direct[0]}/v1/messages",
         content=gzip.compress(json.dumps(packed).encode()),
         headers={"authorization": f"Bearer {key.reveal()}", "content-encoding": "gzip"},

@@ -15,6 +15,7 @@ import pytest
 from tests.contract.direct.asking import ask, dials, rows, spent, streaming
 from tests.contract.litellm.gateway import Gateway
 from tests.contract.litellm.tenants import Tenants, key_of, wanted
+from tests.support import plain
 from tests.support.eventually import eventually
 from tollgate.config.secret import Secret
 from tollgate.reconcile.desired import key_hash
@@ -86,7 +87,7 @@ def test_what_a_killed_process_answered_is_booked_by_the_other(running: Gateway,
         container.start()
         running.containers["gateway-1"].get_wrapped_container().reload()
         running.direct[0] = f"http://127.0.0.1:{running.containers['gateway-1'].get_exposed_port(4100)}"
-        eventually(lambda: httpx.get(f"{running.direct[0]}/health/readiness").status_code == 200, within=60)
+        eventually(lambda: plain.get(f"{running.direct[0]}/health/readiness").status_code == 200, within=60)
     assert ask(running, key).status_code == 200
 
 
@@ -167,7 +168,7 @@ def test_a_client_that_hangs_up_is_booked_and_ends_the_providers_call(running: G
                 break
     with suppress(httpx.TimeoutException):
         hung = {**dials_body("hang"), "stream": True}
-        httpx.post(
+        plain.post(
             f"{running.direct[0]}/v1/messages",
             json=hung,
             headers={"x-api-key": key.reveal()},

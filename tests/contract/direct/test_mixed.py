@@ -19,6 +19,7 @@ import pytest
 from tests.contract.direct.asking import ask, rows, spent
 from tests.contract.litellm.gateway import Gateway
 from tests.contract.litellm.tenants import Tenants, key_of, wanted
+from tests.support import plain
 from tests.support.eventually import eventually
 from tollgate.config.secret import Secret
 from tollgate.services.limits.ticket import HEADER
@@ -59,7 +60,7 @@ def storm(running: Gateway, key: Secret, count: int) -> dict[str, Counter[int]]:
             seen[way.name][answer.status_code] += 1
 
     async def together() -> None:
-        async with httpx.AsyncClient(
+        async with plain.AsyncClient(
             timeout=120, trust_env=False, limits=httpx.Limits(max_connections=None)
         ) as session:
             await asyncio.gather(*(client(session) for _ in range(CLIENTS)))
@@ -114,7 +115,7 @@ def test_a_budget_is_passed_by_less_than_the_calls_in_flight(running: Gateway, t
         nonlocal passed
         passed += total(storm(running, key, CLIENTS))[200]
         answers = [
-            httpx.post(
+            plain.post(
                 f"{way.url}/v1/messages",
                 json={"max_tokens": 60, "messages": [{"role": "user", "content": "hello"}], **way.more},
                 headers={"x-api-key": key.reveal()},
@@ -153,7 +154,7 @@ def test_a_spent_tenant_keeps_free_models_without_paid_fallbacks(
     eventually(is_spent, within=30)
     for number, url in enumerate(urls):
         answers = {
-            name: httpx.post(
+            name: plain.post(
                 f"{url}/v1/messages",
                 json={"model": name, "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]},
                 headers={"x-api-key": key.reveal()},

@@ -26,6 +26,7 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
+from tests.support import plain
 from tests.support.engine import on_loopback
 from tests.support.eventually import eventually
 from tests.support.images import image, own_image
@@ -119,7 +120,7 @@ class Replica:
 
     def ask(self, model: str, path: str = "/v1/messages") -> httpx.Response:
         body = {"model": model, "max_tokens": 30, "messages": [{"role": "user", "content": "hello"}]}
-        return httpx.post(self.url + path, json=body, headers={"x-api-key": KEY}, timeout=60, trust_env=False)
+        return plain.post(self.url + path, json=body, headers={"x-api-key": KEY}, timeout=60, trust_env=False)
 
     def python(self, code: str) -> str:
         """Run Python beside the server, with what it trusts; its output and its error, whatever happened."""
@@ -177,7 +178,7 @@ def environment() -> dict[str, str]:
 
 def alive(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/liveliness", timeout=5, trust_env=False).is_success
+        return plain.get(f"{url}/health/liveliness", timeout=5, trust_env=False).is_success
     except httpx.TransportError:
         return False
 
@@ -212,7 +213,7 @@ def test_twin_past_the_proxy_there_is_no_way(replica: Replica) -> None:
 
 
 def test_twin_without_its_authority_the_upstream_is_not_trusted(replica: Replica) -> None:
-    get = f"import httpx; print(httpx.get('https://{ALLOWED}:{PORT}/_health', verify=VERIFY).status_code)"
+    get = f"import httpx; print(plain.get('https://{ALLOWED}:{PORT}/_health', verify=VERIFY).status_code)"
     get = f"import ssl; {get}"
     bare = replica.python(
         get.replace("VERIFY", "ssl.create_default_context(cafile='/etc/ssl/certs/ca-certificates.crt')")

@@ -14,12 +14,12 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 from testcontainers.core.labels import LABEL_SESSION_ID, SESSION_ID
 
 from tests.contract.images.conftest import Container, docker
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.images import image, own_image
 from tests.support.ports import free_ports
@@ -78,7 +78,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     made = Registry(f"127.0.0.1:{port}", kit)
     try:
         # Docker's proxy accepts connections before the registry listens, and resets them.
-        eventually(lambda: httpx.get(f"http://{made.host}/v2/").is_success, within=60)
+        eventually(lambda: plain.get(f"http://{made.host}/v2/").is_success, within=60)
         made.serve(POSTGRES, own_image("official-postgres", image(POSTGRES)), "library/postgres:17.11")
         made.serve(
             LITELLM, own_image("official-litellm", image("TOLLGATE_IMAGE")), "berriai/litellm-non_root:v1.108.10"

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from tests.contract.litellm.gateway import Gateway
+from tests.support import plain
 from tests.support.eventually import eventually
 from tollgate.config.secret import Secret
 from tollgate.reconcile.desired import key_hash
@@ -34,7 +35,7 @@ class Asker:
         headers = more.pop("headers", {})
         body.pop("headers", None)
         headers = {"authorization": f"Bearer {self.key.reveal()}", "anthropic-version": "2023-06-01", **headers}
-        return httpx.post(self.gateway.url + path, json=body, headers=headers, timeout=60, trust_env=False)
+        return plain.post(self.gateway.url + path, json=body, headers=headers, timeout=60, trust_env=False)
 
     def reached(self, model: str, **more: Any) -> tuple[httpx.Response, list[str]]:
         """The answer, and the upstream models that were asked for it, in order."""
@@ -64,11 +65,11 @@ def asker(gateway: Gateway, models: list[str]) -> Asker:
 
 
 def forget(gateway: Gateway) -> None:
-    httpx.delete(f"{_provider(gateway)}/_recorded", timeout=10, trust_env=False).raise_for_status()
+    plain.delete(f"{_provider(gateway)}/_recorded", timeout=10, trust_env=False).raise_for_status()
 
 
 def recorded(gateway: Gateway) -> list[dict[str, Any]]:
-    answer = httpx.get(f"{_provider(gateway)}/_recorded", params={"limit": 1000}, timeout=10, trust_env=False).json()
+    answer = plain.get(f"{_provider(gateway)}/_recorded", params={"limit": 1000}, timeout=10, trust_env=False).json()
     requests = answer["requests"] if isinstance(answer, dict) else answer
     return [one for one in requests if one["method"] == "POST"]
 

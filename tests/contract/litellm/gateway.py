@@ -18,6 +18,7 @@ import yaml
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
+from tests.support import plain
 from tests.support.engine import on_loopback
 from tests.support.eventually import eventually
 from tests.support.images import image
@@ -74,10 +75,10 @@ class Gateway:
     ) -> httpx.Response:
         body = {"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": text}], **more}
         url = self.urls[replica - 1] if self.urls else self.url
-        return httpx.post(url + path, json=body, headers={"x-api-key": key.reveal()}, timeout=60, trust_env=False)
+        return plain.post(url + path, json=body, headers={"x-api-key": key.reveal()}, timeout=60, trust_env=False)
 
     def get(self, key: Secret, path: str) -> httpx.Response:
-        return httpx.get(self.url + path, headers={"x-api-key": key.reveal()}, timeout=60)
+        return plain.get(self.url + path, headers={"x-api-key": key.reveal()}, timeout=60)
 
     def redis(self, *words: str) -> str:
         """One command, through the replica, which has the password; its answer as Python prints it."""
@@ -271,7 +272,7 @@ def _process(directory: Path, name: str, replica: str, master_key: Secret, words
 def _wait_for(url: str, container: DockerContainer) -> None:
     def ready() -> bool:
         try:
-            return httpx.get(f"{url}/health/readiness", timeout=5, trust_env=False).status_code == 200
+            return plain.get(f"{url}/health/readiness", timeout=5, trust_env=False).status_code == 200
         except httpx.TransportError:
             return False
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.contract.litellm.catalogue import forget, recorded
 from tests.contract.litellm.gateway import METRICS_KEY, Gateway
+from tests.support import plain
 from tests.support.eventually import eventually
 from tollgate.config.secret import Secret
 
@@ -35,7 +36,7 @@ def _nothing_recorded(running: Gateway) -> None:
 
 def send(gateway: Gateway, body: bytes, key: str, path: str = "/v1/chat/completions") -> httpx.Response:
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-    return httpx.post(gateway.url + path, content=body, headers=headers, timeout=60, trust_env=False)
+    return plain.post(gateway.url + path, content=body, headers=headers, timeout=60, trust_env=False)
 
 
 def rows(gateway: Gateway) -> list[int]:
@@ -126,7 +127,7 @@ def test_an_unknown_name_leaves_no_label_and_no_row(running: Gateway, tenant: Se
     assert answer.status_code == 403
     assert "has no model" in answer.text
     key = {"authorization": f"Bearer {METRICS_KEY}"}
-    metrics = httpx.get(f"{running.url}/metrics/", headers=key, timeout=30, trust_env=False)
+    metrics = plain.get(f"{running.url}/metrics/", headers=key, timeout=30, trust_env=False)
     assert metrics.status_code == 200
     assert f'"{model}"' not in metrics.text
 
@@ -233,7 +234,7 @@ def refused_by_postgres(gateway: Gateway) -> int:
 def test_the_key_can_be_in_either_header(running: Gateway, tenant: Secret, first: str) -> None:
     body = {"model": "test-model", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
     headers = {"authorization": first, "x-api-key": tenant.reveal()}
-    answer = httpx.post(f"{running.url}/v1/messages", json=body, headers=headers, timeout=60, trust_env=False)
+    answer = plain.post(f"{running.url}/v1/messages", json=body, headers=headers, timeout=60, trust_env=False)
     assert answer.status_code == 200
 
 

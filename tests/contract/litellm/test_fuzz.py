@@ -9,12 +9,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-import httpx
 import pytest
 
 from tests.contract.litellm.gateway import Gateway
 from tests.contract.litellm.tenants import Tenants, key_of, wanted
 from tests.contract.nginx.edge import Edge, Images, Limits, render
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.fuzz import described, fuzz
 from tests.support.images import image
@@ -51,7 +51,7 @@ def test_no_request_to_a_public_route_is_answered_with_a_500(door: str, tenants:
     tenants.apply(wanted("tenant: {id: beta}\nallowed_models: [test-model]"))
     headers = {"Authorization": f"Bearer {key_of('beta').reveal()}"}
     for path, body in PLAIN.items():
-        answer = httpx.post(door + path, json={"model": "test-model", **body}, headers=headers, timeout=60)
+        answer = plain.post(door + path, json={"model": "test-model", **body}, headers=headers, timeout=60)
         assert answer.status_code == 200, "twin: the key opens the door that the others stand before"
     result = fuzz(described(), door, key_of("beta").reveal(), EXAMPLES)
     # The embedded provider lacks this route, like OpenAI's newer models. The answer is a 502 that says so.
@@ -67,7 +67,7 @@ def test_a_models_name_and_a_header_cannot_forge_a_log_line(running: Gateway, te
     headers = {"Authorization": f"Bearer {key_of('beta').reveal()}", "User-Agent": "forged-by-a-client\\n{}"}
     for path in ("/v1/messages", "/v1/chat/completions"):
         body = {"model": forged, "max_tokens": 5, "messages": [{"role": "user", "content": forged}]}
-        assert httpx.post(running.url + path, json=body, headers=headers, timeout=60).status_code == 400
+        assert plain.post(running.url + path, json=body, headers=headers, timeout=60).status_code == 400
 
     def logged() -> str:
         return b"\n".join(running.containers["litellm-1"].get_logs()).decode()

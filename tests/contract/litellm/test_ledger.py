@@ -12,6 +12,7 @@ import pytest
 
 from tests.contract.litellm.gateway import Gateway
 from tests.contract.litellm.tenants import Tenants, key_of, wanted
+from tests.support import plain
 from tests.support.eventually import eventually
 from tollgate.ledger import queries, rows
 from tollgate.ledger.month import month
@@ -61,7 +62,7 @@ def send(
     if cached:
         text = [{"type": "text", "text": "a long preamble " * 400, "cache_control": {"type": "ephemeral"}}]
     body = {"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": text}]}
-    return httpx.post(gateway.url + path, json=body, headers={"x-api-key": key_of("payer").reveal()}, timeout=60)
+    return plain.post(gateway.url + path, json=body, headers={"x-api-key": key_of("payer").reveal()}, timeout=60)
 
 
 def price(used: dict[str, Any]) -> Decimal:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.contract.litellm.catalogue import forget, recorded
 from tests.contract.litellm.gateway import CACHED, Gateway
+from tests.support import plain
 from tests.support.eventually import eventually
 from tollgate.config.secret import Secret
 from tollgate.reconcile.desired import key_hash
@@ -135,7 +136,7 @@ def test_a_client_that_hangs_up_frees_its_slot(running: Gateway, handmade: Handm
         "messages": [{"role": "user", "content": "[[tokens=4000 tps=20]] x"}],
     }
     url, headers = f"{running.url}/v1/messages", {"x-api-key": key.reveal()}
-    with httpx.stream("POST", url, json=body, headers=headers, timeout=60, trust_env=False) as answer:
+    with plain.stream("POST", url, json=body, headers=headers, timeout=60, trust_env=False) as answer:
         pieces = answer.iter_bytes()  # keep a reference, otherwise the connection closes
         assert next(pieces)
         assert running.ask(key).status_code == 429

@@ -9,6 +9,7 @@ import pytest
 
 from tests.contract.litellm.catalogue import MODELS, Asker, asker, forget, recorded, upstreams
 from tests.contract.litellm.gateway import Gateway, running_gateway
+from tests.support import plain
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.docker
@@ -324,7 +325,7 @@ def test_an_embedding_and_a_chat_model_of_one_upstream_share_nothing(catalogue: 
 
     def embed(words: int) -> httpx.Response:
         body = {"model": "twin-vector", "input": "word " * words}
-        return httpx.post(f"{catalogue.url}/v1/embeddings", json=body, headers=headers, timeout=60, trust_env=False)
+        return plain.post(f"{catalogue.url}/v1/embeddings", json=body, headers=headers, timeout=60, trust_env=False)
 
     assert embed(200).status_code == 200
     refused = embed(900)

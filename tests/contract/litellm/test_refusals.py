@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.contract.litellm.gateway import Gateway
+from tests.support import plain
 from tests.support.eventually import eventually
 from tollgate.config.secret import Secret
 
@@ -50,7 +51,7 @@ def test_an_unknown_key(running: Gateway, path: str, key: str, says: str) -> Non
 
 
 def test_no_key_at_all(running: Gateway) -> None:
-    answer = httpx.post(f"{running.url}/v1/messages", json={"model": "test-model"}, timeout=60, trust_env=False)
+    answer = plain.post(f"{running.url}/v1/messages", json={"model": "test-model"}, timeout=60, trust_env=False)
     assert error(answer)[:3] == (401, "authentication_error", "false")
     assert "No key was sent" in message(answer)
 
@@ -211,7 +212,7 @@ def test_a_providers_words_about_the_request_are_kept(running: Gateway, handmade
 @pytest.mark.parametrize("path", [*PATHS, "/v1/messages/count_tokens"])
 def test_a_malformed_request(running: Gateway, handmade: Handmade, path: str, body: bytes) -> None:
     headers = {"x-api-key": handmade().reveal(), "content-type": "application/json"}
-    answer = httpx.post(running.url + path, content=body, headers=headers, timeout=60, trust_env=False)
+    answer = plain.post(running.url + path, content=body, headers=headers, timeout=60, trust_env=False)
     if answer.status_code != 200:  # a provider may accept a request without messages
         assert error(answer) == (400, "invalid_request_error", "false", False)
 

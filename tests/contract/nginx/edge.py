@@ -14,6 +14,7 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
+from tests.support import plain
 from tests.support.engine import on_loopback
 from tests.support.eventually import eventually
 from tollgate.render.gateway import gateway_names
@@ -85,11 +86,11 @@ class Edge:
     def client(self, headers: Mapping[str, str] | None = None, **options: Any) -> httpx.Client:
         """A client with a key, unless `headers` say otherwise: requests without one are rationed by address."""
         headers = WITH_KEY if headers is None else {**WITH_KEY, **headers}
-        return httpx.Client(base_url=self.url, timeout=30, follow_redirects=False, headers=headers, **options)
+        return plain.Client(base_url=self.url, timeout=30, follow_redirects=False, headers=headers, **options)
 
     def stranger(self, **options: Any) -> httpx.Client:
         """A client without a key."""
-        return httpx.Client(base_url=self.url, timeout=30, follow_redirects=False, **options)
+        return plain.Client(base_url=self.url, timeout=30, follow_redirects=False, **options)
 
     def run(self, *command: str) -> str:
         """Run a command in nginx's container; its output, or AssertionError with it."""
@@ -156,10 +157,10 @@ class Edge:
 
     def tell(self, name: str, order: str) -> None:
         """POST /_release, /_rearm or /_hold straight to one replica."""
-        httpx.post(f"{self.own_url(name)}/_{order}", timeout=10).raise_for_status()
+        plain.post(f"{self.own_url(name)}/_{order}", timeout=10).raise_for_status()
 
     def seen(self, name: str) -> dict[str, Any]:
-        return dict(httpx.get(f"{self.own_url(name)}/_seen", timeout=10).json())
+        return dict(plain.get(f"{self.own_url(name)}/_seen", timeout=10).json())
 
     def posts(self, name: str) -> list[dict[str, Any]]:
         """The POST requests one replica got, oldest first; health probes are none."""
@@ -194,7 +195,7 @@ class Edge:
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=5).is_success
+        return plain.get(url, timeout=5).is_success
     except httpx.TransportError:
         return False
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.contract.nginx.conftest import StartEdge
 from tests.contract.nginx.edge import Edge
+from tests.support import plain
 from tests.support.eventually import eventually
 from tollgate.render.nginx import ROUTES
 
@@ -288,7 +289,7 @@ def test_10_000_idle_connections_keep_nobody_out(edge: Edge, connections: list[s
     for number in range(10_000):
         connections.append(socket.create_connection(place, timeout=20))
         if number % 1000 == 999:
-            assert httpx.post(f"{edge.url}/v1/messages", json={}, timeout=20).status_code == 200, number
+            assert plain.post(f"{edge.url}/v1/messages", json={}, timeout=20).status_code == 200, number
     with edge.client() as client:
         assert {client.post("/v1/messages", json={}).status_code for _ in range(20)} == {200}
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from tests.contract.nginx.conftest import StartEdge
 from tests.contract.nginx.edge import Edge
+from tests.support import plain
 from tests.support.eventually import eventually
 from tollgate.services.gateway.console.lists import parsed
 
@@ -61,10 +61,10 @@ def test_the_console_is_reached_through_the_admin_listener_only(edge: Edge, path
     with edge.client() as client:
         assert client.get(path).status_code == 404
     headers = {"x-api-key": "sk-master"}
-    answer = httpx.get(f"{edge.admin_url}{path}?x=1", headers=headers).raise_for_status().json()
+    answer = plain.get(f"{edge.admin_url}{path}?x=1", headers=headers).raise_for_status().json()
     assert (answer["replica"][:8], answer["path"], answer["query"]) == ("gateway-", path, "")
     assert dict(answer["headers"])["x-api-key"] == "sk-master"
-    assert httpx.post(f"{edge.admin_url}{path}", headers=headers).status_code == 405
+    assert plain.post(f"{edge.admin_url}{path}", headers=headers).status_code == 405
 
 
 def test_gateway_processes_read_the_list_that_nginx_uses(edge: Edge) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 
 from tests.contract.nginx.conftest import StartEdge
 from tests.contract.nginx.edge import Edge
+from tests.support import plain
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.docker
@@ -81,10 +81,10 @@ def test_twin_without_the_filter_an_error_line_holds_the_key(start_edge: StartEd
 
 
 def test_health_and_warm_up_are_not_logged(edge: Edge) -> None:
-    httpx.get(f"{edge.url}/gateway/health", headers={"X-Request-Id": "quiet"}).raise_for_status()
-    httpx.head(edge.url, headers={"X-Request-Id": "quiet"}).raise_for_status()
+    plain.get(f"{edge.url}/gateway/health", headers={"X-Request-Id": "quiet"}).raise_for_status()
+    plain.head(edge.url, headers={"X-Request-Id": "quiet"}).raise_for_status()
     edge.run("curl", "-fsS", "http://127.0.0.1:8081/stub_status")
-    httpx.get(f"{edge.url}/v1/models", headers={"X-Request-Id": "after-quiet"}).raise_for_status()
+    plain.get(f"{edge.url}/v1/models", headers={"X-Request-Id": "after-quiet"}).raise_for_status()
     eventually(lambda: "after-quiet" in edge.log(), within=30)
     assert '"quiet"' not in edge.log()
     assert not [line for line in edge.access_log() if line["port"] == "8081"]

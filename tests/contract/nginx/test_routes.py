@@ -10,6 +10,7 @@ import pytest
 
 from tests.contract.nginx.conftest import StartEdge
 from tests.contract.nginx.edge import VERSION, Edge, address
+from tests.support import plain
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.docker
@@ -199,14 +200,14 @@ def test_the_wrong_method_is_a_json_405(edge: Edge, method: str, path: str, allo
 
 
 def test_gateway_health_needs_no_key_and_tells_three_things(edge: Edge) -> None:
-    answer = httpx.get(f"{edge.url}/gateway/health")
+    answer = plain.get(f"{edge.url}/gateway/health")
     assert answer.status_code == 200
     said = {"status": "ok", "proxy_backend": "LITELLM_MESSAGES", "version": VERSION, "route": "litellm"}
     assert answer.json() == said
 
 
 def test_gateway_health_hands_no_credential_to_a_replica(edge: Edge) -> None:
-    httpx.get(f"{edge.url}/gateway/health", headers={"Authorization": "Bearer sk-test-key-0001"}).raise_for_status()
+    plain.get(f"{edge.url}/gateway/health", headers={"Authorization": "Bearer sk-test-key-0001"}).raise_for_status()
     asked = [request for name in edge.replicas for request in edge.seen(name)["seen"]]
     probes = [dict(request["headers"]) for request in asked if request["path"] == "/health/liveliness"]
     assert probes
@@ -221,27 +222,27 @@ def test_the_warm_up_of_claude_code_is_answered_by_nginx(edge: Edge, path: str) 
 
 
 def test_the_greeting_of_claude_doctor_is_answered(edge: Edge) -> None:
-    answer = httpx.get(f"{edge.url}/api/hello")
+    answer = plain.get(f"{edge.url}/api/hello")
     assert (answer.status_code, answer.json()) == (200, {"message": "hello"})
-    assert httpx.post(f"{edge.url}/api/hello").status_code == 405
+    assert plain.post(f"{edge.url}/api/hello").status_code == 405
     check_closed(edge, "GET", "/")
 
 
 @pytest.mark.parametrize("path", ["/usage", "/usage/usage.js", "/usage/page.css", "/gateway/usage"])
 def test_without_gateway_processes_their_routes_say_how_to_turn_them_on(edge: Edge, path: str) -> None:
-    answer = httpx.get(f"{edge.url}{path}", headers={"Authorization": "Bearer sk-test-key-0001"})
+    answer = plain.get(f"{edge.url}{path}", headers={"Authorization": "Bearer sk-test-key-0001"})
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], "GATEWAYS=" in error["message"]) == (404, "gateways_off", True)
 
 
 @pytest.mark.parametrize("path", ["/console", "/console/console.js", "/console/state"])
 def test_without_gateway_processes_the_admin_listener_says_so_too(edge: Edge, path: str) -> None:
-    answer = httpx.get(f"{edge.admin_url}{path}", headers={"Authorization": "Bearer sk-master"})
+    answer = plain.get(f"{edge.admin_url}{path}", headers={"Authorization": "Bearer sk-master"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "gateways_off")
 
 
 def test_the_admin_listener_passes_the_management_api(edge: Edge) -> None:
-    answer = httpx.get(f"{edge.admin_url}/key/info?key=abc", headers={"Authorization": "Bearer sk-master"}).json()
+    answer = plain.get(f"{edge.admin_url}/key/info?key=abc", headers={"Authorization": "Bearer sk-master"}).json()
     assert (answer["path"], answer["query"]) == ("/key/info", "key=abc")
     assert dict(answer["headers"])["authorization"] == "Bearer sk-master"
 
@@ -251,7 +252,7 @@ def test_the_admin_listener_passes_the_management_api(edge: Edge) -> None:
     ["/ui/", "/ui/login", "/sso/key/generate", "/fallback/login", "/login", "/v3/login", "//ui/"],
 )
 def test_the_admin_listener_has_no_web_interface(edge: Edge, path: str) -> None:
-    assert httpx.get(edge.admin_url + path).status_code == 404
+    assert plain.get(edge.admin_url + path).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -260,13 +261,13 @@ def test_the_admin_listener_has_no_web_interface(edge: Edge, path: str) -> None:
 )
 def test_the_admin_listener_has_of_health_what_says_whether_it_runs(edge: Edge, path: str) -> None:
     """A key that may ask for /health may ask LiteLLM for everything below it, and tenants' keys may."""
-    assert httpx.post(edge.admin_url + path).status_code == 404
-    assert httpx.get(edge.admin_url + path).status_code == 404
+    assert plain.post(edge.admin_url + path).status_code == 404
+    assert plain.get(edge.admin_url + path).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/liveliness", "/health/readiness"])
 def test_twin_that_it_passes(edge: Edge, path: str) -> None:
-    assert httpx.get(edge.admin_url + path).status_code == 200
+    assert plain.get(edge.admin_url + path).status_code == 200
 
 
 def check_no_metrics_for_the_admin(edge: Edge, path: str) -> None:

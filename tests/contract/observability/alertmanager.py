@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
-import httpx
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -21,6 +20,7 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
 from tests.contract.observability.conftest import ROOT
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.images import image
 from tests.support.ports import free_ports
@@ -53,7 +53,7 @@ class Running:
     def fire(self, *alerts: dict[str, str]) -> None:
         told = [{"summary": f"{labels['alertname']} was sent", "description": "By a test."} for labels in alerts]
         body = [{"labels": labels, "annotations": words} for labels, words in zip(alerts, told, strict=True)]
-        httpx.post(f"{self.url}/api/v2/alerts", json=body, timeout=10).raise_for_status()
+        plain.post(f"{self.url}/api/v2/alerts", json=body, timeout=10).raise_for_status()
 
     def log(self) -> str:
         return "".join(part.decode() for part in self.container.get_logs())
@@ -126,5 +126,5 @@ def alertmanager(home: Path, env: str, mail: MailServer, clear: MailServer, post
     )
     with container:
         url = f"http://127.0.0.1:{port}"
-        eventually(lambda: httpx.get(f"{url}/-/ready", timeout=5).status_code == 200, within=60, every=1)
+        eventually(lambda: plain.get(f"{url}/-/ready", timeout=5).status_code == 200, within=60, every=1)
         yield Running(url, mail, clear, posts, container)

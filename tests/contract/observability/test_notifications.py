@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-import httpx
 import pytest
 
 from tests.contract.observability.alertmanager import Running, alertmanager, certificate
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.receivers import MailServer, Posts, http_receiver, mail_server
 
@@ -113,6 +113,6 @@ def test_no_secret_is_in_what_docker_or_alertmanager_shows(everything: tuple[Run
     running = everything[0]
     eventually(lambda: running.mail.mails and running.posts.to("/slack/token"), within=WAIT_S)
     shown = str(running.container.get_wrapped_container().attrs) + running.log()
-    shown += httpx.get(f"{running.url}/api/v2/status", timeout=10).text
+    shown += plain.get(f"{running.url}/api/v2/status", timeout=10).text
     assert "alertmanager_smtp_password" in shown
     assert [secret for secret in (PASSWORD, "slack/token", "watchdog/token") if secret in shown] == []

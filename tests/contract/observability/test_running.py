@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.contract.observability.conftest import ROOT
+from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.images import references
 from tests.support.metrics import inventory, used
@@ -115,7 +116,7 @@ def run(compose: Compose, *arguments: str) -> None:
 @pytest.fixture(scope="module")
 def prometheus(watchers: Compose) -> Iterator[httpx.Client]:
     host, port = watchers.address("prometheus", 9090)
-    with httpx.Client(base_url=f"http://{host}:{port}/api/v1", timeout=10) as client:
+    with plain.Client(base_url=f"http://{host}:{port}/api/v1", timeout=10) as client:
         yield client
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from tests.support import plain
 from tests.support.eventually import eventually
 
 KEY = "sk-contract-c0ffee5ca1ab1e"
@@ -32,13 +33,13 @@ class Target:
 
     def recorded(self, request_id: str) -> dict[str, Any] | None:
         """The provider's record of one request; only with a direct target."""
-        entries = httpx.get(f"{self.url}/_recorded", params={"limit": 1000}).raise_for_status().json()["requests"]
+        entries = plain.get(f"{self.url}/_recorded", params={"limit": 1000}).raise_for_status().json()["requests"]
         return next((entry for entry in entries if entry["request_id"] == request_id), None)
 
     def post(self, path: str, body: object, **headers: str) -> httpx.Response:
         sent = {"authorization": f"Bearer {self.key}", **headers}
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return httpx.post(f"{self.url}{path}", content=content, headers=sent, timeout=30)
+        return plain.post(f"{self.url}{path}", content=content, headers=sent, timeout=30)
 
 
 def from_environment() -> Target | None:

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.contract.provider.target import Target, embedded, unclean
+from tests.support import plain
 from tests.support.eventually import eventually
 
 
@@ -44,7 +45,7 @@ def test_a_request_is_recorded_without_its_key(direct: Target) -> None:
 def test_a_disconnect_of_the_client_is_recorded(direct: Target) -> None:
     body = chat(direct, "going [[hang=after:6]]", stream=True)
     headers = {"x-api-key": direct.key}
-    with httpx.stream("POST", f"{direct.url}/v1/messages", json=body, headers=headers, timeout=30) as answer:
+    with plain.stream("POST", f"{direct.url}/v1/messages", json=body, headers=headers, timeout=30) as answer:
         pieces = (line for line in answer.iter_lines() if "text_delta" in line)
         assert len(list(itertools.islice(pieces, 6))) == 6
         request_id = answer.headers["request-id"]
@@ -63,7 +64,7 @@ def test_a_disconnect_of_the_client_is_recorded(direct: Target) -> None:
 
 def test_a_disconnect_during_latency_is_recorded(direct: Target) -> None:
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(
+        plain.post(
             f"{direct.url}/v1/chat/completions",
             json=chat(direct, "leaving-early [[latency=600]]"),
             headers={"x-api-key": direct.key},
@@ -72,7 +73,7 @@ def test_a_disconnect_during_latency_is_recorded(direct: Target) -> None:
 
     def gone() -> bool:
         """The provider recorded the disconnect"""
-        entries = httpx.get(f"{direct.url}/_recorded").json()["requests"]
+        entries = plain.get(f"{direct.url}/_recorded").json()["requests"]
         mine = [entry for entry in entries if "leaving-early" in json.dumps(entry["body"])]
         return [(entry["ended"], entry["tokens_sent"]) for entry in mine] == [("client gone", 0)]
 
@@ -84,7 +85,7 @@ def test_a_drop_is_recorded_as_the_providers(direct: Target) -> None:
     body = chat(direct, "[[drop=after:4]]", stream=True)
     with (
         pytest.raises(httpx.TransportError),
-        httpx.stream("POST", f"{direct.url}/v1/messages", json=body, headers=headers, timeout=30) as answer,
+        plain.stream("POST", f"{direct.url}/v1/messages", json=body, headers=headers, timeout=30) as answer,
     ):
         answer.read()
     entry = direct.recorded(answer.headers["request-id"])
@@ -94,7 +95,7 @@ def test_a_drop_is_recorded_as_the_providers(direct: Target) -> None:
 
 def test_the_record_is_limited_filtered_and_cleared(direct: Target) -> None:
     def recorded(**params: str) -> list[dict[str, Any]]:
-        return httpx.get(f"{direct.url}/_recorded", params=params).raise_for_status().json()["requests"]
+        return plain.get(f"{direct.url}/_recorded", params=params).raise_for_status().json()["requests"]
 
     for words in ("one", "two", "three"):
         direct.post("/v1/messages", chat(direct, words))
@@ -102,8 +103,8 @@ def test_the_record_is_limited_filtered_and_cleared(direct: Target) -> None:
     assert len(recorded(limit="2")) == 2
     latest = recorded(limit="2", path="/v1/messages")
     assert [entry["body"]["messages"][0]["content"] for entry in latest] == ["two", "three"]
-    assert httpx.get(f"{direct.url}/_recorded", params={"limit": "many"}).status_code == 400
-    assert httpx.delete(f"{direct.url}/_recorded").json()["deleted"] >= 4
+    assert plain.get(f"{direct.url}/_recorded", params={"limit": "many"}).status_code == 400
+    assert plain.delete(f"{direct.url}/_recorded").json()["deleted"] >= 4
     assert recorded() == []
 
 
@@ -122,13 +123,13 @@ def test_wrong_paths_and_methods_are_refused_and_recorded(direct: Target) -> Non
     lost = direct.post("/v1/v1/messages", {}, **{"anthropic-version": "2023-06-01"})
     assert lost.json()["error"] == {"type": "not_found_error", "message": "Invalid URL (POST /v1/v1/messages)"}
     assert direct.recorded(lost.headers["request-id"]) is not None
-    wrong = httpx.get(f"{direct.url}/v1/messages")
+    wrong = plain.get(f"{direct.url}/v1/messages")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
-    assert httpx.head(f"{direct.url}/api/hello").status_code == 404
+    assert plain.head(f"{direct.url}/api/hello").status_code == 404
 
 
 def test_health_and_its_check(direct: Target) -> None:
-    assert httpx.get(f"{direct.url}/_health").json()["status"] == "ok"
+    assert plain.get(f"{direct.url}/_health").json()["status"] == "ok"
     command = [sys.executable, "-m", "tollgate.services.provider", "--check", "--port"]
     assert subprocess.run([*command, direct.url.rpartition(":")[2]], check=False).returncode == 0
     dead = subprocess.run([*command, "1"], check=False, capture_output=True, text=True)
@@ -146,7 +147,7 @@ def test_many_streams_at_once_all_end_well(direct: Target) -> None:
 
     async def all_of_them() -> list[int]:
         limits = httpx.Limits(max_connections=200)
-        async with httpx.AsyncClient(base_url=direct.url, limits=limits, timeout=120) as client:
+        async with plain.AsyncClient(base_url=direct.url, limits=limits, timeout=120) as client:
             return await asyncio.gather(*(stream(client, number) for number in range(200)))
 
     assert asyncio.run(all_of_them()) == [20] * 200
@@ -158,7 +159,7 @@ def test_a_stop_ends_hanging_requests_without_a_traceback(tmp_path: Path) -> Non
         with embedded(log) as running:
             headers = {"x-api-key": running.key}
             body = chat(running, "[[hang=after:2]]", stream=True)
-            request = httpx.stream("POST", f"{running.url}/v1/messages", json=body, headers=headers, timeout=30)
+            request = plain.stream("POST", f"{running.url}/v1/messages", json=body, headers=headers, timeout=30)
             pieces = (line for line in client.enter_context(request).iter_lines() if "text_delta" in line)
             next(pieces)
         with pytest.raises(httpx.TransportError):

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support import logs
+from tests.support import logs, plain
 from tests.support.site import new_home
 from tests.support.stack import PARTS, project_name
 from tollgate.site import Site
@@ -50,7 +50,7 @@ class Basic:
         return secrets.read(self.site, secrets.BASIC_KEY).reveal()
 
     def post(self, path: str, **headers: str) -> httpx.Response:
-        return httpx.post(self.url + path, json=MESSAGE, headers=headers, timeout=60, trust_env=False)
+        return plain.post(self.url + path, json=MESSAGE, headers=headers, timeout=60, trust_env=False)
 
 
 def run(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:

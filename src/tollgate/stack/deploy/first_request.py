@@ -11,6 +11,7 @@ from tollgate.config.gateway.providers import EMBEDDED
 from tollgate.config.secret import Secret
 from tollgate.config.tenant.model import Tenant
 from tollgate.errors import TollgateError
+from tollgate.litellm.client import TRUSTS_NOBODY
 from tollgate.stack.configuration import Configuration
 from tollgate.stack.deployment import Deployment
 from tollgate.stack.host.masking import mask
@@ -66,7 +67,9 @@ def ask(url: str, key: Secret, who: str, hint: str, *, model: str = MODEL, timeo
         began = time.monotonic()
         try:
             # trust_env=False: a proxy must not see requests to this machine.
-            answer = httpx.post(f"{url}/v1/messages", json=body, headers=headers, timeout=timeout, trust_env=False)
+            answer = httpx.post(
+                f"{url}/v1/messages", json=body, headers=headers, timeout=timeout, trust_env=False, verify=TRUSTS_NOBODY
+            )
         except httpx.TransportError as error:
             problem = f"{type(error).__name__}: {error}"
         else:
