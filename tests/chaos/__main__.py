@@ -140,7 +140,7 @@ def measure(stack: Stack, chosen: list[Fault]) -> list[str]:
         for text in wrong:
             print(f"error: {fault.name}: {text}", file=sys.stderr, flush=True)
         problems += wrong
-        eventually(lambda: stack.cli("status", check=False).returncode == 0, within=180, every=2)
+        eventually(stack.ready, within=180, every=2)
     return problems
 
 

@@ -71,7 +71,7 @@ def prepare(stack: Stack, load: Load) -> None:
         }
     file.write_text(yaml.safe_dump(described))
     stack.compose.ask("up", "--detach", "--no-deps", *described["services"], timeout=300)
-    eventually(lambda: stack.cli("status", check=False).returncode == 0, within=180, every=2)
+    eventually(stack.ready, within=180, every=2)
     eventually(lambda: outcome(stack) == "429", within=60)
 
 

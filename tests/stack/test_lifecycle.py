@@ -168,7 +168,7 @@ def test_a_killed_replica_is_not_noticed(stack: Stack, allow_in_logs: list[str])
     statuses = [post(stack, "contractor", "by-litellm").status_code for _ in range(30)]
     assert statuses == [200] * 30
     stack.docker("start", container.name)  # `docker kill` counts as the operator's will: no restart policy
-    eventually(lambda: stack.cli("status", check=False).returncode == 0, within=120, every=2)
+    eventually(stack.ready, within=120, every=2)
 
 
 @pytest.mark.skipif(len(ROUTES) == 1, reason="this stack has no gateway processes")
@@ -179,7 +179,7 @@ def test_killed_gateway_processes_are_not_noticed(stack: Stack, allow_in_logs: l
         stack.docker("kill", "--signal", "KILL", name)
         assert [post(stack, "contractor").status_code for _ in range(15)] == [200] * 15
     stack.docker("start", *containers)
-    eventually(lambda: stack.cli("status", check=False).returncode == 0, within=120, every=2)
+    eventually(stack.ready, within=120, every=2)
 
 
 def test_status_shows_a_stopped_replica_and_start_restarts_it(stack: Stack) -> None:

@@ -153,7 +153,7 @@ def test_twin_a_replica_that_is_just_stopped_cuts_streams(stack: Stack, traffic:
         for name in others:
             rotation.put_back(name)
     assert [told for told in traffic.failures if "incomplete chunked read" in told], traffic.failures
-    eventually(lambda: stack.cli("status", check=False).returncode == 0, within=240, every=2)
+    eventually(stack.ready, within=240, every=2)
 
 
 @pytest.mark.skipif(len(ROUTES) == 1, reason="this stack has no gateway processes")
@@ -164,7 +164,7 @@ def test_twin_a_gateway_process_that_is_just_stopped_cuts_streams(stack: Stack, 
         eventually(lambda: traffic.flowing > traffic.clients // 4, within=60, every=0.05)
         stack.docker("restart", "--time", "0", container.name)
     assert [told for told in traffic.failures if "incomplete chunked read" in told], traffic.failures
-    eventually(lambda: stack.cli("status", check=False).returncode == 0, within=240, every=2)
+    eventually(stack.ready, within=240, every=2)
 
 
 def test_a_replica_that_does_not_start_stops_the_rollout(stack: Stack) -> None:

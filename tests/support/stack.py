@@ -23,7 +23,7 @@ from tests.support.site import dials_on
 from tests.support.tiny_gguf import write as write_model
 from tollgate.site import Site
 from tollgate.stack.configuration import settings
-from tollgate.stack.containers.compose import MIGRATE, Compose
+from tollgate.stack.containers.compose import MIGRATE, Compose, needed
 from tollgate.stack.deployment import PROMETHEUS, Deployment
 from tollgate.stack.secrets.store import GENERATED
 
@@ -88,6 +88,11 @@ class Stack:
                 f"tollgate {' '.join(arguments)} exited {done.returncode}\n{done.stdout}\n{done.stderr}"
             )
         return done
+
+    def ready(self) -> bool:
+        """Whether every service that requests need is up. What `tollgate status` exits with, in this process."""
+        ready = {row.service for row in self.compose.containers() if row.ready}
+        return ready.issuperset(needed(self.compose.services()))
 
     @property
     def deployment(self) -> Deployment:
