@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from logging import LogRecord
 from typing import Any
 
 from tollgate.services.hooks.held import Held
@@ -33,6 +34,8 @@ class Ongoing:
     ticket: str = field(default="", repr=False)
     # Holds what the request took from its limits; None if nothing was asked.
     held: Held | None = None
+    # LiteLLM's errors that wait for the answer (replica/refused_log.py); None once it has begun.
+    errors: list[LogRecord] | None = field(default_factory=list, repr=False)
     # Whether the caller's budgets allow a model that answers instead.
     may_pay: Callable[[str], Awaitable[bool]] | None = None
 

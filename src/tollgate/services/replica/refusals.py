@@ -17,6 +17,7 @@ from tollgate.services.hooks.ongoing import CURRENT, Ongoing
 from tollgate.services.limits.ticket import HEADER, TAKEN_OVER
 from tollgate.services.refusals import envelopes
 from tollgate.services.refusals.door import malformed
+from tollgate.services.replica.refused_log import release
 from tollgate.services.replica.request_body import Body
 from tollgate.services.replica.wording import MAYBE_THE_REQUEST, refusal_of
 from tollgate.services.requests.asgi import Application, Message, Send
@@ -58,6 +59,7 @@ def with_refusals(application: Application) -> Application:
                 await application(scope, receive, send)
         finally:
             CURRENT.reset(token)
+            release(ongoing)
             # If the client disconnected or the handler failed. In a task of its own, because this one may be cancelled.
             await asyncio.shield(asyncio.ensure_future(ongoing.answered()))
 
@@ -81,6 +83,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status, self._start = message["status"], message
             if self.status < 400:
+                release(self._ongoing)
                 await self._send({**message, "headers": self._headers(message, drop=_OURS[4:])})
         elif message["type"] != "http.response.body":
             await self._send(message)
@@ -104,6 +107,7 @@ class _Answer:
         refusal = refusal_of(self._ongoing, self.status, _parsed(bytes(self._held)))
         if refusal.code in MAYBE_THE_REQUEST and (problem := self._body.wrong()):
             refusal = malformed(problem)
+        release(self._ongoing, refusal)
         await self._ongoing.refused(refusal.counts)
         body = envelopes.body(refusal, self._anthropic, self._request_id)
         headers = self._headers(self._start, drop=_OURS)

@@ -25,6 +25,7 @@ from tollgate.services.replica.nul import keep_nul_from_the_database
 from tollgate.services.replica.own_limits import keep_limits_apart
 from tollgate.services.replica.prisma_types import defer_prisma_types
 from tollgate.services.replica.refusals import with_refusals
+from tollgate.services.replica.refused_log import log_refusals_as_information
 from tollgate.services.replica.reservation import reserve_the_largest
 from tollgate.services.requests.asgi import Application
 from tollgate.services.requests.guard import Guard
@@ -58,6 +59,7 @@ def application() -> Application:
 
     gc.freeze()
     gc.enable()
+    log_refusals_as_information()
     bound_ledger_reads()
     retry_spend_when_disk_full()
     keep_limits_apart()
