@@ -5,6 +5,7 @@ set -eu
 
 conf=/etc/nginx/tollgate
 run=/run/nginx
+drain=/run/drain
 # A busy replica answers within seconds. A silent replica is back after two answers in a row.
 check_every=2
 check_timeout=3
@@ -54,7 +55,7 @@ round() {
     set --
     for name in $names; do
         # Do not check a drained replica: the command that drained it replaces it and checks it.
-        if [ -e "$run/drain/$name" ]; then
+        if [ -e "$drain/$name" ]; then
             rm -f "$run/checks/$name" "$run/silent/$name"
         elif [ -f "$run/known/$name" ] && read -r address <"$run/known/$name"; then
             port=4000

@@ -43,7 +43,7 @@ def test_the_rendered_file_is_the_reviewed_one(name: str) -> None:
 
 
 def test_no_reviewed_file_is_left_over() -> None:
-    names = {"catalogue.json", "console.json", "gateways.yaml", "order.yaml"}
+    names = {"catalogue.json", "console.json", "gateways.yaml", "order.yaml", "replicas"}
     assert {path.name for path in GOLDEN.iterdir()} == names == FILES.keys()
 
 
@@ -66,7 +66,8 @@ def _deployed(home: Path, *lines: str) -> tuple[dict[str, str], set[str]]:
 def test_gateways_add_only_their_own_files_and_secrets(tmp_path: Path) -> None:
     without, readers = _deployed(tmp_path / "without", "GATEWAYS=0")
     with_them, more_readers = _deployed(tmp_path / "with", "GATEWAYS=2")
-    added = {"compose/gateways.yaml", "gateway/catalogue.json", "gateway/console.json", "nginx/gateways"}
+    added = {"compose/gateways.yaml", "gateway/catalogue.json", "gateway/console.json", "gateway/replicas"}
+    added |= {"nginx/gateways"}
     assert with_them.keys() - without.keys() == added
     changed = {path for path in without if without[path] != with_them[path]}
     assert changed == {"compose/order.yaml", "nginx/nginx.conf", "prometheus/prometheus.yml"}

@@ -34,6 +34,7 @@ from tollgate.services.gateway.metrics import Metrics
 from tollgate.services.gateway.own.recent import Recent
 from tollgate.services.gateway.own.routes import Own
 from tollgate.services.gateway.question import LedgerAwayError
+from tollgate.services.gateway.replicas import Replicas
 from tollgate.services.gateway.targets import Cooldowns, Resting
 from tollgate.services.gateway.upstream.client import Upstreams
 from tollgate.services.limits.limiter import Limiter
@@ -177,11 +178,12 @@ async def running(
         asking = Asking(catalogue, upstreams, {"KEY": CREDENTIAL}, cooldowns, metrics)
         direct = Direct(asking, limiter, journal, metrics, HANDOVER_KEY)
         shipper = Shipper([journal], _away, Aside(directory / "gateway-1.refused"))
+        replicas = Replicas.at({"litellm-1": far_url.removeprefix("http://")})
+        handed = LiteLLM(replicas)
         keys = Keys(None, "", "sk-master")  # type: ignore[arg-type]  nobody asks it
-        inside = Inside(True, metrics, journal, shipper, limiter.figures, keys)
+        inside = Inside(True, metrics, journal, shipper, limiter.figures, keys, replicas)
         metrics.watch(inside)
         metrics.watch(resting)
-        handed = LiteLLM(far_url)
         redis = Redis("127.0.0.1:9")
         recent = Recent(redis, known)
         console = Console("gateway-1", directory, Addresses(), inside, cast("AsyncConnectionPool", None), redis, recent)

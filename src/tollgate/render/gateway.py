@@ -25,12 +25,15 @@ from tollgate.render.output import Rendered, fill
 
 CATALOGUE = PurePosixPath("gateway/catalogue.json")
 SERVICES = PurePosixPath("compose/gateways.yaml")
-# The environment of a gateway process, without its secrets, its name and the address of LiteLLM.
+# A process reads this list again when it changes. So it is not among the files that recreate a process.
+REPLICAS = PurePosixPath("gateway/replicas")
+# The environment of a gateway process, without its secrets and its name.
 GATEWAY_ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
     "GATEWAY_CONFIGURATION": "/etc/tollgate-gateway",
     "GATEWAY_JOURNAL": "/var/lib/tollgate-journal",
+    "GATEWAY_DRAIN": "/run/drain",
     "POSTGRES_HOST": "postgres",
     "POSTGRES_USER": "litellm",
     "POSTGRES_DB": "litellm",
@@ -64,11 +67,15 @@ def render_gateway(gateway: Gateway, settings: Settings) -> list[Rendered]:
 
 
 def render_gateways(root: Path, gateway: Gateway, settings: Settings) -> list[Rendered]:
-    """The catalogue, the console's panels and compose/gateways.yaml, if there are gateway processes at all."""
+    """The catalogue, the console's panels, the names of the replicas and compose/gateways.yaml.
+
+    Nothing if there are no gateway processes.
+    """
     if not settings.gateways:
         return []
     environment = dict(GATEWAY_ENVIRONMENT)
     del environment["POSTGRES_USER"]  # the template sets it, because a rotation uses another login
+    environment["REPLICA_CONNECT_S"] = f"{gateway.edge.connect_timeout_s:g}"
     if settings.egress_proxy:
         environment["HTTPS_PROXY"] = settings.egress_proxy
     text = fill(
@@ -76,7 +83,16 @@ def render_gateways(root: Path, gateway: Gateway, settings: Settings) -> list[Re
         gateways=gateway_names(settings.gateways),
         environment=sorted(environment.items()),
     )
-    return [*render_gateway(gateway, settings), render_console(), Rendered(SERVICES, text)]
+    return [
+        *render_gateway(gateway, settings),
+        render_console(),
+        render_replica_names(settings.replicas),
+        Rendered(SERVICES, text),
+    ]
+
+
+def render_replica_names(count: int) -> Rendered:
+    return Rendered(REPLICAS, "".join(f"litellm-{number}\n" for number in range(1, count + 1)))
 
 
 def catalogue(gateway: Gateway, settings: Settings) -> dict[str, object]:

@@ -26,10 +26,11 @@ from tollgate.config.env.settings import parse as parse_env
 from tollgate.config.gateway.load import load as load_gateway
 from tollgate.config.secret import Secret
 from tollgate.litellm.client import Client
-from tollgate.render.gateway import GATEWAY_ENVIRONMENT, render_gateway
+from tollgate.render.gateway import GATEWAY_ENVIRONMENT, render_gateway, render_replica_names
 from tollgate.render.litellm import render_litellm
 from tollgate.render.output import write
 from tollgate.render.stack import REPLICA_ENVIRONMENT, render_code
+from tollgate.stack.containers.drain import prepare
 
 METRICS_KEY = "metrics-key-of-the-tests"
 EVERYWHERE = "0.0.0.0"  # noqa: S104  inside a container; only 127.0.0.1 is published
@@ -52,6 +53,8 @@ class Gateway:
     containers: dict[str, DockerContainer] = field(default_factory=dict, repr=False)
     # One address for each gateway process.
     direct: list[str] = field(default_factory=list)
+    # As var/rendered.
+    directory: Path = Path()
     # For containers that a test adds.
     network: Network | None = field(default=None, repr=False)
 
@@ -119,19 +122,21 @@ def running_gateway(
         }
         _migrate(directory, database)
         configure(directory, gateway_yaml)
+        write(directory, [render_replica_names(replicas)])
         for number in range(1, replicas + 1):
             name = f"litellm-{number}"
             containers[name] = start(_replica(directory, master_key, words), name)
         for number in range(1, processes + 1):
             name = f"gateway-{number}"
-            replica = f"litellm-{1 + number % replicas}"
-            containers[name] = start(_process(directory, name, replica, master_key, words), name)
+            containers[name] = start(_process(directory, name, master_key, words), name)
         urls = [
             f"http://127.0.0.1:{container.get_exposed_port(4000)}"
             for name, container in containers.items()
             if name.startswith("litellm-")
         ]
-        gateway = stack.enter_context(Gateway(urls[0], master_key, database, urls, containers, network=network))
+        gateway = stack.enter_context(
+            Gateway(urls[0], master_key, database, urls, containers, network=network, directory=directory)
+        )
         for url, name in zip(urls, sorted(name for name in containers if name.startswith("litellm-")), strict=True):
             _wait_for(url, containers[name])
         for name in [name for name in containers if name.startswith("gateway-")]:
@@ -244,7 +249,7 @@ def _replica(directory: Path, master_key: Secret, words: dict[str, str]) -> Dock
     return container
 
 
-def _process(directory: Path, name: str, replica: str, master_key: Secret, words: dict[str, str]) -> DockerContainer:
+def _process(directory: Path, name: str, master_key: Secret, words: dict[str, str]) -> DockerContainer:
     """One gateway process, configured as compose/gateways.yaml.j2 does it."""
     secrets_dir, journal = directory / "secrets-of-gateways", directory / "journal"
     secrets_dir.mkdir(exist_ok=True)
@@ -261,11 +266,12 @@ def _process(directory: Path, name: str, replica: str, master_key: Secret, words
     for file, value in values.items():
         (secrets_dir / file).write_text(value)
     container = on_loopback(DockerContainer(image("TOLLGATE_IMAGE")), 4100)
-    container.with_envs(**{**GATEWAY_ENVIRONMENT, "GATEWAY_NAME": name, "LITELLM_URL": f"http://{replica}:4000"})
+    container.with_envs(**{**GATEWAY_ENVIRONMENT, "GATEWAY_NAME": name})
     for rendered in ("gateway", "litellm"):
         container.with_volume_mapping(str(directory / rendered), f"/etc/tollgate-gateway/{rendered}", "ro")
     container.with_volume_mapping(str(secrets_dir), "/run/secrets", "ro")
     container.with_volume_mapping(str(journal), "/var/lib/tollgate-journal", "rw")
+    container.with_volume_mapping(str(prepare(directory)), GATEWAY_ENVIRONMENT["GATEWAY_DRAIN"], "ro")
     return container.with_command(["python", "-m", "tollgate.services.gateway"])
 
 

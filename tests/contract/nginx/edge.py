@@ -21,7 +21,7 @@ from tollgate.render.gateway import gateway_names
 from tollgate.render.nginx import render_nginx
 from tollgate.render.output import write
 from tollgate.render.stack import replica_names
-from tollgate.stack.containers.drain import port_of
+from tollgate.stack.containers.drain import DIRECTORY, port_of, prepare
 
 ROOT = Path(__file__).resolve().parents[3]
 REPLICA = Path(__file__).with_name("replica.py")
@@ -92,6 +92,13 @@ class Edge:
         """A client without a key."""
         return plain.Client(base_url=self.url, timeout=30, follow_redirects=False, **options)
 
+    def drain(self, name: str) -> None:
+        """As a rollout does, but without waiting."""
+        (self.directory / DIRECTORY / name).touch()
+
+    def put_back(self, name: str) -> None:
+        (self.directory / DIRECTORY / name).unlink()
+
     def run(self, *command: str) -> str:
         """Run a command in nginx's container; its output, or AssertionError with it."""
         status, output = self.nginx.get_wrapped_container().exec_run(list(command))
@@ -112,6 +119,7 @@ class Edge:
             .with_network(self.network)
             .with_network_aliases("nginx")
             .with_volume_mapping(str(self.directory / "nginx"), "/etc/nginx/tollgate", "ro")
+            .with_volume_mapping(str(prepare(self.directory)), "/run/drain", "ro")
             .with_tmpfs_mount("/run/nginx", "uid=65520,gid=65520,mode=0755")
             .with_tmpfs_mount("/tmp", f"uid=65520,gid=65520,mode=0700,size={self.tmp_size}")  # noqa: S108
             .with_kwargs(

@@ -28,9 +28,9 @@ def connection(edge: Edge) -> http.client.HTTPConnection:
 
 def reload(edge: Edge) -> None:
     """A replica is drained and put back."""
-    for command in ("touch", "rm"):
+    for change in (edge.drain, edge.put_back):
         reloads = edge.log().count(RELOADED)
-        edge.run(command, "/run/nginx/drain/litellm-1")
+        change("litellm-1")
         eventually(lambda reloads=reloads: edge.log().count(RELOADED) > reloads, within=30)
 
 

@@ -150,7 +150,7 @@ SLOW = 'mv "$upstreams.new" "$upstreams"; sleep 3'
 
 def check_in_use_means_in_use(edge: Edge) -> None:
     with edge.client() as client:
-        edge.run("touch", "/run/nginx/drain/litellm-1")
+        edge.drain("litellm-1")
         edge.wait_for("litellm-2")
         assert answered_by(client, 20) == {"litellm-2"}
 
@@ -199,10 +199,10 @@ def lose_names(edge: Edge, loss: str) -> None:
 
 def test_a_drain_file_takes_a_replica_out_without_failing_a_request(start_edge: StartEdge) -> None:
     with start_edge() as edge, edge.client() as client:
-        edge.run("touch", "/run/nginx/drain/litellm-1")
+        edge.drain("litellm-1")
         edge.wait_for("litellm-2")
         eventually(lambda: answered_by(client) == {"litellm-2"}, within=30)
-        edge.run("rm", "/run/nginx/drain/litellm-1")
+        edge.put_back("litellm-1")
         edge.wait_for("litellm-1", "litellm-2")
         eventually(lambda: answered_by(client) == {"litellm-1", "litellm-2"}, within=30)
 
@@ -217,7 +217,7 @@ def test_a_stream_outlives_a_reload(start_edge: StartEdge) -> None:
         next(lines)
         [busy] = [name for name in edge.replicas if edge.posts(name)]
         reloads = edge.log().count("reloaded; replicas:")
-        edge.run("touch", f"/run/nginx/drain/{busy}")
+        edge.drain(busy)
         eventually(lambda: edge.log().count("reloaded; replicas:") > reloads, within=30)
         edge.tell(busy, "release")
         assert "event: message_stop" in list(lines)

@@ -23,6 +23,11 @@ class Containers(Compose):
         super().__init__("t", (), Path("compose.env"))
         self.__dict__["edge"] = edge
 
+    @property
+    def environment(self) -> dict[str, str]:
+        edge: Edge = self.__dict__["edge"]
+        return {"TOLLGATE_RENDERED": str(edge.directory)}
+
     def containers(self) -> list[Container]:
         edge: Edge = self.__dict__["edge"]
         found = {"nginx": edge.nginx, **edge.replicas}

@@ -16,7 +16,8 @@ from tollgate.render.output import write
 from tollgate.stack import configuration
 from tollgate.stack.containers import bring_up
 from tollgate.stack.containers.compose import DATABASES, MIGRATE, Compose
-from tollgate.stack.containers.rollout import REPLICA, described, made_from
+from tollgate.stack.containers.drain import REPLICA
+from tollgate.stack.containers.rollout import described, made_from
 from tollgate.stack.host.progress import PlainProgress, Progress
 from tollgate.stack.secrets import publish
 

@@ -4,7 +4,8 @@
 #   entrypoint.sh        run: write the list, start nginx, then look up the names each second and reload after a change
 #   entrypoint.sh test   write the list once and check the whole configuration
 # SIGTERM or SIGQUIT: finish the running requests (a second one: stop at once). SIGINT: stop at once. SIGHUP: reload.
-# /run/nginx/drain/<replica>    this file takes the replica out of rotation; remove it to bring the replica back
+# /run/drain/<name>             this file takes a replica or a gateway process out of rotation until it is removed. A
+#                               rollout writes it on the host (docs/decisions/0020).
 # /run/nginx/silent/<replica>   checks.sh writes it; it takes the replica out while another one answers
 # /run/nginx/upstreams.conf     the list of replicas that nginx was last told to load
 # /run/nginx/gateways.conf      the same with the gateway processes before them, if there are any (GATEWAYS in .env)
@@ -17,6 +18,7 @@ run=/run/nginx
 upstreams=$run/upstreams.conf
 gateway_upstreams=$run/gateways.conf
 fetched=/run/acme
+drain=/run/drain
 # After so many rounds without any name, the replicas are gone. Before that, it is probably only the DNS.
 patience=10
 silent_rounds=0
@@ -95,7 +97,7 @@ learn() {
 # them. Then the checks are ignored, because an empty list helps nobody.
 somebody_answers() {
     for name in $1; do
-        if [ -f "$run/known/$name" ] && [ ! -e "$run/drain/$name" ] && [ ! -e "$run/silent/$name" ]; then
+        if [ -f "$run/known/$name" ] && [ ! -e "$drain/$name" ] && [ ! -e "$run/silent/$name" ]; then
             return 0
         fi
     done
@@ -110,7 +112,7 @@ servers() {
         [ -f "$run/known/$name" ] || continue
         read -r address <"$run/known/$name"
         down=''
-        [ -e "$run/drain/$name" ] && down=' down'
+        [ -e "$drain/$name" ] && down=' down'
         [ -n "$believed" ] && [ -e "$run/silent/$name" ] && down=' down'
         # After two failures within 5 s, nginx skips a replica for 5 s, for example while it starts. It takes two, so
         # that one request that breaks a connection on each replica does not remove all of them.
@@ -219,7 +221,7 @@ replicas_in_use() {
 }
 
 prepare() {
-    mkdir -p "$run/lookup" "$run/known" "$run/drain"
+    mkdir -p "$run/lookup" "$run/known"
     look_up
     learn
     list=$(replica_list)

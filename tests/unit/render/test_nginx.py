@@ -123,7 +123,7 @@ def listeners(conf: str) -> dict[str, str]:
 def test_the_console_is_on_the_admin_listener_only(gateways: int) -> None:
     files = {str(file.path): file.text for file in render_nginx(ROOT, Limits(), 3, "1", gateways=gateways, tls=True)}
     servers = listeners(files["nginx/nginx.conf"])
-    assert servers.keys() == {"4000", "4443", "4001", "4002", "8081"}
+    assert servers.keys() == {"4000", "4443", "4001", "8081"}
     assert {port for port, text in servers.items() if "location = /console" in text} == {"4001"}
     assert {port for port, text in servers.items() if "location = /usage" in text} == {"4000", "4443"}, "the twin"
     assert ("proxy_pass http://gateway/console/state;" in servers["4001"]) is bool(gateways)

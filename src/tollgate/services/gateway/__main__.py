@@ -12,6 +12,7 @@ import uvloop
 
 from tollgate.services.gateway.app import BrokenOffError
 from tollgate.services.gateway.console.routes import Addresses
+from tollgate.services.gateway.handover import CONNECT_S
 from tollgate.services.gateway.record import JsonLines
 from tollgate.services.gateway.server import Settings, serve
 
@@ -31,7 +32,7 @@ def settings(secrets: Path, environment: Mapping[str, str]) -> Settings:
         port=int(environment.get("GATEWAY_PORT", PORT)),
         directory=Path(environment["GATEWAY_CONFIGURATION"]),
         journal=Path(environment["GATEWAY_JOURNAL"]),
-        litellm=environment["LITELLM_URL"],
+        drain=Path(environment["GATEWAY_DRAIN"]),
         postgres={
             "host": environment["POSTGRES_HOST"],
             "port": environment.get("POSTGRES_PORT", "5432"),
@@ -41,6 +42,7 @@ def settings(secrets: Path, environment: Mapping[str, str]) -> Settings:
         redis=environment["TOLLGATE_REDIS"],
         secrets=read,
         proxy=environment.get("HTTPS_PROXY"),
+        connect_s=float(environment.get("REPLICA_CONNECT_S", CONNECT_S)),
         inner=Addresses(environment.get("PROMETHEUS_URL", ""), environment.get("NGINX_URL", "")),
         stop_s=int(environment.get("GATEWAY_STOP_S", "600")),
     )

@@ -1,15 +1,23 @@
-"""Hands a call to LiteLLM: the same request, and its answer piece by piece as it comes."""
+"""Hands a call to LiteLLM: the same request, and its answer piece by piece as it comes.
+
+A replica that takes no connection got nothing, and the next one is asked. Once a connection was there, no other replica
+gets the call: it may be what killed the first one.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import aiohttp
 
 from tollgate.services.gateway.counted import Counted
 from tollgate.services.gateway.leaving import until_left
 from tollgate.services.gateway.record import Record
+from tollgate.services.gateway.replica_watch import HOST
+from tollgate.services.gateway.replicas import Replica, Replicas
 from tollgate.services.limits.ticket import HEADER, TAKEN_OVER
 from tollgate.services.refusals import envelopes
 from tollgate.services.refusals.refusal import Refusal
@@ -28,16 +36,30 @@ CONNECT_S = 5.0
 CLIENT_GONE = 499
 
 
-class LiteLLM:
-    """`base` is where the replicas answer, as http://host:port. nginx shares the calls among them."""
+@dataclass(frozen=True)
+class _Request:
+    method: str
+    path: str
+    headers: list[tuple[str, str]]
+    body: bytes
 
-    def __init__(self, base: str) -> None:
-        self._base = base
+
+class LiteLLM:
+    """Each call has a connection of its own, so none is lost on one that its replica has just closed.
+
+    `connect_s` is how long a replica may take to accept it, in seconds.
+    """
+
+    def __init__(self, replicas: Replicas, connect_s: float = CONNECT_S) -> None:
+        self.replicas, self._connect_s = replicas, connect_s
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=50),
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_s),
+            # LiteLLM adds about forty headers to those of the provider.
+            max_headers=256,
+            max_field_size=16 * 1024,
             skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
         )
 
@@ -58,12 +80,13 @@ class LiteLLM:
         `counted` is what the limits have let in already. Without it the replica asks them.
         """
         query = scope.get("query_string", b"").decode("latin-1")
-        url = self._base + scope["path"] + (f"?{query}" if query else "")
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in _kept(scope["headers"])]
+        headers.append(("Host", HOST))
         if counted is not None:
             headers.append((HEADER.decode(), counted.ticket))
+        request = _Request(scope["method"], scope["path"] + (f"?{query}" if query else ""), headers, body)
         try:
-            if not await until_left(receive, self._pass(scope, url, headers, body, send, record, counted)):
+            if not await until_left(receive, self._pass(scope, request, send, record, counted)):
                 record.status = CLIENT_GONE
                 if counted is not None:
                     counted.taken_over()
@@ -72,20 +95,27 @@ class LiteLLM:
                 await counted.given_back()
 
     async def _pass(
-        self,
-        scope: Message,
-        url: str,
-        headers: list[tuple[str, str]],
-        body: bytes,
-        send: Send,
-        record: Record,
-        counted: Counted | None,
+        self, scope: Message, request: _Request, send: Send, record: Record, counted: Counted | None
     ) -> None:
-        started = False
+        until = time.monotonic() + self._connect_s
+        for replica in self.replicas.order():
+            with replica.call():
+                if await self._try(replica, scope, request, send, record, counted):
+                    return
+            if time.monotonic() > until:
+                break
+        log.warning("no replica took the call")
+        await _refuse(unavailable(), scope, send, record, counted)
+
+    async def _try(
+        self, replica: Replica, scope: Message, request: _Request, send: Send, record: Record, counted: Counted | None
+    ) -> bool:
+        """False if the replica took no connection. Otherwise the client has its answer, or the reason why not."""
+        started, url = False, f"http://{replica.address}{request.path}"
         try:
             with record.waiting():
                 answer = await self._session.request(
-                    scope["method"], url, data=body or None, headers=headers, allow_redirects=False
+                    request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
                 )
             async with answer:
                 if counted is not None:
@@ -100,22 +130,36 @@ class LiteLLM:
                 async for piece in answer.content.iter_any():
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            log.warning("%s took no connection: %s", replica.name, type(error).__name__)
+            self.replicas.refused(replica)
+            return False
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            log.warning("LiteLLM did not answer: %s", type(error).__name__)
+            log.warning("%s broke off: %s", replica.name, type(error).__name__)
             record.error = type(error).__name__
             if started:
                 raise  # the connection ends without an end of the answer, as the client must see
-            if counted is not None:
-                await counted.given_back()
-            record.refused(unavailable(), scope)
-            record.sentence = unavailable().message
-            for message in envelopes.answer(unavailable(), scope):
-                await send(message)
+            await _refuse(lost(), scope, send, record, counted)
+        return True
+
+
+async def _refuse(refusal: Refusal, scope: Message, send: Send, record: Record, counted: Counted | None) -> None:
+    if counted is not None:
+        await counted.given_back()
+    record.refused(refusal, scope)
+    record.sentence = refusal.message
+    for message in envelopes.answer(refusal, scope):
+        await send(message)
 
 
 def unavailable() -> Refusal:
     message = "The gateway cannot reach the part of it that serves this request. Try again."
     return Refusal(529, "overloaded_error", "gateway_unavailable", message, retry=True, retry_after=5)
+
+
+def lost() -> Refusal:
+    message = "The replica that worked on this request stopped before it answered. Try again."
+    return Refusal(529, "overloaded_error", "replica_lost", message, retry=True, retry_after=5)
 
 
 def _kept(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:

@@ -13,6 +13,7 @@ from tollgate.services.gateway.keys import Keys
 from tollgate.services.gateway.ledger.journal import Journal
 from tollgate.services.gateway.ledger.ship import Shipper
 from tollgate.services.gateway.metrics import Metrics
+from tollgate.services.gateway.replicas import Replicas
 from tollgate.services.limits.figures import Figures
 
 
@@ -26,6 +27,7 @@ class Inside(Collector):
     shipper: Shipper
     limits: Figures
     keys: Keys
+    replicas: Replicas
 
     def collect(self) -> Iterator[Any]:
         for name, text, value in self._now():
@@ -34,13 +36,14 @@ class Inside(Collector):
             yield CounterMetricFamily(f"tollgate_gateway_{name}", text, value=value)
 
     def health(self) -> dict[str, Any]:
-        """For `make status` and `make doctor`. It names no tenant and no address."""
+        """For `make status`, `make doctor` and a rollout. It names no tenant and no address."""
         return {
             "status": "ok",
             "route": "direct" if self.direct else "litellm",
             "running": self.metrics.running,
             "listening": self.keys.listening,
             "redis": not self.limits.redis_away,
+            "replicas": self.replicas.state(),
             "ledger": {
                 "waiting": self.shipper.waiting_calls,
                 "lag_s": round(self.shipper.lag_seconds, 1),

@@ -14,7 +14,7 @@ UPSTREAM_FAILED = "upstream_failed"
 GATEWAY_FAILED = "gateway_failed"
 OUTCOMES = (ANSWERED, LEFT, REFUSED, UPSTREAM_FAILED, GATEWAY_FAILED)
 
-_OURS = frozenset({"gateway_failed", "gateway_unavailable", "gateway_full", "ledger_away"})
+_OURS = frozenset({"gateway_failed", "gateway_unavailable", "gateway_full", "ledger_away", "replica_lost"})
 _LEFT = 499
 # A provider refuses the gateway's own key, or does not have the model.
 _NOT_OF_THE_CLIENT = 424

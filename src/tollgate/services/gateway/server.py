@@ -20,7 +20,7 @@ from tollgate.services.gateway.asking import Asking
 from tollgate.services.gateway.console.routes import Addresses, Console
 from tollgate.services.gateway.cooling import SharedCooldowns
 from tollgate.services.gateway.direct import Direct
-from tollgate.services.gateway.handover import LiteLLM
+from tollgate.services.gateway.handover import CONNECT_S, LiteLLM
 from tollgate.services.gateway.inside import Inside
 from tollgate.services.gateway.key_copies import KeyCopies
 from tollgate.services.gateway.keys import Keys
@@ -34,6 +34,8 @@ from tollgate.services.gateway.own.asks import Asks
 from tollgate.services.gateway.own.recent import Recent
 from tollgate.services.gateway.own.routes import Own
 from tollgate.services.gateway.own.soft_limits import SoftLimits
+from tollgate.services.gateway.replica_watch import Watch
+from tollgate.services.gateway.replicas import Replicas
 from tollgate.services.gateway.spent import LedgerQuestions
 from tollgate.services.gateway.targets import Cooldowns, Resting
 from tollgate.services.gateway.tenants import READER, Tenants
@@ -54,17 +56,21 @@ log = logging.getLogger("tollgate.gateway")
 
 @dataclass(frozen=True)
 class Settings:
-    """Where everything is. `directory` has what is rendered, `journal` is a volume of this process."""
+    """Where everything is. `directory` has what is rendered, `journal` is a volume of this process.
+
+    `drain` has a file for each drained replica. `connect_s` is how long a replica may take to accept a connection.
+    """
 
     name: str
     port: int
     directory: Path
     journal: Path
-    litellm: str
+    drain: Path
     postgres: Mapping[str, str]
     redis: str
     secrets: Mapping[str, str] = field(repr=False)
     proxy: str | None = None
+    connect_s: float = CONNECT_S
     stop_s: int = 600
     inner: Addresses = field(default_factory=Addresses)
 
@@ -99,7 +105,8 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
         kwargs={"autocommit": True},
         check=AsyncConnectionPool.check_connection,
     )
-    litellm = LiteLLM(settings.litellm)
+    replicas = Replicas()
+    watch, litellm = Watch(replicas, settings.directory, settings.drain), LiteLLM(replicas, settings.connect_s)
     ledger = _Ledger(settings)
     redis = Redis(settings.redis, settings.secrets["redis_password"])
     copies = KeyCopies(redis, settings.secrets["handover_key"])
@@ -111,7 +118,7 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
     metrics = Metrics(catalogue.models, resting.names)
     shared_rests = SharedCooldowns(redis, cooldowns, resting.names)
     direct_on = any(model.targets for model in catalogue.models.values())
-    inside = Inside(direct_on, metrics, ledger.journal, ledger.shipper, limiter.figures, keys)
+    inside = Inside(direct_on, metrics, ledger.journal, ledger.shipper, limiter.figures, keys, replicas)
     soft_limits = SoftLimits(pool)
     for collector in (inside, resting, tenants, soft_limits):
         metrics.watch(collector)
@@ -122,7 +129,8 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
         own = Own(catalogue, limiter, asks, recent, console.answer)
         app = App(catalogue, direct, litellm, own, metrics, inside, settings.secrets["metrics_key"])
         await pool.open()
-        forever = [keys.listen(), ledger.adopt(), watch_loop(metrics), soft_limits.run(), shared_rests.run()]
+        await watch.look()
+        forever = [watch.run(), keys.listen(), ledger.adopt(), watch_loop(metrics), soft_limits.run(), shared_rests.run()]
         if settings.name == READER:
             forever.append(tenants.watch())
         beside = [asyncio.create_task(task) for task in forever]

@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from tollgate.errors import StepError
 from tollgate.render.times import Times
 from tollgate.stack.containers.compose import DATABASES, Compose, needed
-from tollgate.stack.containers.drain import Drain
+from tollgate.stack.containers.drain import GATEWAY, REPLICA, Drain
 from tollgate.stack.containers.health import not_ready, wait_ready
-from tollgate.stack.containers.rollout import GATEWAY, REPLICA, Rollout, number
+from tollgate.stack.containers.rollout import Rollout, number
 from tollgate.stack.host.progress import Progress
 
 TRIES = 5
@@ -59,6 +59,8 @@ def bring_up(
         elif names:
             _up(step, compose, names, progress)
     wait_ready(step, compose, services, progress)
+    # Those that started together with all others, and that an interrupted rollout had drained before.
+    rollout.recover({name for names in rolled for name in names})
     after = compose.running()
     started = [f"started {name}" for name in sorted(services) if after.get(name) != before.get(name)]
     return started + [f"removed {name}" for name in sorted(unwanted, key=number) if name not in after]

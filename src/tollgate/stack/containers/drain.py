@@ -1,7 +1,8 @@
-"""Drains replicas: takes a replica out of nginx's list without cutting a request, and puts it back.
+"""Drains replicas and gateway processes: takes one out of rotation without cutting a request, and puts it back.
 
-nginx's entrypoint watches /run/nginx/drain, and writes the list that nginx uses to /run/nginx/in-use.conf
-(docs/decisions/0005). A drained replica gets no new request. `take_out` waits until it has answered the running ones.
+A file in var/rendered/drain names each drained one (docs/decisions/0020). nginx's entrypoint reads that directory, and
+writes the list that nginx uses to /run/nginx/in-use.conf. Each gateway process reads it too, and says in its readiness
+which replicas it sends calls to. `take_out` waits for all of them, and then until the running requests have ended.
 """
 
 from __future__ import annotations
@@ -11,28 +12,39 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tollgate.errors import TollgateError
 from tollgate.render.times import Times
+from tollgate.stack.containers.callers import calls
 from tollgate.stack.containers.compose import Compose
 from tollgate.stack.containers.container import Container
 from tollgate.stack.host.docker import docker
 from tollgate.stack.host.progress import Progress
 
 NGINX = "nginx"
-DRAIN = "/run/nginx/drain"
+DIRECTORY = "drain"
 IN_USE = "/run/nginx/in-use.conf"
+REPLICA, GATEWAY = "litellm-", "gateway-"
 # Where each kind of server behind nginx listens, by the beginning of its name.
-PORTS = {"litellm-": 4000, "gateway-": 4100}
+PORTS = {REPLICA: 4000, GATEWAY: 4100}
 # The entrypoint checks each second, and a reload ends when the last old worker has stopped listening.
 CONFIRMED_WITHIN_S = 30.0
 ESTABLISHED = "01"  # the state column of /proc/net/tcp
 _SERVER = re.compile(r"^server (?P<address>[0-9.]+):\d+ (?P<rest>.*); # (?P<name>\S+)$", re.MULTILINE)
 
 
+def prepare(rendered: Path) -> Path:
+    """Create the directory, so that containers' users can read it, and return it. Docker would make it root's."""
+    directory = rendered / DIRECTORY
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o755)
+    return directory
+
+
 @dataclass(frozen=True)
 class Drain:
-    """nginx's list of replicas in one deployment. If nginx does not run, every method returns immediately."""
+    """Takes servers of one deployment out of rotation and puts them back. It waits only for those that run."""
 
     compose: Compose
     progress: Progress
@@ -41,44 +53,32 @@ class Drain:
 
     def take_out(self, name: str) -> None:
         """Send `name` no new request, and wait until its requests end, or for `streams_may_take` seconds."""
-        nginx = self._nginx()
-        if nginx is None:
-            return
-        # nginx may have just started: a deploy can replace it together with the replicas.
-        self._run(nginx, "mkdir", "-p", DRAIN)
-        self._run(nginx, "touch", f"{DRAIN}/{name}")
-        self._wait_in_use(nginx, f"{name} to leave its list of replicas", lambda active: name not in active)
+        (prepare(self._rendered) / name).touch()
+        self._wait_in_use(f"{name} to leave its list of replicas", lambda active: name not in active)
+        self._wait_callers(name, takes=False)
         self.wait_idle(name)
 
     def put_back(self, name: str) -> None:
         """Send requests to `name` again."""
-        nginx = self._nginx()
-        if nginx is None:
-            return
-        self._run(nginx, "rm", "-f", f"{DRAIN}/{name}")
-        self._wait_in_use(nginx, f"{name} to enter its list of replicas", lambda active: name in active)
+        self.forget([name])
+        self._wait_in_use(f"{name} to enter its list of replicas", lambda active: name in active)
+        self._wait_callers(name, takes=True)
 
     def forget(self, names: Iterable[str]) -> None:
         """Remove the drain files of replicas that do not come back."""
-        nginx = self._nginx()
-        files = [f"{DRAIN}/{name}" for name in names]
-        if nginx is not None and files:
-            self._run(nginx, "rm", "-f", *files)
+        for name in names:
+            (self._rendered / DIRECTORY / name).unlink(missing_ok=True)
 
     def drained(self) -> set[str]:
-        """The replicas that have a drain file."""
-        nginx = self._nginx()
-        return set() if nginx is None else set(self._run(nginx, "sh", "-c", f"ls {DRAIN} 2>/dev/null || true").split())
+        """Those that have a drain file."""
+        directory = self._rendered / DIRECTORY
+        return {file.name for file in directory.iterdir()} if directory.is_dir() else set()
 
     def wait_idle(self, name: str) -> None:
-        """Wait until nginx has no connection to `name`. Progress lines count the requests that still run."""
-        nginx = self._nginx()
+        """Wait until neither nginx nor a gateway process has a request there. Progress lines count those that run."""
         addresses = _addresses(self._container(name))
         began = self.clock()
-        while nginx is not None and addresses:
-            running = connections(self._run(nginx, "cat", "/proc/net/tcp"), addresses, port_of(name))
-            if not running:
-                return
+        while addresses and (running := self._of_nginx(name, addresses) + self._of_processes(name)):
             waited = self.clock() - began
             if waited > self.streams_may_take:
                 self.progress.say(f"{name}: {running} request(s) still ran after {waited:.0f} s and will be cut")
@@ -86,28 +86,68 @@ class Drain:
             self.progress.detail(f"draining {name}: {running} request(s) still running, {waited:.0f} s")
             time.sleep(0.5)
 
-    def _wait_in_use(self, nginx: Container, what: str, reached: Callable[[set[str]], bool]) -> None:
+    def _of_nginx(self, name: str, addresses: Iterable[str]) -> int:
+        nginx = self._running(NGINX)
+        return sum(
+            connections(self._run(container, "cat", "/proc/net/tcp"), addresses, port_of(name)) for container in nginx
+        )
+
+    def _of_processes(self, name: str) -> int:
+        """A process that does not answer cannot be waited for."""
+        told = [calls(process, name) for process in self._callers(name)]
+        return sum(said.running for said in told if said is not None)
+
+    def _wait_in_use(self, what: str, reached: Callable[[set[str]], bool]) -> None:
         began = self.clock()
         # If the file is missing, nginx has not written its list yet.
         read_list = ("sh", "-c", f"cat {IN_USE} 2>/dev/null || true")
-        while not ((text := self._run(nginx, *read_list)) and reached(active(text))):
-            if self.clock() - began > CONFIRMED_WITHIN_S:
-                raise TollgateError(
-                    f"nginx: waited {CONFIRMED_WITHIN_S:.0f} s for {what}",
-                    "`make logs S=nginx` shows what is wrong with its configuration; then run the command again",
-                )
-            self.progress.detail(f"waiting for {what}")
-            time.sleep(0.2)
+        for nginx in self._running(NGINX):
+            while not ((text := self._run(nginx, *read_list)) and reached(active(text))):
+                if self.clock() - began > CONFIRMED_WITHIN_S:
+                    raise _not_confirmed(NGINX, what, "what is wrong with its configuration")
+                self.progress.detail(f"waiting for {what}")
+                time.sleep(0.2)
 
-    def _nginx(self) -> Container | None:
-        nginx = self._container(NGINX)
-        return nginx if nginx is not None and nginx.state == "running" else None
+    def _wait_callers(self, name: str, *, takes: bool) -> None:
+        """Wait until each gateway process sends calls to `name`, or none any more."""
+        what = f"{name} to {'enter' if takes else 'leave'} its list of replicas"
+        began = self.clock()
+        for process in self._callers(name):
+            while (said := calls(process, name)) is None or said.takes not in (takes, None):
+                if self.clock() - began > CONFIRMED_WITHIN_S:
+                    if said is not None:
+                        raise _not_confirmed(process.service, what, "whether it finds the replicas")
+                    # The rollout may bring its remedy, so it does not stop the rollout.
+                    self.progress.say(f"{process.service} does not answer; its requests to {name} may be cut")
+                    break
+                self.progress.detail(f"{process.service}: waiting for {what}")
+                time.sleep(0.2)
+
+    def _callers(self, name: str) -> list[Container]:
+        return self._running(GATEWAY) if name.startswith(REPLICA) else []
+
+    @property
+    def _rendered(self) -> Path:
+        return Path(self.compose.environment["TOLLGATE_RENDERED"])
+
+    def _running(self, beginning: str) -> list[Container]:
+        rows = self.compose.containers()
+        return [
+            row for row in rows if row.state == "running" and re.fullmatch(rf"{beginning}\d*", row.service) is not None
+        ]
 
     def _container(self, service: str) -> Container | None:
         return next((row for row in self.compose.containers() if row.service == service), None)
 
     def _run(self, nginx: Container, *command: str) -> str:
         return docker(["docker", "exec", nginx.id, *command], what=f"docker exec nginx {command[0]}")
+
+
+def _not_confirmed(service: str, what: str, shown: str) -> TollgateError:
+    return TollgateError(
+        f"{service}: waited {CONFIRMED_WITHIN_S:.0f} s for {what}",
+        f"`make logs S={service}` shows {shown}; then run the command again",
+    )
 
 
 def active(in_use: str) -> set[str]:

@@ -1,7 +1,7 @@
 """Replaces replicas and gateway processes one after another while the others serve: drain, recreate, check, put back.
 
-A replica that does not become healthy stops the rollout. The others still run as before, and nginx sends the failed
-replica nothing. The next run continues the rollout.
+A replica that does not become healthy stops the rollout. The others still run as before, and the failed one gets no
+requests. The next run continues the rollout.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from tollgate.errors import StepError, TollgateError
 from tollgate.stack.containers.compose import Compose
 from tollgate.stack.containers.container import Container
-from tollgate.stack.containers.drain import Drain
+from tollgate.stack.containers.drain import GATEWAY, REPLICA, Drain
 from tollgate.stack.containers.health import wait_ready
 from tollgate.stack.host.docker import docker
 from tollgate.stack.host.masking import mask
 from tollgate.stack.host.progress import Progress
 
-REPLICA, GATEWAY = "litellm-", "gateway-"
 # They write to the database while they serve.
 SERVING = (REPLICA, GATEWAY)
 # A request that LiteLLM must authenticate and look up in the database. Health checks do neither: a replica that never

@@ -37,6 +37,7 @@ from tollgate.site import Site
 from tollgate.stack.backup import metric
 from tollgate.stack.backup.files import salt_of
 from tollgate.stack.configuration import Configuration
+from tollgate.stack.containers import drain
 from tollgate.stack.deploy import late, left_out, local_models
 from tollgate.stack.deployment import Deployment
 from tollgate.stack.host import owner
@@ -50,7 +51,8 @@ PARTS = {
     # A reload (nginx_to_reload) makes nginx read all its files again, except these programs.
     "NGINX": (("nginx/entrypoint.sh", "nginx/checks.sh"), ""),
     "LITELLM": (("litellm", "code"), "litellm"),
-    "GATEWAY": (("gateway", "litellm/requests.json"), "gateway"),
+    # Not gateway/replicas: a process reads it again when it changes.
+    "GATEWAY": (("gateway/catalogue.json", "gateway/console.json", "litellm/requests.json"), "gateway"),
     "PROMETHEUS": (("prometheus",), "prometheus"),
     "ALERTMANAGER": (("alertmanager",), "alertmanager"),
     "LOKI": (("loki",), ""),
@@ -134,6 +136,7 @@ def render(site: Site, configuration: Configuration, images: ImageSet) -> list[P
     files.append(left_out.render(site, configuration, images))
     changed = [Path("secrets") / path for path in _publish(site, secrets, images)]
     metric.prepare(site)
+    drain.prepare(site.rendered_dir)
     owner.prepare(site)
     if not configuration.settings.backup_schedule:
         metric.forget_base(site)

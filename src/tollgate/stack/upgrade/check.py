@@ -15,7 +15,7 @@ from tollgate.site import Site
 from tollgate.stack import configuration
 from tollgate.stack.backup.database import Postgres
 from tollgate.stack.backup.make import LIVE, Secrets, running_postgres
-from tollgate.stack.containers.rollout import REPLICA
+from tollgate.stack.containers.drain import REPLICA
 from tollgate.stack.deploy.preflight import disk_free_gib
 from tollgate.stack.deployment import Deployment
 from tollgate.stack.images import known_bad

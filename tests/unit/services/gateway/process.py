@@ -37,6 +37,7 @@ from tollgate.services.gateway.metrics import Metrics
 from tollgate.services.gateway.own.recent import Recent
 from tollgate.services.gateway.own.routes import Own
 from tollgate.services.gateway.question import LedgerAwayError
+from tollgate.services.gateway.replicas import Replicas
 from tollgate.services.gateway.targets import Cooldowns
 from tollgate.services.gateway.upstream.client import Upstreams
 from tollgate.services.limits.limiter import Limiter
@@ -235,10 +236,11 @@ async def process(
         cooldowns, chance = Cooldowns.of(served), random.Random(1)
         asking = Asking(served, upstreams, credentials or {}, cooldowns, metrics, chance)
         direct = Direct(asking, limiter, journal, metrics, HANDOVER_KEY)
-        handover = LiteLLM(litellm.url)
+        replicas = Replicas.at({"litellm-1": litellm.url.removeprefix("http://")})
+        handover = LiteLLM(replicas)
         shipper = Shipper([], _away, Aside(tmp_path / "gateway-1.refused"))
         keys = Keys(None, "", MASTER)  # type: ignore[arg-type]  nobody asks it
-        inside = Inside(True, metrics, journal, shipper, limiter.figures, keys)
+        inside = Inside(True, metrics, journal, shipper, limiter.figures, keys, replicas)
         client = Redis(redis)
         recent = Recent(client, served.models)
         asked, given = addresses or Addresses(), cast("AsyncConnectionPool", pool)

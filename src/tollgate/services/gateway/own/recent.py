@@ -41,7 +41,7 @@ OURS = frozenset(
         *("budget_exceeded", "model_budget_exceeded", "budget_reserved"),
         *("key_expired", "key_revoked", "tenant_suspended", "route_not_allowed"),
         *("body_too_large", "body_too_slow", "encoding_not_supported", "gateway_full"),
-        *("gateway_unavailable", "gateway_failed"),
+        *("gateway_unavailable", "gateway_failed", "replica_lost"),
         *("provider_failed", "provider_model_missing", "provider_rate_limit", "provider_redirects"),
         "provider_refused_gateway",
     )
