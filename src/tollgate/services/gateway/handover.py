@@ -7,8 +7,7 @@ gets the call: it may be what killed the first one.
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import aiohttp
@@ -31,7 +30,11 @@ _OF_CONNECTION = frozenset(
 )
 # Between gateway processes and replicas only: a client's is not passed on, and a replica's not to the client.
 _NOT_PASSED = _OF_CONNECTION | {HEADER, TAKEN_OVER}
+# Our server sends its own.
+_NOT_ANSWERED = _NOT_PASSED | {b"date"}
 CONNECT_S = 5.0
+# A client waits for so many connections that are not accepted in time.
+TIMEOUTS = 3
 # nginx's status for a client that left.
 CLIENT_GONE = 499
 
@@ -51,7 +54,7 @@ class LiteLLM:
     """
 
     def __init__(self, replicas: Replicas, connect_s: float = CONNECT_S) -> None:
-        self.replicas, self._connect_s = replicas, connect_s
+        self.replicas = replicas
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, force_close=True),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -97,20 +100,23 @@ class LiteLLM:
     async def _pass(
         self, scope: Message, request: _Request, send: Send, record: Record, counted: Counted | None
     ) -> None:
-        until = time.monotonic() + self._connect_s
-        for replica in self.replicas.order():
+        timeouts, asked = 0, self.replicas.order()
+        while asked and timeouts < TIMEOUTS:
+            replica = asked.pop(0)
             with replica.call():
-                if await self._try(replica, scope, request, send, record, counted):
-                    return
-            if time.monotonic() > until:
-                break
+                failed = await self._try(replica, scope, request, send, record, counted)
+            if failed is None:
+                return
+            if isinstance(failed, TimeoutError):
+                timeouts += 1
+                asked.append(replica)  # perhaps this process itself stood still, on a machine that is too busy
         log.warning("no replica took the call")
         await _refuse(unavailable(), scope, send, record, counted)
 
     async def _try(
         self, replica: Replica, scope: Message, request: _Request, send: Send, record: Record, counted: Counted | None
-    ) -> bool:
-        """False if the replica took no connection. Otherwise the client has its answer, or the reason why not."""
+    ) -> OSError | None:
+        """The reason if the replica took no connection. Otherwise the client has its answer, or knows why not."""
         started, url = False, f"http://{replica.address}{request.path}"
         try:
             with record.waiting():
@@ -120,7 +126,7 @@ class LiteLLM:
             async with answer:
                 if counted is not None:
                     await counted.answered(taken_over=TAKEN_OVER.decode() in answer.headers)
-                kept = list(_kept(answer.raw_headers))
+                kept = list(_kept(answer.raw_headers, _NOT_ANSWERED))
                 length = answer.headers.get("content-length")
                 kept += [(b"content-length", length.encode())] if length else []
                 await send({"type": "http.response.start", "status": answer.status, "headers": kept})
@@ -133,14 +139,14 @@ class LiteLLM:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             log.warning("%s took no connection: %s", replica.name, type(error).__name__)
             self.replicas.refused(replica)
-            return False
+            return error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             log.warning("%s broke off: %s", replica.name, type(error).__name__)
             record.error = type(error).__name__
             if started:
                 raise  # the connection ends without an end of the answer, as the client must see
             await _refuse(lost(), scope, send, record, counted)
-        return True
+        return None
 
 
 async def _refuse(refusal: Refusal, scope: Message, send: Send, record: Record, counted: Counted | None) -> None:
@@ -162,5 +168,7 @@ def lost() -> Refusal:
     return Refusal(529, "overloaded_error", "replica_lost", message, retry=True, retry_after=5)
 
 
-def _kept(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
-    return ((name, value) for name, value in headers if name.lower() not in _NOT_PASSED)
+def _kept(
+    headers: Iterable[tuple[bytes, bytes]], dropped: Collection[bytes] = _NOT_PASSED
+) -> Iterable[tuple[bytes, bytes]]:
+    return ((name, value) for name, value in headers if name.lower() not in dropped)

@@ -122,7 +122,7 @@ class Watch:
     def _read_names(self) -> None:
         """If the list is missing or empty, because it is being replaced, the names stay as they are."""
         text = ""
-        with suppress(OSError):
+        with suppress(OSError, UnicodeDecodeError):
             text = self._file.read_text()
         names = [line for line in text.split() if _NAME.fullmatch(line)]
         if names:

@@ -130,7 +130,14 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
         app = App(catalogue, direct, litellm, own, metrics, inside, settings.secrets["metrics_key"])
         await pool.open()
         await watch.look()
-        forever = [watch.run(), keys.listen(), ledger.adopt(), watch_loop(metrics), soft_limits.run(), shared_rests.run()]
+        forever = [
+            watch.run(),
+            keys.listen(),
+            ledger.adopt(),
+            watch_loop(metrics),
+            soft_limits.run(),
+            shared_rests.run(),
+        ]
         if settings.name == READER:
             forever.append(tenants.watch())
         beside = [asyncio.create_task(task) for task in forever]

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import uvicorn
 
+from tollgate.services.replica.access_log import WithoutChecks
 from tollgate.services.replica.fallback_money import ask_budgets_for_fallbacks
 from tollgate.services.replica.full_disk import retry_spend_when_disk_full
 from tollgate.services.replica.headers import without_provider_headers
@@ -37,13 +38,15 @@ HOST, PORT = "0.0.0.0", 4000  # noqa: S104  inside a container
 def log_config(level: str) -> dict[str, Any]:
     """uvicorn's loggers and ours in LiteLLM's format (`json_logs: true`), so a replica's log has one format."""
     handler = {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}
-    logger = {"handlers": ["out"], "level": level, "propagate": False}
+    logger: dict[str, Any] = {"handlers": ["out"], "level": level, "propagate": False}
+    loggers = dict.fromkeys(("uvicorn", "uvicorn.error", "uvicorn.access", "tollgate"), logger)
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": "litellm._logging.JsonFormatter"}},
+        "filters": {"checks": {"()": WithoutChecks}},
         "handlers": {"out": handler},
-        "loggers": dict.fromkeys(("uvicorn", "uvicorn.error", "uvicorn.access", "tollgate"), logger),
+        "loggers": loggers | {"uvicorn.access": {**logger, "filters": ["checks"]}},
     }
 
 

@@ -18,7 +18,7 @@ from tollgate.stack.containers import optional
 from tollgate.stack.containers.compose import BACKEND, MIGRATE, Compose, is_optional
 from tollgate.stack.deploy import first_request, left_out, preflight
 from tollgate.stack.deployment import PUBLIC, Deployment
-from tollgate.stack.doctor import gateways
+from tollgate.stack.doctor import drained, gateways
 from tollgate.stack.doctor.backups import backups
 from tollgate.stack.doctor.finding import Finding
 from tollgate.stack.host.commands import ask
@@ -50,6 +50,7 @@ def examine(site: Site, configuration: Configuration) -> Iterator[Finding]:
         if service:
             healthy.add(service)
         yield finding
+    yield from drained.examine(compose)
     yield from _left_out(site)
     yield from _database(compose, "postgres" in healthy)
     yield from _redis(compose, "redis" in healthy)

@@ -19,7 +19,7 @@ from tollgate.services.refusals.refusal import Refusal
 
 BODY = b'{"model": "m"}'
 CLOSED = "127.0.0.1:9"
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ndate: then\r\nx-one: 1\r\n\r\nok"
 
 
 @dataclass
@@ -108,11 +108,11 @@ async def ask(litellm: LiteLLM, path: str = "/v1/messages", record: Record | Non
 
 
 @asynccontextmanager
-async def before(*addresses: str, connect_s: float = 5.0) -> AsyncIterator[LiteLLM]:
+async def before(*addresses: str) -> AsyncIterator[LiteLLM]:
     """The replicas are asked in this order."""
     replicas = Replicas.at({f"litellm-{number}": address for number, address in enumerate(addresses, 1)})
     replicas._chance.shuffle = lambda _: None  # type: ignore[method-assign, assignment, misc]
-    litellm = LiteLLM(replicas, connect_s)
+    litellm = LiteLLM(replicas)
     try:
         yield litellm
     finally:
@@ -124,7 +124,7 @@ def test_a_refused_connection_goes_on_to_the_next_replica() -> None:
         server = Server(answers)
         async with serving(server), before(CLOSED, CLOSED, server.address) as litellm:
             told = await ask(litellm)
-            assert (told.status, told.body) == (200, b"ok")
+            assert (told.status, told.body, told.headers) == (200, b"ok", {b"x-one": b"1", b"content-length": b"2"})
             (request,) = server.requests
             assert request.startswith(b"POST /v1/messages?a=b HTTP/1.1\r\n")
             assert request.endswith(BODY)
@@ -190,21 +190,45 @@ def test_without_a_replica_the_client_is_told_to_try_again(addresses: tuple[str,
     run(test)
 
 
-def test_time_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With many replicas that are not there, a client waits for about one connect timeout, not for one each."""
-    asked = []
+async def timing_out(litellm: LiteLLM, monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
+    """The first `times` connections are not accepted in time. Returns the addresses that are asked."""
+    asked: list[str] = []
+    request = litellm._session.request
 
-    def refused(self: Replicas, replica: Any) -> None:
-        asked.append(replica.name)
+    async def slow(method: str, url: str, **more: Any) -> Any:
+        asked.append(url.split("/")[2])
+        if len(asked) <= times:
+            raise handover.aiohttp.ConnectionTimeoutError
+        return await request(method, url, **more)
 
-    monkeypatch.setattr(Replicas, "refused", refused)
+    monkeypatch.setattr(litellm._session, "request", slow)
+    return asked
+
+
+def test_after_three_timeouts_the_client_is_told_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With many replicas that are not there, it does not wait for one timeout each."""
 
     async def test() -> None:
-        async with before(CLOSED, CLOSED, CLOSED, connect_s=-1) as litellm:
+        async with before("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1", "10.0.0.4:1") as litellm:
+            asked = await timing_out(litellm, monkeypatch, handover.TIMEOUTS)
             assert (await ask(litellm)).status == 529
+            assert asked == ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"]
 
     run(test)
-    assert asked == ["litellm-1"]
+
+
+def test_twin_a_single_replica_is_asked_again_after_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timer of a process that stood still ends too, although the replica took the connection long ago."""
+
+    async def test() -> None:
+        server = Server(answers)
+        async with serving(server), before(server.address) as litellm:
+            asked = await timing_out(litellm, monkeypatch, handover.TIMEOUTS - 1)
+            assert (await ask(litellm)).status == 200
+            assert len(asked) == handover.TIMEOUTS
+            assert len(server.requests) == 1
+
+    run(test)
 
 
 def test_a_replica_gets_our_host_and_a_connection_for_each_call() -> None:
