@@ -50,14 +50,18 @@ def log_config(level: str) -> dict[str, Any]:
     }
 
 
-def application() -> Application:
-    """LiteLLM's application with our layers around it, the outermost last.
+def before_the_import() -> None:
+    """Call this before anything imports LiteLLM. uvicorn does so too, for the format of the log.
 
     The import creates a million permanent objects. Garbage collection of them takes a third of a replica's start, and
     later delays every full collection. So the collector is off during the import, and the objects are frozen after it.
     """
-    defer_prisma_types()
     gc.disable()
+    defer_prisma_types()
+
+
+def application() -> Application:
+    """LiteLLM's application with our layers around it, the outermost last. It follows `before_the_import`."""
     from litellm.proxy.proxy_server import app  # takes seconds, and works only in LiteLLM's image
 
     gc.freeze()
@@ -83,6 +87,7 @@ def http() -> Literal["httptools", "h11"]:
 
 
 def main() -> None:
+    before_the_import()
     uvicorn.run(
         application,
         factory=True,
