@@ -22,6 +22,7 @@ from tollgate.services.replica.headers import without_provider_headers
 from tollgate.services.replica.keys import Keys
 from tollgate.services.replica.ledger_wait import bound_ledger_reads
 from tollgate.services.replica.metrics_key import with_metrics_key
+from tollgate.services.replica.missing_modules import remember_missing_modules
 from tollgate.services.replica.nul import keep_nul_from_the_database
 from tollgate.services.replica.own_limits import keep_limits_apart
 from tollgate.services.replica.prisma_types import defer_prisma_types
@@ -64,6 +65,7 @@ def application() -> Application:
     """LiteLLM's application with our layers around it, the outermost last. It follows `before_the_import`."""
     from litellm.proxy.proxy_server import app  # takes seconds, and works only in LiteLLM's image
 
+    remember_missing_modules()
     gc.freeze()
     gc.enable()
     log_refusals_as_information()
