@@ -36,24 +36,31 @@ def model_of(name: str) -> str:
     return known.get(name) or known.get(unpacked(name), unpacked(name))
 
 
-async def created_at(team: str) -> datetime | str | None:
-    """When the team was created: the counters of a tenant that is created again are new ones.
+async def team_of(identity: str) -> Any:
+    """LiteLLM's team; None while neither a cache nor Postgres has it.
 
-    LiteLLM's authentication has looked the team up a moment before, so this asks its memory. While Postgres is away
-    it is what this replica knew; None if it knew nothing.
+    LiteLLM's authentication has looked the team up a moment before, so this asks its memory.
     """
     from litellm.proxy import proxy_server as server
     from litellm.proxy.auth.auth_checks import get_team_object
 
     try:
-        found = await get_team_object(
-            team, server.prisma_client, server.user_api_key_cache, proxy_logging_obj=server.proxy_logging_obj
+        return await get_team_object(
+            identity, server.prisma_client, server.user_api_key_cache, proxy_logging_obj=server.proxy_logging_obj
         )
     except Exception as error:  # noqa: BLE001  LiteLLM makes every failure of its look-up a 404; no request ends for it
         log.warning("LiteLLM does not say when a tenant was created: %s", type(error).__name__)
-    else:
-        _CREATED[team] = found.created_at or _CREATED.get(team)
-    return _CREATED.get(team)
+        return None
+
+
+def created_at(identity: str, team: Any) -> datetime | str | None:
+    """When the team was created: the counters of a tenant that is created again are new ones.
+
+    Without the team it is what this replica knew; None if it knew nothing.
+    """
+    if team is not None:
+        _CREATED[identity] = team.created_at or _CREATED.get(identity)
+    return _CREATED.get(identity)
 
 
 def input_tokens_of(data: Mapping[str, Any]) -> int:

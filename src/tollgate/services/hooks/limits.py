@@ -18,6 +18,7 @@ from litellm.proxy._types import ProxyException
 
 from tollgate.services.hooks import ledger
 from tollgate.services.hooks.admission import Admission, Asked
+from tollgate.services.hooks.litellms_limits import counts_for
 from tollgate.services.hooks.names import owner
 from tollgate.services.hooks.ongoing import CURRENT
 from tollgate.services.limits.counters import AwayError
@@ -42,7 +43,9 @@ class LimitsHook(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installe
     ) -> dict[str, Any]:
         separate_cache(user_api_key_dict, data)
         ongoing = CURRENT.get()
-        if ongoing.held is None and (rules := await _rules(user_api_key_dict)):
+        team = await _team(user_api_key_dict)
+        ongoing.counted_by_us = not counts_for(user_api_key_dict, team)
+        if ongoing.held is None and (rules := _rules(user_api_key_dict, team)):
             ongoing.refusal = await self._admission.admit(ongoing, _asked(user_api_key_dict, rules, data))
             if ongoing.refusal is not None:
                 raise _as_proxy_exception(ongoing.refusal)
@@ -88,13 +91,19 @@ def _asked(caller: Any, rules: tuple[Rule, ...], data: Mapping[str, Any]) -> Ask
     return Asked(str(caller.token), owner(caller), rules, model, tokens, cost)
 
 
-async def _rules(caller: Any) -> tuple[Rule, ...]:
+async def _team(caller: Any) -> Any:
+    """LiteLLM's team of a caller that has limits of ours, else None."""
+    limited = (caller.team_metadata or {}).get("limits") or (caller.metadata or {}).get("limits")
+    return await ledger.team_of(str(caller.team_id)) if caller.token and caller.team_id and limited else None
+
+
+def _rules(caller: Any, found: Any) -> tuple[Rule, ...]:
     """The limits in the metadata of the caller's team and key. LiteLLM itself holds those in its own fields."""
     team, key = caller.team_metadata or {}, caller.metadata or {}
     if not caller.token or not (team.get("limits") or key.get("limits")):
         return ()
     identity = str(caller.team_id or "")
-    of_team = {"team_id": identity, "metadata": team, "created_at": await ledger.created_at(identity)}
+    of_team = {"team_id": identity, "metadata": team, "created_at": ledger.created_at(identity, found)}
     of_key = {"token": caller.token, "key_alias": caller.key_alias, "metadata": key}
     return rules_of(of_team if identity else None, of_key)
 

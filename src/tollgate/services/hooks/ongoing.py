@@ -36,6 +36,8 @@ class Ongoing:
     held: Held | None = None
     # LiteLLM's errors that wait for the answer (replica/refused_log.py); None once it has begun.
     errors: list[LogRecord] | None = field(default_factory=list, repr=False)
+    # True if LiteLLM has no limit of its own for this caller, so that it need not count the call.
+    counted_by_us: bool = False
     # Whether the caller's budgets allow a model that answers instead.
     may_pay: Callable[[str], Awaitable[bool]] | None = None
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import uvicorn
 
 from tollgate.services.replica.access_log import WithoutChecks
+from tollgate.services.replica.counted_once import count_once
 from tollgate.services.replica.fallback_money import ask_budgets_for_fallbacks
 from tollgate.services.replica.full_disk import retry_spend_when_disk_full
 from tollgate.services.replica.headers import without_provider_headers
@@ -69,6 +70,7 @@ def application() -> Application:
     gc.freeze()
     gc.enable()
     log_refusals_as_information()
+    count_once()
     bound_ledger_reads()
     retry_spend_when_disk_full()
     keep_limits_apart()
