@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -20,6 +21,7 @@ from tollgate.services.gateway.asking import Asking
 from tollgate.services.gateway.console.routes import Addresses, Console
 from tollgate.services.gateway.cooling import SharedCooldowns
 from tollgate.services.gateway.direct import Direct
+from tollgate.services.gateway.front import Front
 from tollgate.services.gateway.handover import CONNECT_S, LiteLLM
 from tollgate.services.gateway.inside import Inside
 from tollgate.services.gateway.key_copies import KeyCopies
@@ -191,7 +193,7 @@ async def serve(settings: Settings) -> None:
                 application,
                 host="0.0.0.0",  # noqa: S104  inside a container that publishes nothing
                 port=settings.port,
-                http="httptools",
+                http=Front,
                 loop="none",
                 ws="none",
                 lifespan="off",
@@ -204,4 +206,7 @@ async def serve(settings: Settings) -> None:
                 timeout_graceful_shutdown=settings.stop_s,
             )
         )
+        # What is here now stays. Without this, each full collection looks at all of it while every stream waits.
+        gc.collect()
+        gc.freeze()
         await server.serve()

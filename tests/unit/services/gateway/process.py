@@ -25,6 +25,7 @@ from tollgate.services.gateway.catalogue import Catalogue, Model, Protocol, Targ
 from tollgate.services.gateway.console.routes import Addresses, Console
 from tollgate.services.gateway.convert.options import Options
 from tollgate.services.gateway.direct import Direct
+from tollgate.services.gateway.front import Front
 from tollgate.services.gateway.handover import LiteLLM
 from tollgate.services.gateway.inside import Inside
 from tollgate.services.gateway.keys import Keys
@@ -263,7 +264,7 @@ async def process(
 
 @asynccontextmanager
 async def listening(application: Any) -> AsyncIterator[str]:
-    settings = {"http": "httptools", "ws": "none", "lifespan": "off", "log_config": None, "access_log": False}
+    settings: dict[str, Any] = {"http": Front, "ws": "none", "lifespan": "off", "log_config": None, "access_log": False}
     server = uvicorn.Server(uvicorn.Config(application, port=0, timeout_graceful_shutdown=1, **settings))
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)
