@@ -7,8 +7,9 @@ that has ended, for a caller that learns the figures later.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tollgate.services.limits.rule import MONEY, PARALLEL, REQUESTS, TOKENS, Rule
 
@@ -81,8 +82,13 @@ LET_IN = Answer()
 
 
 class Counters(Protocol):
+    """`begin_settling` sends a settlement at once, if it can. If its reply is a failure, `settle` gets it as `begun`."""
+
     async def take(self, call: Call) -> Answer: ...
-    async def settle(self, call: Call, real: Real, late: bool = False) -> None: ...
+    async def settle(
+        self, call: Call, real: Real, late: bool = False, begun: asyncio.Future[Any] | None = None
+    ) -> None: ...
+    def begin_settling(self, call: Call, real: Real) -> asyncio.Future[Any] | None: ...
     async def free(self, call: Call) -> None: ...
     async def renew(self, calls: Sequence[Call]) -> None: ...
     async def seed(self, call: Call, spent: Mapping[int, int]) -> None: ...

@@ -26,7 +26,7 @@ from tollgate.services.limits.clock import Clock
 from tollgate.services.limits.counters import LET_IN, Answer, Call, Counters, FullError, Real, Take, Used
 from tollgate.services.limits.figures import Figures
 from tollgate.services.limits.outcome import REACHED, RESERVED, TOO_LARGE, UNCOUNTED, Admitted, Refused
-from tollgate.services.limits.rule import MONEY, TOKENS, Rule, money_of, of_model
+from tollgate.services.limits.rule import MONEY, REQUESTS, TOKENS, Rule, money_of, of_model
 from tollgate.services.limits.shared_counters import AWAY_S, RENEW_S, SharedCounters
 from tollgate.services.limits.spent import Ledger, Spent
 
@@ -172,11 +172,24 @@ class Limiter:
         else:
             answer = LET_IN
         if answer.over is not None:
+            answer = await self._second_answer(call, answer)
+        if answer.over is not None:
             return _refused(call.takes[answer.over], answer)
         admitted.add(call)
         if answer.stale:
             self._compare(call, answer.stale, now)
         return admitted
+
+    async def _second_answer(self, call: Call, refused: Answer) -> Answer:
+        """A settlement that was sent before the first question is counted by now (shared_counters.py). It changes no
+        number of requests."""
+        if refused.over is None or call.takes[refused.over].rule.kind == REQUESTS:
+            return refused
+        try:
+            answer = await self._counters.take(call)
+        except FullError:
+            return refused
+        return refused if answer.unknown else answer
 
     async def _seeded(self, call: Call, unknown: Sequence[int], now: datetime, last: bool) -> Call:
         """The call without the budgets that neither Redis nor the ledger knows; `last` gives up on all budgets."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tollgate.services.limits.counters import LET_IN, Answer, Call, Real, Take, Used, changes
 from tollgate.services.limits.rule import MONEY, PARALLEL
@@ -70,7 +72,12 @@ class LocalCounters:
         stale = tuple(index for index, take in enumerate(call.takes) if self._is_stale(take))
         return Answer(stale=stale) if stale else LET_IN
 
-    async def settle(self, call: Call, real: Real, late: bool = False) -> None:
+    def begin_settling(self, call: Call, real: Real) -> asyncio.Future[Any] | None:
+        return None
+
+    async def settle(
+        self, call: Call, real: Real, late: bool = False, begun: asyncio.Future[Any] | None = None
+    ) -> None:
         if call.id not in self._live:
             return
         self._live.discard(call.id)

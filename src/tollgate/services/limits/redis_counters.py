@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tollgate.services.limits import script
 from tollgate.services.limits.counters import Answer, Call, Real, Take, Used
@@ -22,8 +23,14 @@ class RedisCounters:
     async def take(self, call: Call) -> Answer:
         return script.answer(await self._redis.run(self._admit, *script.admission(call, self._lease)))
 
-    async def settle(self, call: Call, real: Real, late: bool = False) -> None:
-        await self._redis.run(self._settle, *script.settlement(call, real, late))
+    async def settle(
+        self, call: Call, real: Real, late: bool = False, begun: asyncio.Future[Any] | None = None
+    ) -> None:
+        await self._redis.run(self._settle, *script.settlement(call, real, late), begun)
+
+    def begin_settling(self, call: Call, real: Real) -> asyncio.Future[Any] | None:
+        """The reply; None while there is no connection."""
+        return self._redis.begin(self._settle, *script.settlement(call, real, False))
 
     async def free(self, call: Call) -> None:
         if slots := call.slots:

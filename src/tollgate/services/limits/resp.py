@@ -166,9 +166,20 @@ class Redis:
         """The reply. Raises AwayError if there is none or it is an error, FullError if Redis has no memory left."""
         return _checked(await self._reply(words))
 
-    async def run(self, script: Script, keys: Sequence[str], words: Sequence[str]) -> Any:
+    def begin(self, script: Script, keys: Sequence[str], words: Sequence[str]) -> asyncio.Future[Any] | None:
+        """Asks at once: in the next turn of the event loop the command leaves. None without a connection.
+
+        The reply may be an error. `run` takes it as `begun`, and does about it what it does about its own.
+        """
+        if self._connection is None or not self._connection.open:
+            return None
+        return self._connection.ask(encode(("EVALSHA", script.sha, str(len(keys)), *keys, *words)))
+
+    async def run(
+        self, script: Script, keys: Sequence[str], words: Sequence[str], begun: asyncio.Future[Any] | None = None
+    ) -> Any:
         rest = (str(len(keys)), *keys, *words)
-        reply = await self._reply(("EVALSHA", script.sha, *rest))
+        reply = await self._reply(("EVALSHA", script.sha, *rest), begun)
         if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
             reply = await self._reply(("EVAL", script.text, *rest))
         return _checked(reply)
@@ -179,11 +190,11 @@ class Redis:
         if self._connection is not None and self._connection.open:
             self._connection.fail(_BrokenError("closed"))
 
-    async def _reply(self, words: Sequence[str]) -> Any:
+    async def _reply(self, words: Sequence[str], begun: asyncio.Future[Any] | None = None) -> Any:
         command = encode(words)
         try:
             try:
-                return await (await self._connected()).ask(command)
+                return await (begun or (await self._connected()).ask(command))
             except _BrokenError:
                 return await (await self._connected()).ask(command)
         except (_BrokenError, TimeoutError, OSError) as error:

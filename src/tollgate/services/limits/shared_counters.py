@@ -4,6 +4,9 @@ After a failure no request asks Redis for AWAY_S. Then one request tries it, whi
 is settled at the counters that it took from. If these are in Redis and Redis is away, the settlement waits (`_owed`)
 and is sent when Redis is back. A settlement may arrive twice, so nothing is lost or counted double.
 
+A client waits until its settlement was sent, not for the reply (`_under_way`). Through another process, its next
+request may reach a busy Redis first. That is why the limiter asks twice before it refuses.
+
 If Redis is away for longer than a lease, the calls that were running lose their slots there, and a tenant can have that
 many more requests running at once until they end. Their reservations on money end too; what they cost is added as soon
 as they are settled.
@@ -17,11 +20,13 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from tollgate.services.limits.counters import Answer, AwayError, Call, Counters, FullError, Real, Take, Used
 from tollgate.services.limits.figures import Figures
 from tollgate.services.limits.local_counters import LocalCounters
+from tollgate.services.limits.under_way import Reply, UnderWay
 
 log = logging.getLogger("tollgate.limits")
 
@@ -57,6 +62,7 @@ class SharedCounters:
         self._counted_alone: set[str] = set()
         self._renewal: asyncio.Task[None] | None = None
         self._payment: asyncio.Task[None] | None = None
+        self._under_way = UnderWay()
         self._closed = False
 
     async def take(self, call: Call) -> Answer:
@@ -97,7 +103,15 @@ class SharedCounters:
             return
         if held.counters is self._local:
             await self._local.settle(call, real)
+        elif real.counts and not self._figures.redis_away and (reply := self._shared.begin_settling(call, real)):
+            self._under_way.add(reply, partial(self._settle_again, call, real, reply))
+            # Now it leaves, before whatever the caller sends next.
+            await asyncio.sleep(0)
         elif not self._may_try() or not await self._settled(call, real, late=False):
+            self._owe(call, real)
+
+    async def _settle_again(self, call: Call, real: Real, reply: Reply) -> None:
+        if not await self._done(self._shared.settle(call, real, False, reply)):
             self._owe(call, real)
 
     async def free(self, call: Call) -> None:
@@ -150,6 +164,7 @@ class SharedCounters:
 
     async def close(self) -> None:
         """Sends what is owed, once, and stops renewing."""
+        await self._under_way.end()
         self._closed = True
         tasks = [task for task in (self._renewal, self._payment) if task is not None]
         for task in tasks:
