@@ -54,7 +54,10 @@ class Booked:
 
     def asks(self, model: Model, target: Target) -> None:
         """This target is called now. If it cannot have been reached, its caller sets `asked` back."""
-        self.asked, self.model, self.target, self._to = True, model, target, ledger_target(target, model)
+        self.asked, self.model, self.target = True, model, target
+        to = ledger_target(target, model)
+        # The same object for the usual target: the journal asks with every piece of a stream whether it is another.
+        self._to = self.begun.target if to == self.begun.target else to
 
     async def switch(self, model: Model) -> bool:
         """Whether the tenant's budgets allow `model`, which answers instead of the model that was asked for."""

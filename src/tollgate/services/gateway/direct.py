@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import aiohttp
 
@@ -25,7 +25,7 @@ from tollgate.services.gateway.ledger.journal import Journal
 from tollgate.services.gateway.metrics import Metrics
 from tollgate.services.gateway.outcomes import STREAM
 from tollgate.services.gateway.outgoing import protocol_for
-from tollgate.services.gateway.silence import COMMENT, PING_S, stream_begins
+from tollgate.services.gateway.silence import COMMENT, Silence, stream_begins
 from tollgate.services.gateway.upstream.client import let_go
 from tollgate.services.limits.limiter import Limiter
 from tollgate.services.refusals import envelopes
@@ -98,13 +98,17 @@ class Direct:
         """Whether the answer was complete."""
         await call.send(stream_begins(call.request_id, _answered_by(call, exchange)))
         data = exchange.first
-        pieces = _pieces(exchange.answer, _PINGS[call.anthropic])
         ended: str | None = None
-        while ended is None and not stream.over and not stream.failed:
-            if data:
-                await call.send({"type": "http.response.body", "body": data, "more_body": True})
-            booked.progress(exchange.usage)
-            data, ended = await self._next(call, pieces, stream)
+        silence = Silence(partial(_ping, call))
+        try:
+            while ended is None and not stream.over and not stream.failed:
+                if data:
+                    await call.send({"type": "http.response.body", "body": data, "more_body": True})
+                booked.progress(exchange.usage)
+                data, ended = await self._next(call, exchange.answer.content, stream)
+                silence.hear()
+        finally:
+            await silence.end()
         failed = ended or stream.failed or ""
         await self._ended(booked, exchange, 200, failed)
         # A translated stream and an upstream's own error event tell the client by themselves.
@@ -113,13 +117,13 @@ class Direct:
         await call.send({"type": "http.response.body", "body": data})
         return not failed
 
-    async def _next(self, call: Call, pieces: AsyncIterator[_Piece], stream: Stream) -> tuple[bytes, str | None]:
+    async def _next(self, call: Call, content: aiohttp.StreamReader, stream: Stream) -> tuple[bytes, str | None]:
         """The next bytes for the client; and why nothing more comes, empty for the end, None while more may come."""
         try:
-            piece = await anext(pieces, None)
-            if piece is None:
+            piece = await content.readany()
+            if not piece and content.at_eof():
                 return stream.end(), ""
-            return (piece.bytes if piece.ping else stream.feed(piece.bytes)), None
+            return stream.feed(piece), None
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             return b"", type(error).__name__
         except Exception as error:  # noqa: BLE001  a fault of ours ends the stream as an error, and is booked
@@ -149,28 +153,10 @@ def _check(call: Call) -> None:
         raise RefusedError(malformed(problem))
 
 
-@dataclass(frozen=True)
-class _Piece:
-    bytes: bytes
-    ping: bool = False
-
-
-async def _pieces(answer: aiohttp.ClientResponse, ping: bytes) -> AsyncIterator[_Piece]:
-    """The pieces that the upstream sends, and a ping of ours whenever it has been silent for PING_S."""
-    content = answer.content
-    while not content.at_eof():
-        try:
-            # Data that is here already needs no timer.
-            if not (data := content.read_nowait()):
-                async with asyncio.timeout(PING_S):
-                    data = await content.readany()
-        except TimeoutError:
-            if content.exception() is not None:
-                raise
-            yield _Piece(ping, ping=True)
-            continue
-        if data:
-            yield _Piece(data)
+async def _ping(call: Call) -> bool:
+    """Between two whole events, as every other piece."""
+    await call.send({"type": "http.response.body", "body": _PINGS[call.anthropic], "more_body": True})
+    return True
 
 
 def _whole_begins(call: Call, exchange: Exchange) -> dict[str, object]:

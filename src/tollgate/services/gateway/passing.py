@@ -17,6 +17,8 @@ from tollgate.services.gateway.ledger.usage import CHARACTERS_A_TOKEN, Anthropic
 # estimates use it. A piece has at least one token.
 _MESSAGES_FRAME, _CHAT_FRAME = 90, 180
 _DATA = b"data:"
+# Almost every event of a stream, as Anthropic writes it and as json.dumps does.
+_DELTA = (b'data: {"type":"content_block_delta"', b'data: {"type": "content_block_delta"')
 _TYPE_FIRST = re.compile(rb'data:\s*\{\s*"type"\s*:\s*"(\w{1,40})"')
 
 
@@ -64,7 +66,7 @@ class PassedMessages:
                 self._event(line)
 
     def _event(self, line: bytes) -> None:
-        kind = _kind(line)
+        kind = b"content_block_delta" if line.startswith(_DELTA) else _kind(line)
         if kind == b"content_block_delta":
             self.characters += max(CHARACTERS_A_TOKEN, len(line) - _MESSAGES_FRAME)
         elif kind in (b"message_start", b"message_delta"):

@@ -176,7 +176,7 @@ def test_letters_that_are_cut_in_half_arrive_whole(tmp_path: Path, piece: int) -
 
 
 def test_a_silence_is_filled_with_pings_between_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tollgate.services.gateway.direct.PING_S", 0.1)
+    monkeypatch.setattr("tollgate.services.gateway.silence.PING_S", 0.1)
 
     async def test() -> None:
         half = text("hello")
@@ -191,7 +191,7 @@ def test_a_silence_is_filled_with_pings_between_events(tmp_path: Path, monkeypat
 
 
 def test_our_pings_do_not_make_a_silent_upstream_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tollgate.services.gateway.direct.PING_S", 0.1)
+    monkeypatch.setattr("tollgate.services.gateway.silence.PING_S", 0.1)
 
     async def test() -> None:
         async with (
