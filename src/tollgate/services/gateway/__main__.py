@@ -58,6 +58,8 @@ def main() -> None:
     handler.setFormatter(JsonLines())
     handler.addFilter(is_news)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    # No line names a process or a thread, so none has to be asked for.
+    logging.logProcesses = logging.logThreads = logging.logMultiprocessing = False
     try:
         found = settings(SECRETS, os.environ)
     except (OSError, ValueError, KeyError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -46,6 +47,19 @@ REQUEST, ANSWER = "converter_request", "converter_answer"
 _ANSWERED, _FAILED = "answered", "failed"
 
 
+class _Series:
+    """The series of a metric. `labels` remembers them: Prometheus's own search takes longer than counting."""
+
+    def __init__(self, metric: Counter | Histogram) -> None:
+        self._metric = metric
+        self._known: dict[tuple[str, ...], Any] = {}
+
+    def labels(self, *labels: str) -> Any:
+        if (series := self._known.get(labels)) is None:
+            series = self._known[labels] = self._metric.labels(*labels)
+        return series
+
+
 class Metrics:
     """`models` are the names of the catalogue, `targets` the ids of its targets.
 
@@ -56,8 +70,8 @@ class Metrics:
         self._models, self._tenants = frozenset(models), set[str]()
         self.registry = CollectorRegistry()
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"tollgate_gateway_{name}", text, labels, registry=self.registry)
+        def counter(name: str, text: str, *labels: str) -> _Series:
+            return _Series(Counter(f"tollgate_gateway_{name}", text, labels, registry=self.registry))
 
         self._requests = counter("requests", "Requests that have ended", "route", "model", "status")
         self._refused = counter("refusals", "Refusals by code", "code")
@@ -72,8 +86,9 @@ class Metrics:
         self._of_tenant = counter("tenant_requests", "Requests of a tenant by how they ended", "tenant", "outcome")
         self._calls = counter("target_calls", "Calls of a target", "target", "outcome")
 
-        def histogram(name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> Histogram:
-            return Histogram(f"tollgate_gateway_{name}_seconds", text, labels, buckets=buckets, registry=self.registry)
+        def histogram(name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> _Series:
+            name = f"tollgate_gateway_{name}_seconds"
+            return _Series(Histogram(name, text, labels, buckets=buckets, registry=self.registry))
 
         self._first_byte = histogram("first_byte", "To the first byte of an answer", ("route", "model"), _SECONDS)
         self._whole = histogram("whole", "To the end of a request, however it ended", ("route", "model"), _SECONDS)
@@ -81,7 +96,8 @@ class Metrics:
             "own", "To the first byte of an answer, without waiting for upstreams and LiteLLM", ("route",), _OWN_SECONDS
         )
         self._of_target = histogram("target_first_byte", "To a target's first byte", ("target",), _TARGET_SECONDS)
-        self._lag = histogram("event_loop_lag", "How late the event loop ran a timer", (), _LAG_SECONDS)
+        lag = "tollgate_gateway_event_loop_lag_seconds"
+        self._lag = Histogram(lag, "How late the event loop ran a timer", buckets=_LAG_SECONDS, registry=self.registry)
         ProcessCollector(registry=self.registry)
         self.running = 0
         self.started = time.time()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import uuid
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -56,7 +56,7 @@ def event(refusal: Refusal, request_id: str) -> bytes:
 def request_id(scope: MutableMapping[str, Any]) -> str:
     """The id from nginx, so that its log, our log and the client have the same id."""
     sent = next((value for name, value in scope.get("headers", ()) if name == b"x-request-id"), b"")
-    return _NO_REQUEST_ID.sub("", sent.decode("latin-1"))[:128] or uuid.uuid4().hex
+    return _NO_REQUEST_ID.sub("", sent.decode("latin-1"))[:128] or os.urandom(16).hex()
 
 
 def answer(refusal: Refusal, scope: MutableMapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

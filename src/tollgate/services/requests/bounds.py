@@ -27,7 +27,7 @@ class Bounds:
 
 def too_many_values(body: bytes, most: int) -> bool:
     """Whether the JSON text `body` has more than `most` values. It does not parse the JSON."""
-    if _separators(body) <= most:
+    if len(body) <= most or _separators(body) <= most:
         return False
     # Strings can contain commas and brackets too. Only those between the strings count.
     count = 0

@@ -174,3 +174,16 @@ def test_a_line_without_fields_is_still_json() -> None:
     entry = logging.LogRecord("x", logging.WARNING, "", 0, "plain %s", ("words",), None)
     assert json.loads(record.JsonLines().format(entry))["message"] == "plain words"
     assert tokens(Record().usage) == {}
+
+
+def test_a_line_has_the_time_as_logging_writes_it() -> None:
+    ours, theirs = record.JsonLines(), logging.Formatter()
+    for created in (1_795_268_400.0, 1_795_268_400.25, 1_795_268_401.999, 1_795_268_400.5):
+        entry = logging.LogRecord("x", logging.WARNING, "", 0, "words", (), None)
+        entry.created, entry.msecs = created, created % 1 * 1000
+        assert json.loads(ours.format(entry))["timestamp"] == theirs.formatTime(entry)
+
+
+def test_a_line_with_half_of_a_surrogate_pair_is_still_json() -> None:
+    entry = logging.LogRecord("x", logging.WARNING, "", 0, "half \ud800", (), None)
+    assert json.loads(record.JsonLines().format(entry))["message"] == "half \ud800"
