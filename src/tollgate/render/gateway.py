@@ -31,6 +31,9 @@ REPLICAS = PurePosixPath("gateway/replicas")
 GATEWAY_ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
+    # glibc keeps up to 32 MB of what a large body has used. Otherwise each body of 500 KB costs 130 page faults.
+    "MALLOC_MMAP_THRESHOLD_": str(4 * 1024 * 1024),
+    "MALLOC_TRIM_THRESHOLD_": str(32 * 1024 * 1024),
     "GATEWAY_CONFIGURATION": "/etc/tollgate-gateway",
     "GATEWAY_JOURNAL": "/var/lib/tollgate-journal",
     "GATEWAY_DRAIN": "/run/drain",

@@ -82,7 +82,7 @@ LET_IN = Answer()
 
 
 class Counters(Protocol):
-    """`begin_settling` sends a settlement at once, if it can. If its reply is a failure, `settle` gets it as `begun`."""
+    """`begin_settling` sends a settlement at once, if it can. `settle` takes a failed reply to it as `begun`."""
 
     async def take(self, call: Call) -> Answer: ...
     async def settle(
