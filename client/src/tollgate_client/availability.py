@@ -21,9 +21,9 @@ from tollgate_client.model_info import RateLimits
 from tollgate_client.prices import Tokens
 from tollgate_client.tenant_usage import TenantUsage
 
-# After a refusal without Retry-After a model rests so many seconds; after a failed connection, the whole gateway.
+# For this many seconds a model rests after a refusal without Retry-After, and all models after a failed connection.
 REST_SECONDS = 5.0
-# A Retry-After is believed up to this.
+# The longest Retry-After that counts.
 _LONGEST_REST = 3600.0
 _WINDOW_SECONDS = 60.0
 
@@ -46,7 +46,7 @@ class Availability:
     def failed(self, model: str, error: TollgateError) -> None:
         """Note what a call of `model` met."""
         if isinstance(error, GatewayConnectionError):
-            # The gateway took a call that was sent. Other models may answer.
+            # If the call was sent, the gateway is up, so other models may answer.
             model, why = (model, "it did not answer") if error.sent else ("", "the gateway did not answer")
         elif isinstance(error, RateLimitedError | OverloadedError):
             why = "rate limited" if isinstance(error, RateLimitedError) else "overloaded"
@@ -54,8 +54,8 @@ class Availability:
             model, why = (model, "its budget is spent") if error.of_model else ("", "the budget is spent")
         else:
             return
-        said = error.retry_after if isinstance(error, StatusError) else None
-        seconds = REST_SECONDS if said is None else min(said, _LONGEST_REST)
+        asked = error.retry_after if isinstance(error, StatusError) else None
+        seconds = REST_SECONDS if asked is None else min(asked, _LONGEST_REST)
         with self._lock:
             self._rests[model] = (self._clock() + seconds, why)
 

@@ -60,9 +60,9 @@ def as_json(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", exclude_none=True)
     if isinstance(value, Mapping):
-        return {str(name): as_json(one) for name, one in value.items()}
+        return {str(name): as_json(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [as_json(one) for one in value]
+        return [as_json(item) for item in value]
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise ConfigurationError(f"a request holds JSON values; found {type(value).__name__}")
@@ -74,14 +74,14 @@ def answer(kind: type[A], text: bytes, request_id: str, asked_model: str = "", *
     A `paid` answer is not lost because a field beside it has a wrong type.
     """
     try:
-        made = leniently_from_json(kind, text) if paid else kind.model_validate_json(text)
+        parsed = leniently_from_json(kind, text) if paid else kind.model_validate_json(text)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(map(str, problem["loc"])) or "the answer"
         wrong = f"this is no answer of the gateway: {place}: {problem['msg']}"
     else:
-        made.came_with(request_id, asked_model)
-        return made
+        parsed.came_with(request_id, asked_model)
+        return parsed
     raise AnswerError(wrong, request_id=request_id)
 
 
@@ -112,16 +112,16 @@ class StreamReader(Generic[P]):
             self.over = True
             return None
         try:
-            found = from_json(event.data)
+            content = from_json(event.data)
         except ValueError:
-            found = None
-        if not isinstance(found, dict):
+            content = None
+        if not isinstance(content, dict):
             raise AnswerError("an event of the stream is not a JSON object", request_id=self.request_id)
-        if event.name == "error" or found.get("type") == "error" or found.get("error"):
-            raise failed_inside(found, self.request_id, self._secret)
-        self.over = found.get("type") == "message_stop"
+        if event.name == "error" or content.get("type") == "error" or content.get("error"):
+            raise failed_inside(content, self.request_id, self._secret)
+        self.over = content.get("type") == "message_stop"
         try:
-            return leniently(self._kind, found)
+            return leniently(self._kind, content)
         except ValidationError:
             pass
         raise AnswerError("an event of the stream has an unknown form", request_id=self.request_id)

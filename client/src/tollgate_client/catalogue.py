@@ -20,7 +20,7 @@ from tollgate_client.model_info import CustomModel, ModelEntry, ModelInfo, of_en
 from tollgate_client.prices import Price
 
 _log = logging.getLogger("tollgate_client")
-# After a failed fetch the models that are known serve for so many seconds before the next try.
+# After a failed fetch the known models are used for this many seconds. Then the list is fetched again.
 _RETRY_SECONDS = 30.0
 
 
@@ -64,8 +64,8 @@ class Catalogue:
         return self._clock()
 
     def wanted(self, since: float) -> bool:
-        """Whether one who waited from `since` on must fetch the list. If another one's fetch failed meanwhile, raise
-        its error: many who wait do not try one after another."""
+        """Whether a caller that has waited since `since` must fetch the list. If the fetch of another caller failed
+        meanwhile, raise its error, so that waiting callers do not try one after another."""
         failed = self._failed
         if failed is not None and failed[0] >= since and self.stale:
             raise copy.copy(failed[1])
@@ -79,7 +79,7 @@ class Catalogue:
             self._fresh_until = self._clock() + self._ttl
 
     def not_listed(self, error: TollgateError) -> None:
-        """The fetch failed. A gateway that is away is survived with the models that are known; all else raises."""
+        """The fetch failed. If the gateway is away, the known models stay in use. Every other error is raised."""
         if not is_away(error) or not (self._was_listed or self._custom):
             self._failed = (self._clock(), copy.copy(error))
             raise error
@@ -98,21 +98,21 @@ class Catalogue:
         """At one moment, sorted by name."""
         with self._lock:
             listed, custom = self._listed, self._custom
-        found = [_over(custom.get(name), listed.get(name)) for name in sorted({*listed, *custom})]
-        return [model for model in found if model is not None]
+        models = [_over(custom.get(name), listed.get(name)) for name in sorted({*listed, *custom})]
+        return [model for model in models if model is not None]
 
     def get(self, name: str) -> ModelInfo:
-        found = self.find(name)
-        if found is None:
+        model = self.find(name)
+        if model is None:
             known = ", ".join(self.names()[:20]) or "none"
             raise UnknownModelError(f"expected one of the models {known}; found {name!r}")
-        return found
+        return model
 
     def price(self, name: str) -> Price:
-        found = self.get(name).price
-        if found is None:
+        price = self.get(name).price
+        if price is None:
             raise UnknownPriceError(f"{name} has no known price. hint: pass pricing in custom_models")
-        return found
+        return price
 
     def custom_price(self, name: str) -> Price | None:
         """The price that the program gave, which needs no list."""

@@ -37,8 +37,8 @@ class MessageUsage(Part):
     def tokens(self) -> Tokens:
         ages = self.cache_creation or CacheCreation()
         of_hour = ages.ephemeral_1h_input_tokens or 0
-        said = self.cache_creation_input_tokens
-        total = of_hour + (ages.ephemeral_5m_input_tokens or 0) if said is None else said
+        written = self.cache_creation_input_tokens
+        total = of_hour + (ages.ephemeral_5m_input_tokens or 0) if written is None else written
         of_hour = min(of_hour, total)
         return Tokens(
             input=self.input_tokens,
@@ -75,8 +75,8 @@ class MessageEvent(Part):
 
     @property
     def text(self) -> str:
-        found = self.delta.get("text") if self.delta is not None else None
-        return found if isinstance(found, str) else ""
+        text = self.delta.get("text") if self.delta is not None else None
+        return text if isinstance(text, str) else ""
 
 
 class CountedTokens(Answer):

@@ -67,14 +67,14 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     function = tool.get("function")
     if not isinstance(function, Mapping):
         return dict(tool)
-    made = {"name": function.get("name"), "description": function.get("description")}
+    fields = {"name": function.get("name"), "description": function.get("description")}
     schema = function.get("parameters") or {"type": "object", "properties": {}}
-    return {**{name: value for name, value in made.items() if value is not None}, "input_schema": schema}
+    return {**{name: value for name, value in fields.items() if value is not None}, "input_schema": schema}
 
 
 def _arguments(text: Any) -> dict[str, Any]:
     try:
-        found = from_json(text or "{}")
+        arguments = from_json(text or "{}")
     except (TypeError, ValueError):
         return {"arguments": str(text)}
-    return found if isinstance(found, dict) else {"arguments": found}
+    return arguments if isinstance(arguments, dict) else {"arguments": arguments}

@@ -79,27 +79,27 @@ class ModelInfo:
 
 def of_entry(entry: ModelEntry) -> ModelInfo:
     """From the gateway's list. A value of a wrong type counts as not known."""
-    said = entry.tollgate or Part()
-    free = said.get("free") is True
-    abilities, others = said.get("capabilities"), said.get("fallbacks")
+    details = entry.tollgate or Part()
+    free = details.get("free") is True
+    abilities, others = details.get("capabilities"), details.get("fallbacks")
     known = isinstance(abilities, list)
     return ModelInfo(
         name=entry.id,
         display_name=entry.display_name or entry.id,
         description=entry.description or "",
-        price=prices.FREE if free else prices.of_gateway(_mapping(said.get("price"))),
-        context_tokens=_count(said.get("context_tokens")),
-        max_output_tokens=_count(said.get("max_output_tokens")),
-        capabilities=frozenset(one for one in abilities if isinstance(one, str)) if known else None,
+        price=prices.FREE if free else prices.of_gateway(_mapping(details.get("price"))),
+        context_tokens=_count(details.get("context_tokens")),
+        max_output_tokens=_count(details.get("max_output_tokens")),
+        capabilities=frozenset(ability for ability in abilities if isinstance(ability, str)) if known else None,
         free=free,
         fallbacks=tuple(name for name in others if isinstance(name, str)) if isinstance(others, list) else (),
-        mode=said.get("mode") if isinstance(said.get("mode"), str) else "chat",
+        mode=details.get("mode") if isinstance(details.get("mode"), str) else "chat",
     )
 
 
 @dataclass(frozen=True)
 class CustomModel:
-    """The words of a program about a model; it adds a model, or overrides the gateway's in what it says."""
+    """The facts that a program gives about a model: a model of its own, or fields that override the gateway's."""
 
     name: str
     price: Price | None
@@ -130,8 +130,8 @@ class CustomModel:
     def of_mapping(cls, name: str, stated: Mapping[str, Any]) -> CustomModel:
         """One value of custom_models: `pricing`, `rate_limits` and `metadata`, each optional."""
         if not isinstance(stated, Mapping):
-            found = type(stated).__name__
-            raise ConfigurationError(f"custom model {name}: expected pricing, rate_limits and metadata; found {found}")
+            kind = type(stated).__name__
+            raise ConfigurationError(f"custom model {name}: expected pricing, rate_limits and metadata; found {kind}")
         unknown = sorted(set(map(str, stated)) - {"pricing", "rate_limits", "metadata"})
         if unknown:
             raise ConfigurationError(
@@ -140,7 +140,7 @@ class CustomModel:
         return cls.of(name, stated.get("pricing"), stated.get("rate_limits"), stated.get("metadata"))
 
     def over(self, info: ModelInfo | None) -> ModelInfo:
-        """`info` of the gateway with what this says instead; without `info` a model of its own."""
+        """The gateway's `info` with these fields in place of its own; without `info` a model of its own."""
         base = info or ModelInfo(self.name, display_name=self.name, source="custom")
         more = self.metadata
         abilities = more.get("capabilities")

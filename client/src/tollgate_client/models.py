@@ -60,10 +60,10 @@ class FunctionCall(Part):
 
     def parsed(self) -> dict[str, Any]:
         """The arguments; ValueError if the model did not write a JSON object."""
-        found = from_json(self.arguments or "{}")
-        if not isinstance(found, dict):
-            raise ValueError(f"expected an object as arguments of {self.name}, found {type(found).__name__}")
-        return found
+        arguments = from_json(self.arguments or "{}")
+        if not isinstance(arguments, dict):
+            raise ValueError(f"expected an object as arguments of {self.name}, found {type(arguments).__name__}")
+        return arguments
 
 
 class ToolCall(Part):

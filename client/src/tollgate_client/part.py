@@ -26,14 +26,14 @@ _THE_ANSWER = frozenset(
 )
 
 
-def as_count(found: object) -> int:
+def as_count(number: object) -> int:
     """A whole number of 0 and more, also as 12.0, which some servers write; everything else is 0."""
-    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < 10**15:
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 10**15:
         return 0
-    return int(found) if int(found) == found else 0
+    return int(number) if int(number) == number else 0
 
 
-# A number of tokens in an answer that is paid already: an odd one counts as 0, and loses nobody the answer.
+# A number of tokens in an answer that is paid already. A wrong one counts as 0, so that the answer is not lost.
 Count = Annotated[int, BeforeValidator(as_count)]
 
 
@@ -47,16 +47,16 @@ class Part(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _as_it_comes(cls, found: Any, build: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
-        if isinstance(found, dict) and any(value is None for value in found.values()):
-            found = {name: value for name, value in found.items() if value is not None}
+    def _as_it_comes(cls, content: Any, build: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        if isinstance(content, dict) and any(value is None for value in content.values()):
+            content = {name: value for name, value in content.items() if value is not None}
         try:
-            return build(found)
+            return build(content)
         except ValidationError as error:
             wrong = {problem["loc"][0] for problem in error.errors(include_url=False) if problem["loc"]}
-            if info.context is not _LENIENT or not isinstance(found, dict) or not wrong or wrong & _THE_ANSWER:
+            if info.context is not _LENIENT or not isinstance(content, dict) or not wrong or wrong & _THE_ANSWER:
                 raise
-        return build({name: value for name, value in found.items() if name not in wrong})
+        return build({name: value for name, value in content.items() if name not in wrong})
 
     def __getitem__(self, name: str) -> Any:
         value = self.get(name)
@@ -106,9 +106,9 @@ class Answer(Part):
         self._request_id, self._asked_model, self._answered_by = request_id, asked_model, answered_by
 
 
-def leniently(kind: type[P], found: object) -> P:
-    """`found` as an object of `kind`, for what is paid already: a wrong field about the answer counts as absent."""
-    return kind.model_validate(found, context=_LENIENT)
+def leniently(kind: type[P], content: object) -> P:
+    """`content` as an object of `kind`, for what is paid already: a wrong field about the answer counts as absent."""
+    return kind.model_validate(content, context=_LENIENT)
 
 
 def leniently_from_json(kind: type[P], text: bytes) -> P:

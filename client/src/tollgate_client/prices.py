@@ -26,7 +26,7 @@ KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 _IMPLAUSIBLE = Decimal(1)
 # The gateway books whole nano-dollars.
 _NANO = Decimal("0.000000001")
-# Not the program's own context: that can round to few digits.
+# The program's own decimal context could round to few digits.
 EXACT = Context(prec=60, traps=[InvalidOperation])
 # USD. No price and no budget is larger.
 _MOST = Decimal(10**12)
@@ -55,7 +55,7 @@ class Tokens:
             raise ConfigurationError(f"expected at most {prompt} cached tokens in {prompt}, found {read + written}")
         if of_hour > written:
             raise ConfigurationError(
-                f"expected at most {written} tokens written for an hour in {written} written, found {of_hour}. "
+                f"expected at most {written} tokens written for an hour, as many as were written; found {of_hour}. "
                 "hint: cache_write_tokens contains cache_write_1h_tokens"
             )
         return cls(prompt - read - written, output, read, written - of_hour, of_hour)
@@ -97,12 +97,12 @@ class Price:
             total = EXACT.add(total, EXACT.multiply(getattr(self, kind), Decimal(getattr(tokens, kind))))
         return EXACT.divide(total, MILLION)
 
-    def dearest(self, other: Price) -> Price:
+    def most_expensive(self, other: Price) -> Price:
         """For each kind of token the higher price of both."""
         return Price(*(max(getattr(self, kind), getattr(other, kind)) for kind in KINDS))
 
     @property
-    def dearest_input(self) -> Decimal:
+    def most_expensive_input(self) -> Decimal:
         return max(self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h)
 
 
@@ -154,9 +154,9 @@ def _problems(pricing: Mapping[str, object]) -> Iterator[str]:
         yield f"{bare[0]} is per 1,000 tokens and {million[0]} per million. hint: write all of them in one unit"
     if million and unit == PER_THOUSAND:
         yield f"{million[0]} contradicts the unit {unit!r}. hint: leave the unit out"
-    found = {name.removesuffix(_SUFFIX) for name in (*bare, *million)}
+    priced = {name.removesuffix(_SUFFIX) for name in (*bare, *million)}
     for kind in ("input", "output"):
-        if kind not in found:
+        if kind not in priced:
             yield f"expected a price for {kind}, found none. hint: write 0 if it costs nothing"
     for name in (*bare, *million):
         try:

@@ -58,8 +58,8 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, secret: str) -
     now = datetime.now(UTC)
     wait = retry_after(headers, now)
     budget = status == 429 and (kind in _BUDGET or _RESET in headers)
-    made = BudgetSpentError if budget else _BY_STATUS.get(status, GatewayFaultError)
-    return made(
+    error_type = BudgetSpentError if budget else _BY_STATUS.get(status, GatewayFaultError)
+    return error_type(
         blotted(sentence, secret)[:_LONGEST_SENTENCE],
         status=status,
         retry_after=wait,
@@ -89,8 +89,8 @@ def interrupted(error: Exception, address: str, request: str) -> StreamInterrupt
 
 def failed_inside(event: Mapping[str, Any], request: str, secret: str) -> StreamInterruptedError:
     """The error for a stream whose gateway said in the middle that it failed."""
-    found = event.get("error")
-    error = found if isinstance(found, dict) else event
+    inner = event.get("error")
+    error = inner if isinstance(inner, dict) else event
     sentence = _text(error.get("message")) or "the stream failed"
     kind = _text(error.get("type"))
     return StreamInterruptedError(blotted(sentence, secret)[:_LONGEST_SENTENCE], kind=kind, request_id=request)
@@ -128,19 +128,19 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def _resets_at(headers: Mapping[str, str], wait: float | None, now: datetime) -> datetime | None:
-    said = headers.get(_RESET, "")
-    if said.isascii() and said.isdigit() and len(said) <= 11:
-        return datetime.fromtimestamp(int(said), UTC)
+    stated = headers.get(_RESET, "")
+    if stated.isascii() and stated.isdigit() and len(stated) <= 11:
+        return datetime.fromtimestamp(int(stated), UTC)
     return now + timedelta(seconds=wait) if wait is not None else None
 
 
 def _error_object(body: bytes) -> Mapping[str, Any]:
     """The `error` of both APIs; empty where another server answered."""
     try:
-        found = from_json(body)
+        content = from_json(body)
     except ValueError:
         return {}
-    error = found.get("error") if isinstance(found, dict) else None
+    error = content.get("error") if isinstance(content, dict) else None
     return error if isinstance(error, dict) else {}
 
 

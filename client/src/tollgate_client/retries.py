@@ -37,9 +37,9 @@ class Retries:
         """
         if attempt > self.most or not _repeatable(error, free=free):
             return None
-        said = error.retry_after if isinstance(error, StatusError) else None
-        if said is not None:
-            return said if said <= self.patience else None
+        asked = error.retry_after if isinstance(error, StatusError) else None
+        if asked is not None:
+            return asked if asked <= self.patience else None
         grown = min(self.longest, self.first * 2.0 ** min(attempt - 1, 30))
         return grown * (0.75 + chance / 4)
 

@@ -14,7 +14,7 @@ Messages = Sequence[ChatMessage | Mapping[str, Any]]
 Tools = Sequence[Tool | Mapping[str, Any]]
 _ANTHROPIC = {"anthropic-version": "2023-06-01"}
 
-# No model is waited for here. A monitor must learn soon that a gateway is silent.
+# These calls wait for no model, and a monitor must learn soon that a gateway is silent.
 _SHORT = 10.0
 MODELS = Call("GET", "/v1/models", free=True, seconds=_SHORT)
 USAGE = Call("GET", "/gateway/usage", free=True, seconds=_SHORT)
@@ -58,8 +58,8 @@ def _without_stream(fields: Mapping[str, Any], method: str) -> None:
 def given(messages: Messages) -> list[Any]:
     if isinstance(messages, str | Mapping | ChatMessage):
         raise ConfigurationError(f"expected a list of messages, found {type(messages).__name__}")
-    found = list(messages)
-    for message in found:
+    listed = list(messages)
+    for message in listed:
         if not isinstance(message, ChatMessage | Mapping):
             raise ConfigurationError(f"expected messages as ChatMessage or mapping, found {type(message).__name__}")
-    return found
+    return listed

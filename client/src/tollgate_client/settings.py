@@ -15,7 +15,7 @@ from tollgate_client.version import VERSION
 BASE_URL, API_KEY = "LITELLM_BASE_URL", "LITELLM_API_KEY"
 # Seconds until a connection stands. The timeout of a provider is for the answer.
 CONNECT_SECONDS = 10.0
-# Sockets take no timeout without an end. Nobody waits eleven days.
+# Sockets need a finite timeout: about eleven days.
 _LONGEST_SECONDS = 1e6
 
 

@@ -69,8 +69,8 @@ class TenantUsage(Answer):
 
     def exhausted(self, model: str, now: datetime) -> str:
         """The first limit that leaves nothing for `model` at `now`; empty without one."""
-        money = (("money", one.model, one.left, one.resets_at) for one in self.money)
-        rates = ((one.what, one.model, one.left, one.resets_at) for one in self.rates)
+        money = (("money", limit.model, limit.left, limit.resets_at) for limit in self.money)
+        rates = ((limit.what, limit.model, limit.left, limit.resets_at) for limit in self.rates)
         for what, whose, left, ends in (*money, *rates):
             if whose in (None, model) and left is not None and left <= 0 and ends and ends > now:
                 return f"no {what} left until {ends.isoformat()}"

@@ -70,7 +70,7 @@ class Connection:
         return await self._repeated(call, self._head)
 
     def turn(self) -> asyncio.Lock:
-        """Held by the one of many that fetches something for all."""
+        """A lock: of many callers one fetches something for all."""
         return self._current().turn
 
     async def aclose(self) -> None:

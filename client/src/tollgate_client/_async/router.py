@@ -26,7 +26,7 @@ from tollgate_client.routing import checks, plan
 from tollgate_client.routing.plan import Offer, Plan
 from tollgate_client.routing.request import Request
 from tollgate_client.routing.route import RoutedAnswer, Selection
-from tollgate_client.routing.run import Run, another_may_serve, too_dear
+from tollgate_client.routing.run import Run, another_may_serve, too_expensive
 
 Providers = Mapping[str, LiteLLMProvider]
 
@@ -57,15 +57,15 @@ class Router:
         finds more that fit.
         """
         request = Request.of(messages, kwargs, quality, max_tokens, max_cost)
-        made = self._plan(request, _listed(self._known(providers)), strategy)
+        plan = self._plan(request, _listed(self._known(providers)), strategy)
         needed: dict[str, Decimal] = {}
-        for offer in made.in_order:
+        for offer in plan.in_order:
             room = request.room(offer, request.task.most_input, request.max_cost)
             if room is None or room.fits:
                 limit = f"; max_tokens {room.max_tokens} keeps it within {request.max_cost} USD" if room else ""
-                return Selection(offer.provider, offer.model.name, made.reason_for(offer) + limit)
+                return Selection(offer.provider, offer.model.name, plan.reason_for(offer) + limit)
             needed[offer.name] = room.needed
-        raise too_dear(request, needed)
+        raise too_expensive(request, needed)
 
     async def route_request(
         self,
@@ -92,25 +92,25 @@ class Router:
             kwargs["response_format"] = checks.form_of(schema)
         run = Run(Request.of(messages, kwargs, quality, max_tokens, max_cost))
         reached = await _reachable(self._known(providers))
-        made = self._plan(run.request, reached, strategy)
-        for step in made.steps:
+        plan = self._plan(run.request, reached, strategy)
+        for step in plan.steps:
             try:
-                found = await self._ask_one_of(run, reached, step, made.in_order[-1])
+                answered = await self._ask_one_of(run, reached, step, plan.in_order[-1])
             except TollgateError:
                 if run.last is None:
                     raise
                 # An answer is paid already. It is not lost because the next model failed.
                 break
-            if found is None:
+            if answered is None:
                 continue
-            offer, answer = found
-            wrong = checks.problem(answer, kwargs.get("response_format"), schema, accept) if made.checked else ""
+            offer, answer = answered
+            wrong = checks.problem(answer, kwargs.get("response_format"), schema, accept) if plan.checked else ""
             run.judged(wrong)
             if not wrong:
-                return run.routed(made, offer, answer, passed=True)
-            run.last = found
+                return run.routed(plan, offer, answer, passed=True)
+            run.last = answered
         if run.last is not None:
-            return run.routed(made, *run.last, passed=False)
+            return run.routed(plan, *run.last, passed=False)
         raise run.problem()
 
     async def _ask_one_of(
@@ -128,7 +128,7 @@ class Router:
                 run.resting[offer.name] = why
                 continue
             try:
-                # Only the last model is waited for. Instead of each other one there is another.
+                # The router waits only for the last model. In place of any other model it asks the next one.
                 call = routes.chat(run.request.messages, offer.model.name, False, run.request.fields(tokens))
                 call = replace(call, once=offer is not last)
                 answer = await provider.ask(ChatCompletion, call, offer.model.name)
@@ -152,7 +152,7 @@ class Router:
             if counted is not None:
                 room = request.room(offer, request.tighter(counted), run.left) or room
         if not room.fits:
-            run.dear(offer, room.needed)
+            run.note_too_expensive(offer, room.needed)
             return None
         return room.max_tokens, room.bound or Decimal(0)
 

@@ -1,4 +1,4 @@
-"""A streamed answer: iterate it; it ends its connection also when it is left early."""
+"""A streamed answer, to iterate over. Its connection ends also if you leave it early."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Connection:
         return self._repeated(call, self._head)
 
     def turn(self) -> threading.Lock:
-        """Held by the one of many that fetches something for all."""
+        """A lock: of many callers one fetches something for all."""
         return self._current().turn
 
     def close(self) -> None:

@@ -119,9 +119,9 @@ class LiteLLMProvider:
 
     def usage(self) -> TenantUsage:
         """The spending and limits of your tenant, and when they open again. Routers leave out what is exhausted."""
-        told = self._whole(TenantUsage, routes.USAGE)
-        self.availability.told(told)
-        return told
+        usage = self._whole(TenantUsage, routes.USAGE)
+        self.availability.told(usage)
+        return usage
 
     def health_check(self) -> bool:
         """Whether the gateway has a replica that answers, and takes the key. It never raises for a failure of these.
@@ -208,7 +208,7 @@ class LiteLLMProvider:
     ) -> Decimal:
         """USD of an answer, or of a stream that has ended, by its own usage; ConfigurationError if it has none.
 
-        The price is that of the model that answered, as far as the gateway says it; `model` takes another one's.
+        The price is that of the model that answered, as far as the gateway says it; `model` uses another model's price.
         """
         if isinstance(answered, Stream) and not answered.over:
             raise ConfigurationError("this stream has not come to its end, so its cost is not known")
@@ -233,17 +233,17 @@ class LiteLLMProvider:
 
     def _whole(self, kind: type[A], call: Call) -> A:
         whole = self._connection.whole(call)
-        found = answer(kind, whole.content, whole.request_id, paid=not call.free)
-        found.came_with(whole.request_id, call.model, whole.answered_by)
-        return found
+        parsed = answer(kind, whole.content, whole.request_id, paid=not call.free)
+        parsed.came_with(whole.request_id, call.model, whole.answered_by)
+        return parsed
 
     def ask(self, kind: type[P], call: Call, model: str) -> P:
         """For routers: `call` with its answer, noted in `availability`."""
         self.availability.asked(model)
         try:
-            found = self._whole(kind, call)
+            parsed = self._whole(kind, call)
         except TollgateError as error:
             self.availability.failed(model, error)
             raise
-        self.availability.served(model, found.usage.tokens().total if found.usage is not None else 0)
-        return found
+        self.availability.served(model, parsed.usage.tokens().total if parsed.usage is not None else 0)
+        return parsed

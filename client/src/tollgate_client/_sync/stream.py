@@ -1,5 +1,5 @@
 # Generated from _async/stream.py by client/tools/twin.py. Edit that file, and run it again.
-"""A streamed answer: iterate it; it ends its connection also when it is left early."""
+"""A streamed answer, to iterate over. Its connection ends also if you leave it early."""
 
 from __future__ import annotations
 

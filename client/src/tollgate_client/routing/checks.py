@@ -68,20 +68,20 @@ def _not_in_form(text: str, response_format: Any, schema: type[BaseModel] | None
     if kind not in ("json_object", "json_schema"):
         return ""
     try:
-        found = from_json(text)
+        content = from_json(text)
     except ValueError:
         return "it is not JSON"
     if kind == "json_object":
-        return "" if isinstance(found, dict) else "it is not a JSON object"
-    return _against(found, response_format.get("json_schema"))
+        return "" if isinstance(content, dict) else "it is not a JSON object"
+    return _against(content, response_format.get("json_schema"))
 
 
-def _against(found: Any, stated: Any) -> str:
+def _against(content: Any, stated: Any) -> str:
     """The top level of a JSON Schema: its type and its required names. For all of a schema, give `schema=`."""
     schema = stated.get("schema") if isinstance(stated, Mapping) else None
     if not isinstance(schema, Mapping) or schema.get("type") != "object":
         return ""
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         return "it is not a JSON object"
-    missing = [name for name in schema.get("required") or () if name not in found]
+    missing = [name for name in schema.get("required") or () if name not in content]
     return f"it has no {', '.join(map(str, missing))}" if missing else ""

@@ -1,8 +1,8 @@
 """The most that a request can cost on one model, and how long its answer may then be. Pure, and exact.
 
-The promise of `max_cost`: input at its upper bound, times the dearest kind of input that the request can cause, plus
-`max_tokens` of output, is at most the money. Output costs no more than that, because the model stops at max_tokens, and
-reasoning counts among them.
+The promise of `max_cost`: the upper bound of the input, at the most expensive kind of input that the request can cause,
+and `max_tokens` of output together cost at most that money. Output cannot cost more, because the model stops at
+max_tokens, and reasoning is part of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LEAST_TOKENS = 64
 # A count is the gateway's estimate: a fifth and 64 tokens more are reserved.
 _MARGIN, _MARGIN_TOKENS = 5, 64
 # The price in the list does not hold with these, so no promise could be kept.
-_DEARER = (
+_MORE_EXPENSIVE = (
     *("web_search_options", "audio", "models", "provider", "route", "preset", "plugins", "fallbacks"),
     *("speed", "inference_geo", "prediction"),
 )
@@ -69,7 +69,7 @@ def _room(
     max_cost: Decimal,
 ) -> Room:
     # Some providers read from a cache without being asked; they write into one only if they are.
-    rate = price.dearest_input if writes_cache else max(price.input, price.cache_read)
+    rate = price.most_expensive_input if writes_cache else max(price.input, price.cache_read)
     spent_in = most_input * rate
     limits = [limit for limit in (asked, most_output) if limit is not None]
     longest = min(limits) if limits else None
@@ -87,15 +87,15 @@ def _room(
 
 def answers_of(more: Mapping[str, Any]) -> int:
     """How many answers the request asks for; ConfigurationError for what makes the listed price not hold."""
-    dear = sorted(name for name in _DEARER if more.get(name))
+    expensive = sorted(name for name in _MORE_EXPENSIVE if more.get(name))
     if more.get("service_tier") not in _BASE_TIERS:
-        dear.append("service_tier")
+        expensive.append("service_tier")
     if more.get("modalities") not in (None, ["text"]):
-        dear.append("modalities")
+        expensive.append("modalities")
     if any(tool.get("type", "function") not in ("function", "custom") for tool in more.get("tools") or ()):
-        dear.append("a tool that the provider runs")
-    if dear:
-        raise ConfigurationError(f"max_cost cannot be promised with {', '.join(dear)}. hint: leave it out")
+        expensive.append("a tool that the provider runs")
+    if expensive:
+        raise ConfigurationError(f"max_cost cannot be promised with {', '.join(expensive)}. hint: leave it out")
     answers = more.get("n", 1)
     if not isinstance(answers, int) or isinstance(answers, bool) or answers < 1:
         raise ConfigurationError(f"expected n as a whole number from 1, found {answers!r}")
@@ -103,7 +103,7 @@ def answers_of(more: Mapping[str, Any]) -> int:
 
 
 def likely(price: Price | None, likely_input: int, likely_output: int) -> Decimal:
-    """An estimate to compare models by. A model without a known price counts as dearer than any."""
+    """An estimate to compare models by. A model without a known price counts as the most expensive."""
     if price is None:
         return Decimal("Infinity")
     return price.exactly(Tokens(likely_input, likely_output))

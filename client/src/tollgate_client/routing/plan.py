@@ -41,18 +41,18 @@ class Offer:
     others: tuple[ModelInfo, ...] = ()
 
     @property
-    def dearest(self) -> Price | None:
+    def most_expensive(self) -> Price | None:
         """The highest price that the call can have; None if one of the prices is not known."""
         prices = [model.price for model in (self.model, *self.others)]
         known = [price for price in prices if price is not None]
-        return reduce(Price.dearest, known) if len(known) == len(prices) else None
+        return reduce(Price.most_expensive, known) if len(known) == len(prices) else None
 
     def price_of(self, answered_by: str) -> Price | None:
         """The price of an answer. Without the gateway's word who gave it, the highest."""
         for model in (self.model, *self.others):
             if model.name == answered_by:
                 return model.price
-        return self.dearest
+        return self.most_expensive
 
     @property
     def name(self) -> str:
@@ -82,7 +82,7 @@ class Plan:
         first = self.steps[0][0]
         if offer == first:
             return _reason(self.strategy, self.task, first)
-        return f"{offer.name} ({offer.model.tier}) comes after {first.name}, which did not do"
+        return f"{offer.name} ({offer.model.tier}) comes after {first.name}, which did not serve"
 
 
 def strategy_of(name: str) -> Strategy:
@@ -123,7 +123,7 @@ def _why_not(task: Task, offer: Offer, max_tokens: int | None, priced: bool) -> 
         return f"it has no {', '.join(missing)}"
     if model.context_tokens is not None and task.likely_input + (max_tokens or 0) > model.context_tokens:
         return f"its context has room for {model.context_tokens} tokens, about {task.likely_input} are needed"
-    if priced and offer.dearest is None:
+    if priced and offer.most_expensive is None:
         return "its price is not known" if model.price is None else "the price of one of its fallbacks is not known"
     return offer.why_not
 
@@ -139,7 +139,7 @@ def _steps(able: list[Offer], wanted: Tier, quality: Tier | None, strategy: Stra
         return [enough or able]
     if strategy == "heuristic":
         return [[offer for tier in (*up, *down) for offer in tier]]
-    # If the wanted tier is missing and nothing larger exists, the largest that there is must do.
+    # If the wanted tier is missing and nothing larger exists, use the largest tier that there is.
     return up or down[:1]
 
 
@@ -149,5 +149,5 @@ def _reason(strategy: Strategy, task: Task, first: Offer) -> str:
         return f"{first.name} ({tier}) is the cheapest that can do it"
     if strategy == "cascade":
         return f"{first.name} ({tier}) is asked first; larger models only if its answer does not pass"
-    found = f"the request wants a {task.wanted} model, because {task.why}; {first.name} ({tier}) is the cheapest "
-    return found + ("of these" if tier == task.wanted else "of the nearest tier")
+    reason = f"the request wants a {task.wanted} model, because {task.why}; {first.name} ({tier}) is the cheapest "
+    return reason + ("of these" if tier == task.wanted else "of the nearest tier")

@@ -60,7 +60,7 @@ class Request:
 
     def room(self, offer: Offer, most_input: int | None, max_cost: Decimal | None) -> money.Room | None:
         """None without a promise. A prompt whose size nobody knows fits only after it was counted."""
-        price = offer.dearest
+        price = offer.most_expensive
         if max_cost is None or price is None:
             return None
         if most_input is None:

@@ -63,8 +63,8 @@ class RoutedAnswer(ChatCompletion):
 
     @classmethod
     def of(cls, answer: ChatCompletion, route: Route) -> RoutedAnswer:
-        made = cls.model_validate(answer.model_dump())
+        routed = cls.model_validate(answer.model_dump())
         by = "" if answer.priced_model == answer.asked_model else answer.priced_model
-        made.came_with(answer.request_id, answer.asked_model, by)
-        made._route = route
-        return made
+        routed.came_with(answer.request_id, answer.asked_model, by)
+        routed._route = route
+        return routed

@@ -32,7 +32,7 @@ class Run:
     attempts: list[Attempt] = field(default_factory=list)
     spent: Decimal = Decimal(0)
     bound: Decimal = Decimal(0)
-    too_dear: dict[str, Decimal] = field(default_factory=dict)
+    too_expensive: dict[str, Decimal] = field(default_factory=dict)
     resting: dict[str, str] = field(default_factory=dict)
     last: tuple[Offer, ChatCompletion] | None = None
     failure: TollgateError | None = None
@@ -41,8 +41,8 @@ class Run:
     def left(self) -> Decimal | None:
         return None if self.request.max_cost is None else EXACT.subtract(self.request.max_cost, self.spent)
 
-    def dear(self, offer: Offer, needed: Decimal) -> None:
-        self.too_dear[offer.name] = EXACT.add(self.spent, needed)
+    def note_too_expensive(self, offer: Offer, needed: Decimal) -> None:
+        self.too_expensive[offer.name] = EXACT.add(self.spent, needed)
 
     def refused(self, offer: Offer, tokens: int | None, bound: Decimal, error: TollgateError) -> None:
         """A call failed. If it may have been paid, its bound counts."""
@@ -56,9 +56,9 @@ class Run:
     def answered(self, offer: Offer, tokens: int | None, bound: Decimal, answer: ChatCompletion) -> None:
         cost = _cost(answer, offer.price_of(answer.priced_model))
         self.bound = EXACT.add(self.spent, bound)
-        # A fallback may have answered without a word. Without a usage the whole bound counts as spent.
-        told = answer.priced_model != answer.asked_model
-        most = cost if told else _cost(answer, offer.dearest)
+        # LiteLLM does not say when a fallback answered. Without a usage the whole bound counts as spent.
+        known = answer.priced_model != answer.asked_model
+        most = cost if known else _cost(answer, offer.most_expensive)
         self.spent = EXACT.add(self.spent, bound if most is None else most)
         self.attempts.append(Attempt(offer.provider, offer.model.name, tokens, cost))
 
@@ -77,8 +77,8 @@ class Run:
         """Why no model answered."""
         if self.failure is not None:
             return self.failure
-        if self.too_dear:
-            return too_dear(self.request, self.too_dear)
+        if self.too_expensive:
+            return too_expensive(self.request, self.too_expensive)
         reasons = "; ".join(f"{name}: {why}" for name, why in sorted(self.resting.items()))
         return NoModelError(f"no model can serve this request now ({reasons})", self.resting)
 
@@ -92,7 +92,7 @@ def another_may_serve(error: TollgateError) -> bool:
     return isinstance(error, OverloadedError | RateLimitedError)
 
 
-def too_dear(request: Request, needed: Mapping[str, Decimal]) -> MaxCostError:
+def too_expensive(request: Request, needed: Mapping[str, Decimal]) -> MaxCostError:
     cheapest = min(needed, key=lambda name: (needed[name], name))
     return MaxCostError(max_cost=request.max_cost or Decimal(0), cheapest=cheapest, needed=needed[cheapest])
 

@@ -120,11 +120,11 @@ def _parts(content: Any) -> Iterator[Mapping[str, Any]]:
 def _without_images(value: Any) -> Any:
     """Images count by IMAGE_TOKENS, not by their bytes; all else of their part counts."""
     if isinstance(value, list):
-        return [_without_images(one) for one in value]
+        return [_without_images(item) for item in value]
     if not isinstance(value, Mapping):
         return value
     dropped = ("image_url", "source") if value.get("type") in _IMAGES else ()
-    return {name: _without_images(one) for name, one in value.items() if name not in dropped}
+    return {name: _without_images(item) for name, item in value.items() if name not in dropped}
 
 
 def _size(value: Any) -> int:
