@@ -37,7 +37,7 @@ MAY_BE_EMPTY = {
     "Models and providers: LiteLLM: failures by provider": QUIET,
     "Models and providers: LiteLLM: fallbacks": QUIET,
     "Models and providers: LiteLLM: cached share by model": "LiteLLM counts cached tokens only where there are some",
-    "Tenant: Month's budget, in a week at this pace": "it shows what grows, and a budget may not grow within minutes",
+    "Tenant: Month's budget a week from now, at this pace": "a budget may not grow within minutes",
     "Tenant: Spend in an hour": "it compares with an hour ago",
 }
 RULES = "Long rules of the house. " * 400

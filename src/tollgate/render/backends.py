@@ -68,10 +68,10 @@ def _service(home: Path, name: str, backend: Backend) -> dict[str, object]:
 def mounts(home: Path, backend: Backend) -> list[tuple[Path, str]]:
     """(directory here, path in the container). For a file, its directory, because engines read files beside it."""
     model = home / (backend.models or backend.model)
-    found = [(model.parent if backend.kind.model == "file" else model, MODELS)]
+    pairs = [(model.parent if backend.kind.model == "file" else model, MODELS)]
     if backend.mmproj:
-        found.append(((home / backend.mmproj).parent, PROJECTOR))
-    return found
+        pairs.append(((home / backend.mmproj).parent, PROJECTOR))
+    return pairs
 
 
 def _vllm(backend: Backend) -> list[str]:

@@ -37,13 +37,13 @@ class Connection:
 def choices(catalogue: Catalogue, allowed: Sequence[str] | None) -> list[OfferedModel]:
     """The chat models of the gateway among `allowed` (None is all), in the order of the tenant's file."""
     names = [*catalogue.models, *catalogue.aliases] if allowed is None else list(allowed)
-    found = []
+    offered = []
     for name in names:
         target = catalogue.aliases.get(name, name)
         model = catalogue.models.get(target)
         if model is not None and model.mode == "chat":
-            found.append(OfferedModel(name, target, model.context_tokens, model.max_output_tokens))
-    return found
+            offered.append(OfferedModel(name, target, model.context_tokens, model.max_output_tokens))
+    return offered
 
 
 def tls_address(settings: Settings) -> str:

@@ -58,5 +58,5 @@ def _panel(panel: Panel, values: Mapping[str, str]) -> dict[str, Any]:
 
 def _query(query: Query, values: Mapping[str, str]) -> dict[str, Any]:
     """KeyError for a variable that nothing fills in."""
-    expr = _VARIABLE.sub(lambda found: values[found[1]], query.expr)
+    expr = _VARIABLE.sub(lambda match: values[match[1]], query.expr)
     return {"expr": expr, "legend": query.legend, "instant": query.instant}

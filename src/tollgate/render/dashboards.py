@@ -81,7 +81,7 @@ def processes() -> str:
     return dashboard(
         "tollgate-processes",
         "Replicas and gateways",
-        "The processes and what they stand on: event loop, memory, journal, Redis, Postgres, nginx, the host.",
+        "The processes and the services they need: event loop, memory, journal, Redis, Postgres, nginx, the host.",
         [],
         process_panels(),
     )

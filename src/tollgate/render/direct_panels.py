@@ -41,7 +41,7 @@ def direct_now() -> Sequence[Panel]:
         stat(
             "Converter failures",
             "Requests over the time range that LiteLLM had to answer because our converter failed, and streams that "
-            "broke off for it. Each is a fault of this kit.",
+            "broke off because of it. Each is a fault of this kit.",
             [now_only("sum(increase(tollgate_gateway_converter_failures_total[$__range]))", "failures")],
             unit="none",
             steps=RED_FROM_ONE,

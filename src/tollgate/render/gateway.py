@@ -47,7 +47,7 @@ GATEWAY_ENVIRONMENT = {
 }
 ANTHROPIC_BASE = "https://api.anthropic.com"
 OPENAI_BASE = "https://api.openai.com/v1"
-# Servers of one's own with OpenAI's protocol. `api_base` ends in /v1, except for Ollama, whose own API LiteLLM uses.
+# Your own servers with OpenAI's protocol. `api_base` ends in /v1, except for Ollama, whose own API LiteLLM uses.
 _OWN_SERVERS = ("hosted_vllm", "llamafile", "lm_studio", "ollama_chat", "custom_openai")
 MESSAGES, CHAT = "messages", "chat"
 # Kinds of tokens (services/gateway/ledger/price.py) with LiteLLM's name for the price of one.

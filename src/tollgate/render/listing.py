@@ -52,7 +52,7 @@ def _of_model(name: str, model: Model) -> Entry:
     price = price_of(model.targets[0], model)
     same = all(price_of(target, model) == price for target in model.targets)
     prices = _prices(price) if same else None
-    told = {
+    details = {
         "price": prices,
         "context_tokens": model.context_tokens,
         "max_output_tokens": model.max_output_tokens,
@@ -60,7 +60,7 @@ def _of_model(name: str, model: Model) -> Entry:
         "free": prices is not None and all(amount in ("0", UNIT) for amount in prices.values()),
         "mode": model.mode,
     }
-    return _entry(model.display_name or display_name(name), model.description, told)
+    return _entry(model.display_name or display_name(name), model.description, details)
 
 
 def _with_fallbacks(name: str, entry: Entry, served: Catalogue) -> Entry:
@@ -77,7 +77,7 @@ def _of_alias(alias: str, meant: Entry) -> Entry:
 def _of_choice(name: str, choice: ServedChoice, entries: Mapping[str, Entry]) -> Entry:
     """Its candidates have different prices and sizes. It can do what one of them can do."""
     words = {word for model in choice.models for word in entries[model]["tollgate"]["capabilities"]}
-    told = {
+    details = {
         "price": None,
         "context_tokens": None,
         "max_output_tokens": None,
@@ -85,11 +85,11 @@ def _of_choice(name: str, choice: ServedChoice, entries: Mapping[str, Entry]) ->
         "free": all(entries[model]["tollgate"]["free"] for model in choice.models),
         "mode": "chat",
     }
-    return _entry(name, choice.description or f"The cheapest of {', '.join(choice.models)}", told)
+    return _entry(name, choice.description or f"The cheapest of {', '.join(choice.models)}", details)
 
 
-def _entry(shown: str, description: str, told: Entry) -> Entry:
-    return {"display_name": shown, **({"description": description} if description else {}), "tollgate": told}
+def _entry(shown: str, description: str, details: Entry) -> Entry:
+    return {"display_name": shown, **({"description": description} if description else {}), "tollgate": details}
 
 
 def _prices(price: Price | str | None) -> dict[str, str] | None:

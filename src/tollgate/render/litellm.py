@@ -161,7 +161,7 @@ def _credentials(target: Target) -> dict[str, object]:
         place = {"vertex_project": target.project, "vertex_location": target.region}
         return {**place, "vertex_credentials": f"os.environ/{VERTEX_CREDENTIALS}"}
     key = key_name(target)
-    # A target without a key gets a word. Otherwise LiteLLM would send the key from its environment.
+    # A target without a key gets a placeholder. Otherwise LiteLLM would send the key from its environment.
     given: dict[str, object] = {"api_key": f"os.environ/{key}" if key else "none"}
     return given | ({"api_version": target.api_version} if target.api_version else {})
 

@@ -29,8 +29,8 @@ def reference() -> str:
 
 
 def _definition(whole: dict[str, Any], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = whole["definitions"][name] if name else whole
-    return found
+    definition: dict[str, Any] = whole["definitions"][name] if name else whole
+    return definition
 
 
 def _providers() -> Iterator[str]:

@@ -46,17 +46,20 @@ The kit ignores fields that begin with `x-`; use them as you like. You can list 
 instead ([local backends](local-backends.md)).
 
 ## Which target answers
-LiteLLM tries the target with the lowest `order` first. Targets of the same order share the requests by `weight`. After
-a failure (5xx, 401, 402, 404) LiteLLM retries up to `routing.retries` times, then tries the model's other targets, then
-the models in its `fallbacks`. A 429 or a timeout is not retried: the next target is tried at once. A target that fails
-more than `allowed_fails` times within `cooldown_s` gets no requests for `cooldown_s`. A model's only target always gets
-requests. Each gateway process counts failures alone, and tells the others within a second which targets get no
-requests.
+The gateway tries the target with the lowest `order` first. Targets of the same order share the requests by `weight`.
+After a failure it tries the model's other targets, then the models in its `fallbacks`. A target that fails more than
+`allowed_fails` times within `cooldown_s` gets no requests for `cooldown_s`. A model's only target always gets requests.
+Each gateway process counts failures itself, and tells the others within a second which targets get no requests.
+
+Gateway processes and LiteLLM differ in what they try again at the same target. A gateway process repeats only a call
+that certainly did not reach the provider. LiteLLM repeats a call up to `routing.retries` times after a 5xx, 401, 402 or
+404, but not after a 429 or a timeout. Only LiteLLM uses `routing.strategy`.
 
 A request that a provider calls malformed (400) is not tried elsewhere. A prompt that is too long goes only to
-`context_window_fallbacks`. A request that was refused for its content goes only to `content_policy_fallbacks`. Without
-such a fallback the client sees the error, so that it can compact its conversation. (Anthropic also answers 400 for an
-account without credit; then the model stops.)
+`context_window_fallbacks`. If a provider refuses a request for its content, LiteLLM tries `content_policy_fallbacks`.
+Gateway processes do not use that list: write `route: litellm` at a model that needs it. Without such a fallback the
+client sees the error, so that it can compact its conversation. (Anthropic also answers 400 for an account without
+credit. LiteLLM then does not try the fallbacks; a gateway process does.)
 
 A fallback never leads a tenant to a model that its file does not allow, and it is billed at its own price. With gateway
 processes, `/v1/models` names the fallbacks of each model that the tenant may use. If a gateway process answers from a

@@ -1,4 +1,4 @@
-"""The panels of replicas and gateways, and of what they stand on: journal, Redis, Postgres, nginx, the host."""
+"""The panels of replicas and gateways, and of the services they need: journal, Redis, Postgres, nginx, the host."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _redis() -> Sequence[Panel]:
         ),
         series(
             "Redis: lost or refused",
-            "Keys a second that were removed for want of memory, connections that were refused, and requests of "
+            "Keys a second that were removed because memory was full, connections that were refused, and requests of "
             "gateway processes for which there was no memory. All are 0 while it is well.",
             [
                 Query("rate(redis_evicted_keys_total[$__rate_interval])", "removed keys"),

@@ -77,7 +77,7 @@ def tenant_panels() -> Sequence[Panel]:
             unit="percentunit",
         ),
         series(
-            "Month's budget, in a week at this pace",
+            "Month's budget a week from now, at this pace",
             "Used part of the month's budget a week from now, if the tenant goes on as in the last day. The fifteen "
             "fullest.",
             [

@@ -74,7 +74,8 @@ like. """
 AFTER = """\
 ## Defaults
 `tenants/_defaults.yaml` can have all of the fields above except `tenant` and `keys`. It fills the fields that a
-tenant's file leaves out, one by one; a list is taken whole. A limit of `null` in a tenant's file removes the default.
+tenant's file leaves out, one by one. A list in a tenant's file replaces the default list. A limit of `null` in a
+tenant's file removes the default.
 
 ```yaml
 # yaml-language-server: $schema=defaults.schema.json

@@ -33,7 +33,7 @@ class Gateway(Input):
         default_factory=dict, description="models to try when a prompt is too long for its model"
     )
     content_policy_fallbacks: dict[str, Chain] = Field(
-        default_factory=dict, description="models to try when the provider refused a request for its content"
+        default_factory=dict, description="models that LiteLLM tries if the provider refuses a request for its content"
     )
     cheapest: dict[Name, Cheapest] = Field(
         default_factory=dict, description="names that mean the cheapest of several models, chosen for each request"

@@ -1,8 +1,8 @@
 """The JSON Schemas of a tenant file and of tenants/_defaults.yaml, for editors.
 
-They complete keys, show each description, mark what is wrong. Made from the model, so that they cannot say something
-else; written to be read by editors that know little: no references, one type (or null) a field, a description on
-everything.
+With a schema an editor completes keys, shows descriptions and marks mistakes. The schemas are made from the model, so
+they always agree with it. Simple editors can read them: there are no references, each field has one type (or null), and
+everything has a description.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tollgate.config.tenant.model import Defaults, Tenant
 _NOTE = (
     "Generated from src/tollgate/config/tenant/model.py by `make docs`. Rules over several fields are checked later."
 )
-# Fields in which null would allow more; tenants.py refuses it.
+# Fields in which null would allow more. config/tenant/load.py refuses it.
 _NEVER_NULL = ("allowed_models",)
 
 
@@ -25,12 +25,12 @@ def text(model: type[Defaults] = Tenant) -> str:
 
 def schema(model: type[Defaults] = Tenant) -> dict[str, Any]:
     raw = model.model_json_schema()
-    made = _plain(raw, raw.get("$defs", {}))
+    plain = _plain(raw, raw.get("$defs", {}))
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": model.__name__,
         "$comment": _NOTE,
-        **made,
+        **plain,
     }
 
 
