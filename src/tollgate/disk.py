@@ -80,7 +80,7 @@ def creating(file: Path, mode: int = 0o600, *, durable: bool = True) -> Iterator
         descriptor = _open_new(file, mode)
         try:
             with os.fdopen(descriptor, "wb") as stream:
-                os.fchmod(descriptor, mode)  # the umask may have taken bits away
+                os.fchmod(descriptor, mode)  # the umask may have removed permissions
                 yield stream
                 _finish(stream, durable=durable)
         except BaseException:
@@ -103,7 +103,7 @@ def fill(descriptor: int, content: str | bytes, mode: int | None = None, *, dura
     """Write `content` to an open file and close it; for a file that its caller opened in a way of its own."""
     with os.fdopen(descriptor, "wb") as stream:
         if mode is not None:
-            os.fchmod(descriptor, mode)  # the umask may have taken bits away
+            os.fchmod(descriptor, mode)  # the umask may have removed permissions
         stream.write(content.encode() if isinstance(content, str) else content)
         _finish(stream, durable=durable)
 

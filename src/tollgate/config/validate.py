@@ -51,10 +51,10 @@ def validate(model: type[Model], document: Document, hint_of: HintOf | None = No
 
     `hint_of` may have a better hint for the name of an unknown key.
     """
-    made, problems = validate_partly(model, document, hint_of)
-    if made is None or problems:
+    built, problems = validate_partly(model, document, hint_of)
+    if built is None or problems:
         raise InputError(problems)
-    return made
+    return built
 
 
 def validate_partly(
@@ -69,7 +69,7 @@ def validate_partly(
     except ValidationError as error:
         # pydantic calls a list too short if its items are wrong. The items have their own problems.
         details = [
-            found for found in error.errors(include_url=False) if found["type"] != "too_short" or not found["input"]
+            item for item in error.errors(include_url=False) if item["type"] != "too_short" or not item["input"]
         ][:MOST]
     data = document.data
     for detail in details:
@@ -107,7 +107,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def _problem(detail: ErrorDetails, model: type[BaseModel], document: Document, hint_of: HintOf | None) -> Problem:
     loc = _place(detail["loc"], document)
-    code, context, found = detail["type"], detail.get("ctx", {}), detail.get("input")
+    code, context, written = detail["type"], detail.get("ctx", {}), detail.get("input")
     if code == "missing":
         return document.problem(loc, "required key is missing", _description(model, loc))
     if code == "extra_forbidden":
@@ -118,15 +118,15 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], document: Document, h
         error = context["error"]
         return document.problem(loc, str(error), error.hint if isinstance(error, Mistake) else "")
     expected = _EXPECTED.get(code, detail["msg"])
-    shown = "***" if _is_secret(model, loc) else _show(found)
+    shown = "***" if _is_secret(model, loc) else _show(written)
     bounds = {name: f"{value:.12g}" if isinstance(value, float) else value for name, value in context.items()}
     message = f"expected {expected.format(**bounds)}, found {shown}"
     hint = _description(model, loc)
     if code == "string_pattern_mismatch" and hint:
         return document.problem(loc, f"expected {hint}, found {shown}")
-    if code == "literal_error" and isinstance(found, str):
+    if code == "literal_error" and isinstance(written, str):
         words = [word.strip(" '") for word in str(context["expected"]).replace(" or ", ",").split(",")]
-        hint = did_you_mean(found, words) if closest(found, words) else hint
+        hint = did_you_mean(written, words) if closest(written, words) else hint
     return document.problem(loc, message, hint)
 
 
@@ -197,7 +197,7 @@ def _alternatives(annotation: Any) -> list[Any]:
     if get_origin(annotation) is Annotated:
         return _alternatives(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
-        return [found for argument in get_args(annotation) for found in _alternatives(argument)]
+        return [alternative for argument in get_args(annotation) for alternative in _alternatives(argument)]
     return [annotation]
 
 
@@ -223,8 +223,8 @@ def _description(model: type[BaseModel], loc: Loc) -> str:
         return ""
     inner = [*field.metadata, *(meta for argument in get_args(field.annotation) for meta in get_args(argument)[1:])]
     hint = next((meta.text for meta in inner if isinstance(meta, Hint)), "")
-    said = next((meta.description for meta in inner if isinstance(meta, FieldInfo) and meta.description), "")
-    return hint or str(field.description or said or "")
+    described = next((meta.description for meta in inner if isinstance(meta, FieldInfo) and meta.description), "")
+    return hint or str(field.description or described or "")
 
 
 def _is_secret(model: type[BaseModel], loc: Loc) -> bool:

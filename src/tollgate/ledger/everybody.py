@@ -68,7 +68,7 @@ def everybody(answer: rows.Json, now: datetime) -> Everybody:
     return Everybody(
         now,
         overview(answer, now),
-        tuple(sorted(models, key=lambda one: (-one.month.spend, -one.month.requests, one.model))),
+        tuple(sorted(models, key=lambda model: (-model.month.spend, -model.month.requests, model.model))),
         DatabaseServer(
             rows.clean(server["version"]), datetime.fromtimestamp(float(server["started"]), UTC), int(server["bytes"])
         ),
@@ -77,8 +77,8 @@ def everybody(answer: rows.Json, now: datetime) -> Everybody:
 
 def ending(lines: Iterable[Line], now: datetime) -> list[Ending]:
     """The budgets of tenants that end soon, the first to end at the top. Limits of keys and models are not in it."""
-    found = [ending for line in lines for ending in _of(line, now)]
-    return sorted(found, key=lambda one: (one.ends or now, -(one.spent.share or 0), one.team.id))
+    budgets = [ending for line in lines for ending in _of(line, now)]
+    return sorted(budgets, key=lambda budget: (budget.ends or now, -(budget.spent.share or 0), budget.team.id))
 
 
 def _of(line: Line, now: datetime) -> Iterator[Ending]:
@@ -93,7 +93,7 @@ def _of(line: Line, now: datetime) -> Iterator[Ending]:
 
 
 def _ends(spent: Spent, now: datetime) -> datetime | None:
-    """When the limit is reached if the window goes on as it began. None: not within a year."""
+    """When the limit is reached if the spend continues at the window's rate so far. None: not within a year."""
     elapsed = Decimal((now - spent.window.begins).total_seconds())
     if spent.limit is None or not spent.totals.spend or elapsed <= 0:
         return None

@@ -23,8 +23,8 @@ def usage_json(usage: Usage) -> dict[str, Any]:
     return {
         **_team(usage.team),
         "at": usage.now.isoformat(timespec="seconds"),
-        "windows": [_spent(one) for one in usage.windows],
-        "model_limits": [{"model": one.model, **_spent(one)} for one in usage.caps],
+        "windows": [_spent(spent) for spent in usage.windows],
+        "model_limits": [{"model": spent.model, **_spent(spent)} for spent in usage.caps],
         "rate_limits": dict(usage.team.limits.rates),
         "soft_limit_usd": _number(usage.team.limits.soft),
         "soft_limit_reached": past_soft_limit(usage.team, usage.windows),
@@ -37,7 +37,7 @@ def overview_json(lines: Iterable[Line]) -> list[dict[str, Any]]:
     return [
         {
             **_team(line.team),
-            "windows": [_spent(one) for one in line.windows],
+            "windows": [_spent(spent) for spent in line.windows],
             "soft_limit_reached": past_soft_limit(line.team, line.windows),
         }
         for line in lines
@@ -82,14 +82,14 @@ def overview_csv(lines: Iterable[Line]) -> str:
                 line.team.id,
                 line.team.name,
                 line.team.state,
-                one.window.name,
-                one.window.since.isoformat(),
-                one.window.until.isoformat(),
-                "" if one.limit is None else f"{one.limit:f}",
-                *_cells(one.totals),
+                spent.window.name,
+                spent.window.since.isoformat(),
+                spent.window.until.isoformat(),
+                "" if spent.limit is None else f"{spent.limit:f}",
+                *_cells(spent.totals),
             )
             for line in lines
-            for one in line.windows
+            for spent in line.windows
         ),
     )
 
@@ -111,14 +111,14 @@ def _team(team: LedgerTeam) -> dict[str, Any]:
     return {"tenant": team.id, "name": team.name, "owner": team.owner, "state": team.state}
 
 
-def _spent(one: Spent) -> dict[str, Any]:
+def _spent(spent: Spent) -> dict[str, Any]:
     return {
-        "window": one.window.name,
-        "since": one.window.begins.isoformat(),
-        "resets": one.window.reopens.isoformat(),
-        "limit_usd": _number(one.limit),
-        "share": None if one.share is None else round(float(one.share), 4),
-        **_totals(one.totals),
+        "window": spent.window.name,
+        "since": spent.window.begins.isoformat(),
+        "resets": spent.window.reopens.isoformat(),
+        "limit_usd": _number(spent.limit),
+        "share": None if spent.share is None else round(float(spent.share), 4),
+        **_totals(spent.totals),
     }
 
 
@@ -133,8 +133,8 @@ def _models(models: Mapping[str, Totals]) -> list[dict[str, Any]]:
 
 def _keys(keys: Iterable[KeyTotals]) -> list[dict[str, Any]]:
     return [
-        {"key": one.name, "state": one.state, "owner": one.owner, "keys": one.keys, **_totals(one.totals)}
-        for one in keys
+        {"key": key.name, "state": key.state, "owner": key.owner, "keys": key.keys, **_totals(key.totals)}
+        for key in keys
     ]
 
 

@@ -119,7 +119,7 @@ def _limits(row: Json, ours: Json) -> LedgerLimits:
     """
     if row["state"] == "deleted":
         return LedgerLimits()
-    budgets = {one["budget_duration"]: _usd(one["max_budget"]) for one in row["budget_limits"] or ()}
+    budgets = {budget["budget_duration"]: _usd(budget["max_budget"]) for budget in row["budget_limits"] or ()}
     if row["max_budget"] is not None and row["budget_duration"]:
         budgets[row["budget_duration"]] = _usd(row["max_budget"])
     stated = {DURATIONS[limit.window]: ours.get(limit.name) for limit in BUDGETS}

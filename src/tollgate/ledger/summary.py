@@ -92,5 +92,5 @@ def _windows(row: rows.Json) -> dict[str, Decimal]:
 
 
 def _used_or_alive(spent: list[Entry], keys: Mapping[str, LedgerKey]) -> tuple[KeyTotals, ...]:
-    """A key that was used this week, but not this month, is not of this month."""
+    """The keys of this month. A key that was used this week, but before the month began, is left out."""
     return by_key([entry for entry in spent if entry.totals != NOTHING], keys)

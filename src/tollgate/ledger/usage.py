@@ -99,14 +99,14 @@ def usage(answer: rows.Json, tenant: str, now: datetime, aliases: Mapping[str, s
 
 def team_in(answer: rows.Json, tenant: str, entries: Iterable[Entry]) -> LedgerTeam | None:
     """The team. If even its archived row is gone: its name, from the entries that it left."""
-    found = rows.teams(answer["teams"]).get(tenant)
-    return found or (LedgerTeam(tenant, tenant, "deleted") if any(True for _ in entries) else None)
+    team = rows.teams(answer["teams"]).get(tenant)
+    return team or (LedgerTeam(tenant, tenant, "deleted") if any(True for _ in entries) else None)
 
 
 def names_of(keys: Mapping[str, LedgerKey], entries: Iterable[Entry]) -> dict[str, str]:
     """The name of each key in the entries, also of a key that is left only as a hash."""
     unknown = {entry.key: f"unnamed {entry.key[:8]}" if entry.key else "no key" for entry in entries}
-    return {**unknown, **{one: key.name for one, key in keys.items()}}
+    return {**unknown, **{token: key.name for token, key in keys.items()}}
 
 
 def by_key(entries: Iterable[Entry], keys: Mapping[str, LedgerKey]) -> tuple[KeyTotals, ...]:
@@ -115,17 +115,17 @@ def by_key(entries: Iterable[Entry], keys: Mapping[str, LedgerKey]) -> tuple[Key
     names = names_of(keys, entries)
     totals = by(entries, lambda entry: names[entry.key])
     used = {entry.key for entry in entries}
-    found: dict[str, list[LedgerKey]] = {}
+    by_name: dict[str, list[LedgerKey]] = {}
     for key in sorted(keys.values(), key=lambda key: (key.state == "deleted", key.state == "retiring", key.made)):
         if key.hash in used or key.state in ("active", "retiring", "suspended"):
-            found.setdefault(key.name, []).append(key)
-    idle = [name for name in found if name not in totals]
+            by_name.setdefault(key.name, []).append(key)
+    idle = [name for name in by_name if name not in totals]
     return tuple(
         KeyTotals(
             name,
-            found[name][0].state if name in found else "deleted",
-            found[name][0].owner if name in found else "",
-            len(found.get(name, [name])),
+            by_name[name][0].state if name in by_name else "deleted",
+            by_name[name][0].owner if name in by_name else "",
+            len(by_name.get(name, [name])),
             totals.get(name, NOTHING),
         )
         for name in [*totals, *sorted(idle)]
@@ -172,9 +172,9 @@ def _gone(team: str) -> LedgerTeam:
 def overview(answer: rows.Json, now: datetime) -> tuple[Line, ...]:
     """From the answer to queries.EVERYBODY, highest spend first. A deleted tenant is listed while it has entries."""
     sums: dict[tuple[Any, str], Totals] = {(row["team"], row["window"]): rows.totals(row) for row in answer["sums"]}
-    found = rows.teams(answer["teams"])
+    teams = rows.teams(answer["teams"])
     # Entries without a team are not a tenant's.
-    found |= {team: _gone(team) for team, _ in sums if team and team not in found}
+    teams |= {team: _gone(team) for team, _ in sums if team and team not in teams}
     lines = [
         Line(
             team,
@@ -187,7 +187,7 @@ def overview(answer: rows.Json, now: datetime) -> tuple[Line, ...]:
                 for duration, window in windows_of(now)
             ),
         )
-        for team in found.values()
+        for team in teams.values()
         if team.state != "deleted" or any(owner == team.id for owner, _ in sums)
     ]
     return tuple(sorted(lines, key=lambda line: (-line.month.totals.spend, line.team.id)))

@@ -62,5 +62,5 @@ def parse_month(text: str | None, now: datetime) -> Window:
         raise TollgateError(f"expected a month such as {now:%Y-%m}, found {text[:40]!r}", "--month YEAR-MONTH")
     month = month_of(date(int(text[:4]), int(text[5:]), 1), text)
     if month.since > now.date():
-        raise TollgateError(f"{text} has not begun yet", f"the running month is {now:%Y-%m}")
+        raise TollgateError(f"{text} has not begun yet", f"the current month is {now:%Y-%m}")
     return month

@@ -91,7 +91,10 @@ def _without_times(value: Any) -> Any:
     """LiteLLM writes the next reset into each budget window. A plan that changed with it would never be the same."""
     if not isinstance(value, list):
         return value
-    return [{name: one[name] for name in one if name != "reset_at"} if isinstance(one, dict) else one for one in value]
+    return [
+        {name: entry[name] for name in entry if name != "reset_at"} if isinstance(entry, dict) else entry
+        for entry in value
+    ]
 
 
 def _flag(value: Any) -> bool:

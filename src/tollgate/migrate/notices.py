@@ -33,8 +33,8 @@ def ensure(connection: Connection) -> None:
     """
     connection.execute("CREATE SCHEMA IF NOT EXISTS tollgate")
     for kind, table, column in _TABLES:
-        found = connection.execute("SELECT to_regclass(%s)", (f'"{table}"',)).fetchone()
-        if found is not None and found[0] is not None:
+        row = connection.execute("SELECT to_regclass(%s)", (f'"{table}"',)).fetchone()
+        if row is not None and row[0] is not None:
             for statement in _statements(kind, table, column):
                 connection.execute(statement)
 

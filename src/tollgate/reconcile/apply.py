@@ -84,11 +84,12 @@ class _Walk:
             return
         with ThreadPoolExecutor(min(workers, len(changes)), "apply") as pool:
             try:
-                made = [one.result() for one in as_completed([pool.submit(self._one, change) for change in changes])]
-                keys = [change for change in made if change and isinstance(change.after, Key)]
+                tasks = [pool.submit(self._one, change) for change in changes]
+                written = [task.result() for task in as_completed(tasks)]
+                keys = [change for change in written if change and isinstance(change.after, Key)]
                 batches = (keys[start : start + TOGETHER] for start in range(0, len(keys), TOGETHER))
-                for one in [pool.submit(self._confirm, batch) for batch in batches]:
-                    one.result()
+                for task in [pool.submit(self._confirm, batch) for batch in batches]:
+                    task.result()
             except KeyboardInterrupt:
                 self.interrupted = True
                 self.stop.set()
@@ -123,8 +124,8 @@ class _Walk:
     def _fail(self, failed: Sequence[tuple[Change, TollgateError]]) -> None:
         with self.guard:
             self.failed.extend(failed)
-            told = {id(change) for change, _ in failed}
-            self.applied = [change for change in self.applied if id(change) not in told]
+            failures = {id(change) for change, _ in failed}
+            self.applied = [change for change in self.applied if id(change) not in failures]
         if failed:
             self.stop.set()
 

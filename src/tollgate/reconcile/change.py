@@ -40,9 +40,9 @@ class Change:
 
     @property
     def subject(self) -> Team | Key:
-        found = self.after or self.before
-        assert found is not None, "a change is about something"  # noqa: S101
-        return found
+        subject = self.after or self.before
+        assert subject is not None, "a change is about something"  # noqa: S101
+        return subject
 
     @property
     def kind(self) -> str:
@@ -86,12 +86,12 @@ def _flat(value: Team | Key | None) -> dict[str, Any]:
         return {}
     flat: dict[str, Any] = {}
     for field in fields(value):
-        found = getattr(value, field.name)
-        if isinstance(found, Limits):
-            flat |= {limit.name: getattr(found, limit.name) for limit in fields(found) if limit.name != "per_model"}
-            flat |= {f"per_model.{model}": budgets for model, budgets in found.per_model}
+        content = getattr(value, field.name)
+        if isinstance(content, Limits):
+            flat |= {limit.name: getattr(content, limit.name) for limit in fields(content) if limit.name != "per_model"}
+            flat |= {f"per_model.{model}": budgets for model, budgets in content.per_model}
         elif field.name in ("labels", "stray"):
-            flat |= {f"{'metadata' if field.name == 'labels' else field.name}.{name}": text for name, text in found}
+            flat |= {f"{'metadata' if field.name == 'labels' else field.name}.{name}": text for name, text in content}
         else:
-            flat[field.name] = found
+            flat[field.name] = content
     return flat

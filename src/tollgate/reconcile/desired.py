@@ -20,18 +20,18 @@ NEW = "(new)"
 
 
 def desired(tenants: Iterable[Tenant], keys: Mapping[KeyName, Secret], now: datetime) -> State:
-    """One team a tenant and its keys, whose plain texts are in `keys`. One that is not made yet is called `(new)`.
+    """For each tenant one team and its keys. `keys` has their plain texts; a key that does not exist yet is `(new)`.
 
     `now` decides which keys have expired.
     """
     teams: dict[str, Team] = {}
-    made: dict[str, Key] = {}
+    by_id: dict[str, Key] = {}
     for tenant in tenants:
         teams[tenant.id] = team(tenant)
         for named in tenant.all_keys:
-            one = key(tenant, named, keys.get((tenant.id, named.name)), now)
-            made[one.id] = one
-    return State(teams, made)
+            wanted = key(tenant, named, keys.get((tenant.id, named.name)), now)
+            by_id[wanted.id] = wanted
+    return State(teams, by_id)
 
 
 def team(tenant: Tenant) -> Team:
@@ -51,8 +51,8 @@ def team(tenant: Tenant) -> Team:
 def key(tenant: Tenant, named: TenantKey, secret: Secret | None, now: datetime) -> Key:
     """One key of a tenant.
 
-    A suspended tenant's keys are blocked one by one beside its team, because that is what every replica obeys at once
-    (docs/facts.md 9).
+    If a tenant is suspended, each of its keys is blocked as well as its team: every replica learns of a blocked key at
+    once, but not of a blocked team (docs/facts.md 9).
     """
     unmade = f"{tenant.id}/{named.name}/{NEW}"
     models = tenant.models_of(named)
@@ -73,8 +73,8 @@ def key(tenant: Tenant, named: TenantKey, secret: Secret | None, now: datetime) 
 def identified(key: Key, secret: Secret) -> Key:
     """The key as LiteLLM will have it.
 
-    LiteLLM wants aliases unique over everything, so the alias ends in the hash's beginning: while a key is rotated the
-    old and the new one live side by side under one name.
+    LiteLLM allows each alias only once, and during a rotation the old and the new key have one name. So the alias ends
+    with the first digits of the hash.
     """
     digest = key_hash(secret)
     return replace(key, id=digest, alias=f"{key.team}/{key.name}/{digest[:8]}")

@@ -36,18 +36,18 @@ def _changes(
     desired: Mapping[str, Managed], observed: Mapping[str, Managed], *, allow_delete: bool
 ) -> Iterator[Change]:
     for name, wanted in desired.items():
-        found = observed.get(name)
-        if found is None:
+        present = observed.get(name)
+        if present is None:
             yield Change(Action.CREATE, None, wanted)
-        elif found != wanted:
-            yield Change(Action.UPDATE, found, wanted)
-    for name, found in observed.items():
+        elif present != wanted:
+            yield Change(Action.UPDATE, present, wanted)
+    for name, present in observed.items():
         if name in desired:
             continue
         if allow_delete:
-            yield Change(Action.DELETE, found, None)
-        elif not found.blocked:
-            yield Change(Action.BLOCK, found, replace(found, blocked=True))
+            yield Change(Action.DELETE, present, None)
+        elif not present.blocked:
+            yield Change(Action.BLOCK, present, replace(present, blocked=True))
 
 
 def _worth_making(desired: State, observed: State) -> dict[str, Key]:

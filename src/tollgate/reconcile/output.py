@@ -58,8 +58,8 @@ def describe(change: Change) -> Iterator[str]:
 
 
 def _is_rotated_out(change: Change) -> bool:
-    found = change.before
-    return change.action is Action.DELETE and isinstance(found, Key) and found.retiring and found.expires == EXPIRED
+    key = change.before
+    return change.action is Action.DELETE and isinstance(key, Key) and key.retiring and key.expires == EXPIRED
 
 
 def _unmanaged(plan: Plan, *, verbose: bool) -> Iterator[str]:

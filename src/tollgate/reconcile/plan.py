@@ -39,8 +39,8 @@ class Plan:
     @property
     def hash(self) -> str:
         """A hash of all changes with before and after, so that an apply of a reviewed plan notices a difference."""
-        said = {"changes": self._changes(), "conflicts": self.conflicts}
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        content = {"changes": self._changes(), "conflicts": self.conflicts}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def raise_if_unsafe(self) -> None:
         """Raise TollgateError if applying would change an object that is not ours."""
@@ -87,8 +87,8 @@ class Reviewed:
     def read(cls, text: str, name: str) -> Reviewed:
         """Read the output of to_json(). Raises TollgateError for anything else, also of another version."""
         try:
-            found = json.loads(text)
-            written, digest, allow_delete = found["format"], found["hash"], found["allow_delete"]
+            content = json.loads(text)
+            written, digest, allow_delete = content["format"], content["hash"], content["allow_delete"]
         except (ValueError, KeyError, TypeError):
             raise TollgateError(f"{name}: this is not a plan", "write one with `tollgate plan --out FILE`") from None
         if written != FORMAT:

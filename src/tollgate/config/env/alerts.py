@@ -17,7 +17,7 @@ from tollgate.config.secret import Secret
 from tollgate.config.validate import Input
 from tollgate.errors import Mistake
 
-# Never taken from the process environment, as provider keys are not.
+# Never taken from the process environment, like provider keys.
 SECRETS = ("ALERT_SMTP_PASSWORD", "ALERT_SLACK_URL", "ALERT_WATCHDOG_URL")
 # Alertmanager encrypts a connection to this port from its first byte. On other ports it uses STARTTLS.
 IMPLICIT_TLS_PORT = "465"
@@ -31,8 +31,8 @@ def _addresses(value: str) -> str:
 def _server(value: str) -> str:
     parts = _SERVER.fullmatch(value)
     if value and not (parts and 0 < int(parts[2]) < 65536):
-        found = "***" if "@" in value else repr(value[:60])
-        raise Mistake(f"expected HOST:PORT, found {found}", "such as mail.example.com:587, without a scheme or a login")
+        shown = "***" if "@" in value else repr(value[:60])
+        raise Mistake(f"expected HOST:PORT, found {shown}", "such as mail.example.com:587, without a scheme or a login")
     return value
 
 

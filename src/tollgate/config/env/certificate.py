@@ -1,7 +1,8 @@
 """Reads and checks the certificate for clients: it exists, fits its key, is valid now, and names this gateway.
 
-An operator's files (TLS=files) and the one that stack/certificates/self_signed.py makes. What TLS=acme fetches lies
-with the service that fetches it (stack/certificates/acme.py); until then the self-signed one stands in.
+It reads the operator's files (TLS=files) and the self-signed certificate (stack/certificates/self_signed.py). With
+TLS=acme the certificate is in the volume of the service that fetches it (stack/certificates/acme.py). Until the first
+one is fetched, nginx serves the self-signed one.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ def load(settings: Settings, secrets_dir: Path, now: datetime | None = None) -> 
     """
     if settings.tls == "files" and settings.tls_certificate and settings.tls_key:
         return read(settings.tls_certificate, settings.tls_key, now)
-    made = secrets_dir / SELF_SIGNED
-    if settings.tls in ("self-signed", "acme") and made.is_file():
-        return read(made, made, now)
+    self_signed = secrets_dir / SELF_SIGNED
+    if settings.tls in ("self-signed", "acme") and self_signed.is_file():
+        return read(self_signed, self_signed, now)
     return None
 
 
@@ -91,7 +92,7 @@ def fetched(chain: str) -> Certificate:
 
 
 def _certificate(chain: Sequence[x509.Certificate], key: str = "") -> Certificate:
-    first, text = chain[0], "".join(one.public_bytes(Encoding.PEM).decode() for one in chain)
+    first, text = chain[0], "".join(issued.public_bytes(Encoding.PEM).decode() for issued in chain)
     return Certificate(
         bundle=Secret(key + text),
         chain=text,
@@ -109,14 +110,14 @@ def authorities(file: Path | None, name: str = "CA_BUNDLE") -> str:
     problems: list[Problem] = []
     content = _bytes(file, name, problems)
     try:
-        found = x509.load_pem_x509_certificates(content) if content else []
+        certificates = x509.load_pem_x509_certificates(content) if content else []
     except ValueError:
         hint = "PEM text (-----BEGIN CERTIFICATE-----); convert it: openssl x509 -inform der -in FILE"
         problems.append(Problem(file, 0, name, "has no readable certificate", hint))
-        found = []
+        certificates = []
     if problems:
         raise InputError(problems)
-    return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
+    return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in certificates)
 
 
 def _bytes(file: Path, name: str, problems: list[Problem]) -> bytes:
@@ -176,11 +177,11 @@ def _not_valid(file: Path, certificate: x509.Certificate, now: datetime) -> Iter
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     """Names and addresses in the extension that clients check. They ignore the subject."""
     try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ()
-    names = [name.lower() for name in found.get_values_for_type(x509.DNSName)]
-    return (*names, *(str(address) for address in found.get_values_for_type(x509.IPAddress)))
+    names = [name.lower() for name in extension.get_values_for_type(x509.DNSName)]
+    return (*names, *(str(address) for address in extension.get_values_for_type(x509.IPAddress)))
 
 
 def is_address(host: str) -> bool:

@@ -54,7 +54,7 @@ class Settings(AlertSettings):
     grafana_port: Port = 3000
     prometheus_port: Port = 9090
     replicas: int = Field(default=3, ge=1, le=32, description="how many LiteLLM processes share the load")
-    # `parse` fills it in if it is empty, because the default is a matter of the machine.
+    # `parse` fills it in if it is empty, because the default depends on the machine.
     gateways: int = Field(
         ge=0,
         le=16,

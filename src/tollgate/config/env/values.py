@@ -52,8 +52,8 @@ def proxy(value: str) -> str | None:
     parts = urlsplit(value)
     if parts.scheme != "http" or not parts.hostname or parts.username or parts.path not in ("", "/"):
         hint = "HTTPS goes through it by CONNECT, encrypted end to end; `docker inspect` would show credentials"
-        found = "***" if "@" in value else repr(value[:60])
-        raise Mistake(f"expected http://HOST:PORT without credentials, found {found}", hint)
+        shown = "***" if "@" in value else repr(value[:60])
+        raise Mistake(f"expected http://HOST:PORT without credentials, found {shown}", hint)
     return value.rstrip("/")
 
 

@@ -121,13 +121,13 @@ def _chains(
     gateway: Gateway, written: Mapping[str, Chain], models: Mapping[str, Model], aliases: Mapping[str, str]
 ) -> Chains:
     """The served part of each chain. An alias without an entry gets its model's entry."""
-    found: dict[str, tuple[str, ...]] = {}
+    served: dict[str, tuple[str, ...]] = {}
     for name, chain in written.items():
         model = aliases.get(name, name)
         kept = tuple(other for other in gateway.following(name, chain) if other in models and other != model)
         if model in models and kept:
-            found[name] = kept
+            served[name] = kept
     for alias, model in aliases.items():
-        if alias not in written and model in found:
-            found[alias] = found[model]
-    return found
+        if alias not in written and model in served:
+            served[alias] = served[model]
+    return served

@@ -69,8 +69,8 @@ def _chain(chain: Chain, gateway: Gateway, document: Document, loc: Loc) -> Iter
         yield from _members(chain, gateway, document, loc)
     elif chain not in gateway.chains:
         hint = did_you_mean(chain, gateway.chains)
-        one = f"write a list of one model as [{chain}]" if chain in gateway.models else "list chains under chains:"
-        yield document.problem(loc, f"unknown chain {chain[:60]!r}", hint or one)
+        other = f"write a list of one model as [{chain}]" if chain in gateway.models else "list chains under chains:"
+        yield document.problem(loc, f"unknown chain {chain[:60]!r}", hint or other)
 
 
 def _fallbacks(kind: str, gateway: Gateway, document: Document) -> Iterator[Problem]:

@@ -17,9 +17,9 @@ def schema() -> dict[str, Any]:
             node["patternProperties"] = {"^x-": {}}  # for the writer's own use, such as anchors
     # Draft 7, which editors know, has `definitions`.
     text = json.dumps({"$schema": whole.pop("$schema"), **whole})
-    found: dict[str, Any] = json.loads(text.replace("#/$defs/", "#/definitions/"))
-    found["definitions"] = found.pop("$defs")
-    return found
+    draft_7: dict[str, Any] = json.loads(text.replace("#/$defs/", "#/definitions/"))
+    draft_7["definitions"] = draft_7.pop("$defs")
+    return draft_7
 
 
 def text() -> str:

@@ -1,6 +1,7 @@
 """Rules of a tenant file that a type cannot express: limits that contradict each other, unknown names.
 
-A limit that comes from _defaults.yaml is judged with the file that took it over, because only there it is wrong.
+A limit that comes from _defaults.yaml is checked together with the file that uses it, because it can be right for one
+tenant and wrong for another.
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ def warnings(tenant: Tenant, now: datetime) -> Iterator[Problem]:
             yield tenant.document.warning(loc, "a key in a committed file is not secret", hint)
     for index, key in enumerate(tenant.keys):
         if key.expires is not None and key.expires <= now:
-            said = f"expired on {key.expires:%Y-%m-%d %H:%M} UTC"
-            yield tenant.document.warning(("keys", index, "expires"), said, "remove the key, or set a later date")
+            expired = f"expired on {key.expires:%Y-%m-%d %H:%M} UTC"
+            yield tenant.document.warning(("keys", index, "expires"), expired, "remove the key, or set a later date")
 
 
 def origins(tenant: Tenant) -> Iterator[tuple[Loc, KeyOrigin]]:

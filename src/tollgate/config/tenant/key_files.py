@@ -1,7 +1,7 @@
 """Checks the files of tenants' `file:` keys: each must be a separate plain file, reached without a link.
 
-Looked at when the files are read, so that the message has file and line; `stack/tenants/key_file.py` insists on the
-same again when the key is read or written.
+The check runs when the tenant files are read, so that the message has file and line. `stack/tenants/key_file.py`
+checks again when it reads or writes the key.
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ def fault_of(home: Path, path: str) -> str:
         if mode and not stat.S_ISDIR(mode):
             return f"{part} in its path, which is not a directory"
     try:
-        found = (home / path).lstat()
+        status = (home / path).lstat()
     except OSError:
         return ""
-    return fault_of_status(found)
+    return fault_of_status(status)
 
 
-def fault_of_status(found: os.stat_result) -> str:
+def fault_of_status(status: os.stat_result) -> str:
     """The fault of the file alone, from the result of `lstat` or `fstat`."""
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(status.st_mode):
         return "a symbolic link"
-    if not stat.S_ISREG(found.st_mode):
-        return "a directory" if stat.S_ISDIR(found.st_mode) else "a pipe, socket or device"
-    if found.st_nlink != 1:
-        return f"a file with {found.st_nlink} names (hard links)"
-    return f"{found.st_size:,} bytes, more than a key has" if found.st_size > MOST_BYTES else ""
+    if not stat.S_ISREG(status.st_mode):
+        return "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
+    if status.st_nlink != 1:
+        return f"a file with {status.st_nlink} names (hard links)"
+    return f"{status.st_size:,} bytes, more than a key has" if status.st_size > MOST_BYTES else ""
 
 
 def _mode(place: Path) -> int:
@@ -76,7 +76,7 @@ def _mode(place: Path) -> int:
 
 def _inode(file: Path) -> tuple[int, int] | None:
     try:
-        found = file.lstat()
+        status = file.lstat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

@@ -40,7 +40,7 @@ def _variable(name: str) -> str:
 
 
 def file_path(text: str) -> str:
-    """The path behind `file:`, in one spelling, so that one file is seen to be one key; Mistake."""
+    """The path behind `file:`, in one spelling: then a file that two keys name is found. Raises Mistake."""
     parts = PurePosixPath(text).parts
     if not parts or ".." in parts or text[0] in "/~" or not text.isprintable():
         raise Mistake("expected file:PATH below the checkout, without ..", "as in file:secrets/engineering.key")

@@ -60,15 +60,15 @@ def load(
     for file in sorted({*files(directory), *drafts}):
         try:
             text = drafts[file] if file in drafts else _read(file, directory)
-            tenant, found = _parse(Tenant, text, file, defaults, names) if text is not None else (None, [])
+            tenant, own = _parse(Tenant, text, file, defaults, names) if text is not None else (None, [])
         except InputError as error:
-            tenant, found = None, error.problems
-        problems += found
+            tenant, own = None, error.problems
+        problems += own
         tenants += [tenant] if tenant is not None else []
-    told = {
+    reported = {
         (problem.file, problem.path) for problem in problems
     }  # `${KEY}` is also not a model, but one report is enough
-    problems += [problem for problem in check(tenants, names) if (problem.file, problem.path) not in told]
+    problems += [problem for problem in check(tenants, names) if (problem.file, problem.path) not in reported]
     problems += [problem for tenant in tenants for problem in checks.file_name(tenant)]
     problems += key_files.problems(directory.parent, tenants)
     if problems:
@@ -131,13 +131,13 @@ def _load_defaults(directory: Path, names: ModelNames | None, problems: list[Pro
     if not os.path.lexists(file):
         return None
     try:
-        defaults, found = _parse(Defaults, _read(file, directory), file)
+        defaults, own = _parse(Defaults, _read(file, directory), file)
     except InputError as error:
-        defaults, found = None, error.problems
+        defaults, own = None, error.problems
     if defaults is not None and names is not None:
-        found += checks.model_checks(defaults, names)
-    problems += found
-    return None if found else defaults
+        own += checks.model_checks(defaults, names)
+    problems += own
+    return None if own else defaults
 
 
 def _parse(
@@ -149,15 +149,15 @@ def _parse(
     problems += _no_list(document)
     if defaults is not None:
         document = replace(document, data=_filled(document.data, defaults.document.data))
-    made, wrong = validate_partly(model, document)
+    parsed, wrong = validate_partly(model, document)
     places = {problem.path for problem in problems}
     problems += [problem for problem in wrong if problem.path not in places]
-    if made is not None:
-        made._document = document
-        if isinstance(made, Tenant):
-            made._names, made._defaults = names or ModelNames(), None if defaults is None else defaults.document
-        problems += checks.own_checks(made)
-    return made, problems
+    if parsed is not None:
+        parsed._document = document
+        if isinstance(parsed, Tenant):
+            parsed._names, parsed._defaults = names or ModelNames(), None if defaults is None else defaults.document
+        problems += checks.own_checks(parsed)
+    return parsed, problems
 
 
 def _no_list(document: Document) -> Iterator[Problem]:

@@ -1,6 +1,6 @@
 """Names that a tenant's key source may not use: the gateway's own files and variables, and the providers' variables.
 
-Everything is compared in lower case: some file systems and people make no difference.
+Names are compared in lower case, because some file systems do not distinguish capitals.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# The first part of a path: what a checkout has beside the operator's own files.
+# The kit's own files and folders at the top of a checkout. A tenant's key file is not below one of them.
 KIT = frozenset(
     {"backups", "client", "compose", "config", "docs", "grafana", "images", "nginx", "scripts", "src", "tenants"}
     | {"tests", "var", "changelog.md", "contributing.md", "license", "makefile", "pyproject.toml", "readme.md"}
     | {"requirements-dev.lock", "requirements.lock"}
 )
-# Below secrets/: every secret that the kit makes or reads. Whole families, so that the next one is covered too.
+# Below secrets/: every secret that the kit makes or reads. The patterns cover families, so also the kit's next secret.
 _SECRET = re.compile(
     r"(age|alertmanager|backup|grafana|handover|litellm|loki|nginx|postgres|prometheus|redis|replica|rotation|tls|tollgate"
     r"|vertex)([_.-].*)?|basic_key"

@@ -52,10 +52,10 @@ def put(text: str, file: Path, loc: Loc, value: Any) -> str:
 def append(text: str, file: Path, loc: Loc, item: Any) -> str:
     """`text` with `item` at the end of the list at `loc`. A missing list is created."""
     expected = _plain(text, file)
-    found = _value_at(expected, loc)
-    if not found:
+    items = _value_at(expected, loc)
+    if not items:
         return put(text, file, loc, [item])
-    found.append(item)
+    items.append(item)
     node = _node(text, loc)
     assert isinstance(node, SequenceNode)  # noqa: S101  it has items
     if node.flow_style:
@@ -143,8 +143,8 @@ def _child(node: Node | None, part: str | int) -> Node | None:
     if isinstance(node, MappingNode):
         return next((value for key, value in node.value if key.value == part), None)
     if isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
-        found: Node = node.value[part]
-        return found
+        item: Node = node.value[part]
+        return item
     return None
 
 

@@ -53,5 +53,5 @@ def check_text(text: str, file: Path) -> None:
 
 def hidden_character(text: str) -> str:
     """The first hidden character as U+202E, or ""."""
-    found = _HIDDEN.search(text)
-    return f"U+{ord(found.group()):04X}" if found else ""
+    match = _HIDDEN.search(text)
+    return f"U+{ord(match.group()):04X}" if match else ""

@@ -14,7 +14,9 @@ from tollgate.config.yaml.nodes import TAG, MappingNode, Node, ScalarNode, Seque
 from tollgate.config.yaml.text import hidden_character
 from tollgate.errors import Problem
 
-MAX_NODES = 50_000  # aliases counted each time they are used: a 1 KiB "YAML bomb" reaches this, no honest file does
+MAX_NODES = (
+    50_000  # aliases counted each time they are used: a 1 KiB "YAML bomb" reaches this, an ordinary file does not
+)
 MAX_DEPTH = 32
 
 _MAP, _SEQ, _STR, _NULL, _BOOL, _INT, _FLOAT, _TIMESTAMP, _MERGE = (
@@ -92,8 +94,8 @@ class Reader:
                 merged = self._merge(value_node, loc) | merged
                 continue
             if key_node.tag != _STR:
-                found = visible(key_node.value) if isinstance(key_node, ScalarNode) else "a list or mapping"
-                self._problem(key_node, loc, f"expected text as a key, found {found}", "put it in quotes")
+                shown = visible(key_node.value) if isinstance(key_node, ScalarNode) else "a list or mapping"
+                self._problem(key_node, loc, f"expected text as a key, found {shown}", "put it in quotes")
                 continue
             key = self._text(key_node, loc)
             if key in first:
