@@ -61,13 +61,13 @@ def main() -> None:
     # No line names a process or a thread, so none has to be asked for.
     logging.logProcesses = logging.logThreads = logging.logMultiprocessing = False
     try:
-        found = settings(SECRETS, os.environ)
+        configured = settings(SECRETS, os.environ)
     except (OSError, ValueError, KeyError) as error:
         # The container starts again until the file is there; the message names the file or variable, never a value.
         print(f"error: the gateway process cannot start: {error}", file=sys.stderr)
         print("hint:  run `make deploy`, which writes every secret and setting that it needs", file=sys.stderr)
         sys.exit(1)
-    uvloop.run(serve(found))
+    uvloop.run(serve(configured))
 
 
 if __name__ == "__main__":

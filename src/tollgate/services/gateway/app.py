@@ -44,7 +44,7 @@ PROTOCOLS = {
 ALIVE = frozenset({"/health/liveliness", "/health/liveness"})
 # The state of this process, for `make status` and `make doctor`. nginx passes no client's request for it.
 READY = "/health/readiness"
-# For a request of which nothing was sent because the process stops.
+# The answer if the process stops before it has sent anything.
 FAILED = 500
 
 
@@ -208,7 +208,7 @@ async def _refuse(refused: RefusedError, scope: Message, send: Send) -> None:
 
 
 def _closed(caller: Caller) -> Refusal:
-    """Here, because a replica may remember the key as it was."""
+    """The gateway process refuses a closed key itself, because a replica may still have the open key in memory."""
     whose = f'Key "{caller.key_name}" of tenant "{caller.tenant}"'
     return door.key_revoked(whose) if caller.blocked else door.key_expired(whose, caller.expires)
 

@@ -93,7 +93,7 @@ class Asking:
 
     async def _one(self, call: Call, booked: Booked, model: Model, target: Target, tried: _Tried) -> Exchange | None:
         asked, waited = booked.asked, call.record.waited_s
-        # A client that leaves while the target is asked has asked it.
+        # Before the call: if the client leaves meanwhile, the target may still bill the request.
         booked.asks(model, target)
         try:
             exchange = await begin(call, model, target, self.upstreams, self.credentials)

@@ -41,7 +41,7 @@ class Booked:
     journal: Journal
     begun: calls.Begun
     held: Admitted
-    # A provider was asked: the request counts, whatever comes of it.
+    # A provider was asked. Then the request counts, even if it failed.
     asked: bool = False
     settled: bool = False
     # The target that was asked last, and how the ledger knows it.

@@ -14,7 +14,7 @@ from functools import partial
 import aiohttp
 
 from tollgate.services.choice.choose import ANSWERED
-from tollgate.services.gateway import booking, dearer
+from tollgate.services.gateway import booking, surcharges
 from tollgate.services.gateway.asking import Asking
 from tollgate.services.gateway.booking import CLIENT_LEFT, Booked
 from tollgate.services.gateway.call import Call, HandOverError, RefusedError
@@ -149,7 +149,7 @@ def _check(call: Call) -> None:
     if all(protocol_for(call, target) is None for target in call.model.targets):
         raise HandOverError("protocol")
     passes = any(call.protocol in target.urls for target in call.model.targets)
-    if passes and (problem := dearer.problem(call.parsed)):
+    if passes and (problem := surcharges.problem(call.parsed)):
         raise RefusedError(malformed(problem))
 
 

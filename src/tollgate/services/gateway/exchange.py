@@ -96,7 +96,7 @@ async def begin(
         raise FailedError(failure.no_answer(error.kind, reached=error.sent)) from error
     try:
         return await _begun(call, model, target, speaks, answer)
-    except BaseException:  # a client that left, too: the upstream must not go on for nobody
+    except BaseException:  # also if the client left: then nobody needs the rest of the upstream's answer
         answer.close()
         raise
 

@@ -28,7 +28,7 @@ log = logging.getLogger("tollgate.gateway.handover")
 _OF_CONNECTION = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade content-length host expect".split()
 )
-# Between gateway processes and replicas only: a client's is not passed on, and a replica's not to the client.
+# Headers between gateway processes and replicas. A client cannot send them to a replica, and gets none of them.
 _NOT_PASSED = _OF_CONNECTION | {HEADER, TAKEN_OVER}
 # Our server sends its own.
 _NOT_ANSWERED = _NOT_PASSED | {b"date"}

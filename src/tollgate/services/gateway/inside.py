@@ -1,4 +1,4 @@
-"""Figures of the parts of a gateway process, for Prometheus and for `/health/readiness`, read when somebody asks."""
+"""The state of a gateway process: journal, limiter, keys. Read when Prometheus or `/health/readiness` asks."""
 
 from __future__ import annotations
 

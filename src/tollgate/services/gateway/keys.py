@@ -1,9 +1,8 @@
 """Whose key a request carries: in memory, otherwise in Postgres. A trigger in Postgres tells about every change.
 
-The migrate job makes the trigger (migrate/notices.py). A block or an expiry therefore holds at once,
-also if LiteLLM or an operator wrote it.
-While Postgres does not answer, callers that are in memory stay known for STALE_S. A caller that is not there is looked
-up in the copies in Redis (key_copies.py).
+The migrate job makes the trigger (migrate/notices.py). A block or an expiry therefore works at once, also if LiteLLM or
+an operator wrote it. While Postgres does not answer, callers that are in memory stay known for STALE_S. A caller that
+is not in memory is looked up in the copies in Redis (key_copies.py).
 """
 
 from __future__ import annotations
@@ -42,7 +41,8 @@ _TEAM = 'SELECT * FROM "LiteLLM_TeamTable" WHERE team_id = %s'
 
 @dataclass(frozen=True)
 class Waits:
-    """Seconds: for Postgres to name a caller, less for one that memory knows; and before listening is tried again."""
+    """Seconds. `answer`: for Postgres to name a caller. `known`: the same for a caller in memory. `reconnect`: the
+    pause before the next try to listen."""
 
     answer: float = 5.0
     known: float = 1.0

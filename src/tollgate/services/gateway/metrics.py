@@ -22,7 +22,7 @@ from tollgate.services.gateway.ledger.price import NANO_PER_USD
 from tollgate.services.gateway.outcomes import OUTCOMES, STREAM, outcome_of
 from tollgate.services.gateway.record import LITELLM, OWN, Record, tokens
 
-# The time at which each series began would double their number.
+# Otherwise each series gets a second one with its start time.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"

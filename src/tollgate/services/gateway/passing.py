@@ -148,8 +148,8 @@ class PassedChat:
 
 def _kind(line: bytes) -> bytes:
     """The type of an event. Servers write it first, as Anthropic does; otherwise the event is parsed."""
-    if found := _TYPE_FIRST.match(line):
-        return found[1]
+    if match := _TYPE_FIRST.match(line):
+        return match[1]
     kind = _inside(_parsed(line), "type")
     return kind.encode("utf-8", "replace") if kind else b""
 

@@ -114,7 +114,7 @@ class Record:
     def line(self) -> dict[str, Any]:
         """Without what is empty."""
         first = self.first_byte_s
-        told = {
+        fields = {
             "request_id": self.request_id,
             "call_id": self.call_id,
             "tenant": self.tenant[:_LETTERS],
@@ -128,7 +128,7 @@ class Record:
             "sentence": self.sentence,
             "error": self.error,
         }
-        line: dict[str, Any] = {name: value for name, value in told.items() if value}
+        line: dict[str, Any] = {name: value for name, value in fields.items() if value}
         if self.answered_by:
             line |= {"answered_by": self.answered_by, "tokens": tokens(self.usage), "cost_usd": f"{usd(self.nano):f}"}
         if first is not None:

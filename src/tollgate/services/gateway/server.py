@@ -48,10 +48,10 @@ from tollgate.services.limits.resp import Redis
 from tollgate.services.requests import rules
 from tollgate.services.requests.guard import Guard
 
-# Longer than nginx keeps an idle connection, so it is never we who close one that nginx is about to use.
+# Longer than nginx keeps an idle connection, so we never close one that nginx is about to use.
 KEEP_ALIVE_S = 90
 DATABASE_CONNECTIONS = 4
-# All gateway processes share the volume of the journal. So often each looks for runs whose process is gone.
+# All gateway processes share the volume of the journal. Each looks this often for runs whose process is gone.
 ADOPT_S = 10.0
 log = logging.getLogger("tollgate.gateway")
 

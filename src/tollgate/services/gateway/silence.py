@@ -1,4 +1,4 @@
-"""The client of a stream hears from us while its upstream is silent: proxies and clients give up a silent connection.
+"""Sends comments to the client of a stream while its upstream is silent: proxies and clients give up such a connection.
 
 If nothing has begun after PING_S, the answer begins with status 200 and a comment. So whatever comes afterwards is part
 of that stream: a refusal, ours or LiteLLM's, becomes its last event. Later silences are filled too.

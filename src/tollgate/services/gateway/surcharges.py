@@ -1,6 +1,6 @@
-"""Fields that make an answer dearer than its price in the catalogue, or let another model answer.
+"""Refuses fields that make an answer more expensive than its price in the catalogue, or let another model answer.
 
-The catalogue has one price for a model. Unknown fields pass, so that a new Claude Code works; these are refused.
+The catalogue has one price for a model. Unknown fields pass, so that a new Claude Code works.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 # Values that cost no more than the price of the catalogue. Every other value of these fields does, or may.
 _AT_BASE_PRICE: Mapping[str, tuple[Any, ...]] = {
-    # Anthropic: auto, standard_only. OpenAI: auto, default, flex. Dearer there: priority, scale.
+    # Anthropic: auto, standard_only. OpenAI: auto, default, flex; its priority and scale cost more.
     "service_tier": ("auto", "standard_only", "default", "flex"),
     # Anthropic's "fast" costs six times as much.
     "speed": ("standard",),

@@ -16,7 +16,7 @@ from tollgate.services.gateway.catalogue import Catalogue, Target
 class Cooldowns:
     """Which targets failed too often lately. A model's only target always gets requests, as on LiteLLM's route.
 
-    Each gateway process counts failures alone. A rest is known to all of them (cooling.py).
+    Each gateway process counts failures itself, and tells all others which targets rest (cooling.py).
     """
 
     def __init__(self, allowed_fails: int, cooldown_s: float, clock: Callable[[], float] = time.monotonic) -> None:

@@ -18,7 +18,7 @@ log = logging.getLogger("tollgate.limits")
 
 # By tenant, for the time when neither a cache nor Postgres has it.
 _CREATED: dict[str, datetime | str | None] = {}
-# A model whose price nobody can compute is asked of the budgets, and reserves nothing worth naming.
+# For a model whose price cannot be computed: budgets are asked, and almost nothing is reserved.
 UNKNOWN_PRICE = 1
 
 
@@ -26,8 +26,8 @@ def aliases() -> Mapping[str, str]:
     """Aliases of models from config/gateway.yaml, each with its model."""
     from litellm.proxy.proxy_server import llm_router  # set after the server has read its configuration
 
-    found = getattr(llm_router, "model_group_alias", None) or {}
-    return {alias: target["model"] if isinstance(target, Mapping) else target for alias, target in found.items()}
+    configured = getattr(llm_router, "model_group_alias", None) or {}
+    return {alias: target["model"] if isinstance(target, Mapping) else target for alias, target in configured.items()}
 
 
 def model_of(name: str) -> str:

@@ -32,7 +32,7 @@ from tollgate.services.limits.spent import Ledger, Spent
 
 # The most that one request can be said to have used. A counter of Redis holds 9,000 times as much.
 MOST = 10**15
-# So often a request seeds unknown budgets before it goes on without them.
+# A request tries this many times to seed unknown budgets. Then it goes on without them.
 _ROUNDS = 3
 
 

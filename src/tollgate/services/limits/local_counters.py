@@ -13,7 +13,7 @@ from tollgate.services.limits.rule import MONEY, PARALLEL
 
 # Money is compared with the ledger this often: other processes spend too, and Redis cannot tell.
 LEDGER_S = 5.0
-# So many counters are kept before the first look for those that nobody needs.
+# With more counters than this, those of ended windows are removed.
 SWEEP_AT = 10_000
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from tollgate.services.limits.counters import AwayError, FullError
 
-# A process that is only busy must not take Redis for away.
+# A process that is only busy must not conclude that Redis is away.
 TIMEOUT_S = 3.0
 
 

@@ -191,8 +191,8 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _metadata(row: Row) -> Row:
-    found = _json(row.get("metadata"))
-    return found if isinstance(found, Mapping) else {}
+    metadata = _json(row.get("metadata"))
+    return metadata if isinstance(metadata, Mapping) else {}
 
 
 def _json(value: Any) -> Any:

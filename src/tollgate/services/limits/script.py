@@ -232,7 +232,7 @@ def answer(reply: Any) -> Answer:
     """Reads the reply of ADMIT: 0, or a list that begins with 0 (let in), 1 (refused) or -1 (unknown)."""
     if reply == 0:
         return LET_IN
-    what, *figures = (int(one) for one in reply)
+    what, *figures = (int(figure) for figure in reply)
     if what == 1:
         over, used, reserved = figures
         return Answer(over, used, reserved)

@@ -32,7 +32,7 @@ log = logging.getLogger("tollgate.limits")
 
 RENEW_S = 10.0
 AWAY_S = 5.0
-# So many settlements wait for Redis. Beyond that the oldest are dropped; the ledger has what they cost.
+# The most settlements that wait for Redis. With more, the oldest are dropped; the ledger has what they cost.
 MOST_OWED = 10_000
 NOTHING = Real(0, 0, False)
 
@@ -221,7 +221,7 @@ class SharedCounters:
             raise
 
     async def _done(self, work: Awaitable[None]) -> bool:
-        """Whether Redis did it. That it is away, full or back is noted here."""
+        """Whether Redis did it. Notes whether Redis is away, full or back."""
         try:
             await work
         except AwayError as error:

@@ -2,7 +2,7 @@
 
 It names what the request took from the limits, so that the replica counts nothing again and settles exactly that. It
 is signed with a secret that only gateway processes and replicas have, for one key, one model and one minute. A header
-that is not signed so changes nothing: the replica then asks the limits itself.
+without this signature changes nothing: the replica then asks the limits itself.
 """
 
 from __future__ import annotations

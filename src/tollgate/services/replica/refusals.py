@@ -28,7 +28,7 @@ Receive = Callable[[], Awaitable[Message]]
 ROUTES = re.compile(
     r"^(?:/v1/messages(?:/count_tokens)?|(?:/v1)?/(?:chat/completions|completions|embeddings|models(?:/[^/]+)?)|/health)$"
 )
-# When a client reads one of these, its stream has ended, before the connection ends.
+# After one of these events a client's stream has ended, even if the connection is still open.
 _LAST_EVENTS = (b"event: message_stop", b"data: [DONE]", b"event: error")
 _LITELLM_ERROR, _ANTHROPIC_ERROR = b'data: {"error"', b"event: error\ndata: "
 _OURS = (b"content-length", b"content-type", b"retry-after", b"x-should-retry", b"request-id")

@@ -12,7 +12,7 @@ ZSTD = "zstd"
 READ = ("gzip", "deflate", *([ZSTD] if importlib.util.find_spec("zstandard") else []))
 # RFC 9659: a body in HTTP needs at most this window, so a client cannot ask for more memory.
 _ZSTD_WINDOW = 8 * 1024 * 1024
-# Four bytes can stand for 128 KB. So many bytes at a time never become more than 8 MB.
+# Four bytes can stand for 128 KB, so this many bytes at a time become at most 8 MB.
 _ZSTD_FEED = 256
 _WINDOW = {"gzip": 31, "deflate": 15}
 

@@ -115,7 +115,7 @@ def test_what_costs_more_than_the_price_is_refused(tmp_path: Path, path: str, na
     refused(tmp_path, 400, path, named=next(iter(field)), model=name, **field)
 
 
-def test_twin_a_translated_request_leaves_the_dearer_fields_out(tmp_path: Path) -> None:
+def test_twin_a_translated_request_leaves_out_fields_that_cost_more(tmp_path: Path) -> None:
     async def test() -> None:
         async with upstream(WHOLE_CHAT) as one, process(tmp_path, catalogue(model(chat(one)))) as gateway:
             assert (await gateway.ask(service_tier="priority", speed="fast")).status == 200

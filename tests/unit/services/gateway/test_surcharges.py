@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tollgate.services.gateway.dearer import problem
+from tollgate.services.gateway.surcharges import problem
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from tollgate.services.gateway.dearer import problem
         {"preset": "dear"},
     ],
 )
-def test_a_field_that_makes_an_answer_dearer_is_named(field: dict[str, Any]) -> None:
+def test_a_field_that_makes_an_answer_more_expensive_is_named(field: dict[str, Any]) -> None:
     assert problem({"model": "m", **field}).startswith(f"{next(iter(field))}: ")
 
 

@@ -51,12 +51,12 @@ class Inner:
     async def json(self, who: str, url: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The object of an answer. Raises NoAnswerError."""
         try:
-            told = orjson.loads(await self.text(who, url, query))
+            content = orjson.loads(await self.text(who, url, query))
         except orjson.JSONDecodeError:
-            told = None
-        if not isinstance(told, dict):
+            content = None
+        if not isinstance(content, dict):
             raise NoAnswerError(f"{who} did not answer with a JSON object.")
-        return told
+        return content
 
 
 def words(value: Any, letters: int = _LETTERS) -> str:

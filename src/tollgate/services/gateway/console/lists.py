@@ -22,8 +22,8 @@ async def servers(inner: Inner, base: str) -> list[dict[str, Any]]:
 
 
 def parsed(text: str) -> list[dict[str, Any]]:
-    found = ((match[2], "down" not in match[1].split()) for match in _SERVER.finditer(text))
-    return [{"name": name, "takes": takes} for name, takes in sorted(dict(found).items(), key=_order)][:MOST]
+    servers = ((match[2], "down" not in match[1].split()) for match in _SERVER.finditer(text))
+    return [{"name": name, "takes": takes} for name, takes in sorted(dict(servers).items(), key=_order)][:MOST]
 
 
 def _order(server: tuple[str, bool]) -> tuple[str, int]:

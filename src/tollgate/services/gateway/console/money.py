@@ -37,23 +37,23 @@ async def ask(pool: AsyncConnectionPool) -> Everybody:
     return await asyncio.to_thread(lambda: everybody(rows.loads(text), now))
 
 
-def money(found: Everybody) -> Json:
+def money(ledger: Everybody) -> Json:
     """USD as decimal texts."""
-    soon = ending(found.lines, found.now)
-    month = sum((line.month.totals.spend for line in found.lines), Decimal(0))
+    soon = ending(ledger.lines, ledger.now)
+    month = sum((line.month.totals.spend for line in ledger.lines), Decimal(0))
     return {
         "month": plain(month),
-        "tenants": [_tenant(line) for line in found.lines[:MOST]],
-        "more_tenants": max(0, len(found.lines) - MOST),
-        "models": [_model(model) for model in found.models[:MOST]],
-        "more_models": max(0, len(found.models) - MOST),
-        "ending": [_ending(one) for one in soon[:MOST]],
+        "tenants": [_tenant(line) for line in ledger.lines[:MOST]],
+        "more_tenants": max(0, len(ledger.lines) - MOST),
+        "models": [_model(model) for model in ledger.models[:MOST]],
+        "more_models": max(0, len(ledger.models) - MOST),
+        "ending": [_ending(budget) for budget in soon[:MOST]],
         "more_ending": max(0, len(soon) - MOST),
     }
 
 
-def postgres(found: Everybody) -> Json:
-    server = found.server
+def postgres(ledger: Everybody) -> Json:
+    server = ledger.server
     # Debian adds its own version in brackets.
     return {"version": server.version.partition(" ")[0], "started": moment(server.started), "bytes": server.bytes}
 
@@ -70,14 +70,17 @@ def _window(spent: Spent) -> Json:
     return {"window": spent.window.name, "spent": plain(spent.totals.spend), "limit": limit}
 
 
-def _model(found: ModelSpend) -> Json:
-    month = found.month
-    spent = {"today": plain(found.today), "month": plain(month.spend)}
+def _model(model: ModelSpend) -> Json:
+    month = model.month
+    spent = {"today": plain(model.today), "month": plain(month.spend)}
     tokens = {"input_tokens": month.tokens_in, "output_tokens": month.tokens_out}
-    return {"model": found.model, **spent, "requests": month.requests, "failed": month.failed, **tokens}
+    return {"model": model.model, **spent, "requests": month.requests, "failed": month.failed, **tokens}
 
 
-def _ending(one: Ending) -> Json:
-    names = {"id": one.team.id, "name": one.team.name, "state": one.team.state}
-    times = {"ends": None if one.ends is None else moment(one.ends), "reopens": moment(one.spent.window.reopens)}
-    return {**names, **_window(one.spent), **times}
+def _ending(budget: Ending) -> Json:
+    names = {"id": budget.team.id, "name": budget.team.name, "state": budget.team.state}
+    times = {
+        "ends": None if budget.ends is None else moment(budget.ends),
+        "reopens": moment(budget.spent.window.reopens),
+    }
+    return {**names, **_window(budget.spent), **times}

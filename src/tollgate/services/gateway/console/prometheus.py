@@ -19,13 +19,13 @@ from tollgate.services.gateway.console.inner import Inner, NoAnswerError, words
 
 FILE = "console.json"
 AT_ONCE = 4
-# As config/prometheus/prometheus.yml.j2 says: more often there is nothing new.
+# The scrape interval (config/prometheus/prometheus.yml.j2). In between there is nothing new.
 SCRAPE_S = 15
-# For all panels together. A Prometheus that hangs must not hold the page.
+# Seconds for all panels together. If Prometheus hangs, the page does not wait longer.
 PATIENCE_S = 8.0
 # A chart has as many colours (own/page/page.js); other panels are lists.
 MOST_LINES, MOST_VALUES = 6, 24
-# It fires always, to show that alerts work.
+# This alert always fires, to show that alerts work.
 WATCHDOG = "Watchdog"
 NOT_SET_UP = "This gateway process does not know where Prometheus is. `make deploy` tells it."
 TOO_SLOW = f"Prometheus did not answer within {PATIENCE_S:.0f} s."
@@ -92,13 +92,13 @@ class Prometheus:
     async def _answered(self, panel: Panel, end: int) -> Json:
         try:
             async with asyncio.timeout(PATIENCE_S):
-                found = [series for query in panel.queries for series in await self._series(query, end)]
+                lines = [series for query in panel.queries for series in await self._series(query, end)]
         except TimeoutError:
             return {**panel.shown, "series": [], "left_out": 0, "problem": TOO_SLOW}
         except NoAnswerError as error:
             return {**panel.shown, "series": [], "left_out": 0, "problem": str(error)}
-        kept = largest(found, MOST_LINES if panel.shown["kind"] == "timeseries" else MOST_VALUES)
-        return {**panel.shown, "series": kept, "left_out": len(found) - len(kept), "problem": None}
+        kept = largest(lines, MOST_LINES if panel.shown["kind"] == "timeseries" else MOST_VALUES)
+        return {**panel.shown, "series": kept, "left_out": len(lines) - len(kept), "problem": None}
 
     async def _series(self, query: Query, end: int) -> list[Json]:
         if query.instant:
@@ -120,9 +120,9 @@ class Prometheus:
         if not self._base:
             raise NoAnswerError(NOT_SET_UP)
         async with self._running:
-            told = await self._inner.json("Prometheus", f"{self._base}/api/v1/{kind}", asked)
-        data = told.get("data")
-        if told.get("status") != "success" or not isinstance(data, dict):
+            content = await self._inner.json("Prometheus", f"{self._base}/api/v1/{kind}", asked)
+        data = content.get("data")
+        if content.get("status") != "success" or not isinstance(data, dict):
             raise NoAnswerError("Prometheus refused the question.")
         return data
 
@@ -135,11 +135,11 @@ class Prometheus:
             return {"firing": [], "watchdog": None, "problem": TOO_SLOW}
         except NoAnswerError as error:
             return {"firing": [], "watchdog": None, "problem": str(error)}
-        found = [alert for alert in map(_alert, stated if isinstance(stated, list) else ()) if alert is not None]
-        firing = [alert for alert in found if alert["name"] != WATCHDOG]
+        alerts = [alert for alert in map(_alert, stated if isinstance(stated, list) else ()) if alert is not None]
+        firing = [alert for alert in alerts if alert["name"] != WATCHDOG]
         order = ("page", "ticket")
         firing.sort(key=lambda alert: (alert["severity"] not in order, alert["severity"], alert["since"]))
-        return {"firing": firing, "watchdog": len(firing) < len(found), "problem": None}
+        return {"firing": firing, "watchdog": len(firing) < len(alerts), "problem": None}
 
 
 def largest(series: Sequence[Json], most: int) -> list[Json]:
@@ -147,8 +147,8 @@ def largest(series: Sequence[Json], most: int) -> list[Json]:
     if len(series) <= most:
         return list(series)
 
-    def peak(one: Json) -> float:
-        return max((abs(value) for value in one["values"] if value is not None), default=0.0)
+    def peak(line: Json) -> float:
+        return max((abs(value) for value in line["values"] if value is not None), default=0.0)
 
     kept = sorted(range(len(series)), key=lambda number: peak(series[number]), reverse=True)[:most]
     return [series[number] for number in sorted(kept)]
@@ -175,7 +175,7 @@ def _over_time(query: Query, result: list[Any], times: range) -> Iterator[Json]:
 def _name(query: Query, metric: Any) -> str:
     labels = _object(metric)
     if query.legend:
-        return words(_LABEL.sub(lambda found: str(labels.get(found[1], "")), query.legend)) or "none"
+        return words(_LABEL.sub(lambda match: str(labels.get(match[1], "")), query.legend)) or "none"
     return words(", ".join(f"{name}={value}" for name, value in labels.items())) or "value"
 
 

@@ -18,7 +18,7 @@ from tollgate.services.gateway.shared import Shared
 from tollgate.services.limits.resp import Redis
 from tollgate.services.requests.routes import CONSOLE_PANELS, CONSOLE_STATE
 
-# So long an answer serves everybody who has the page open.
+# For this long all open pages share one answer.
 STATE_FRESH_S = 2.0
 PANELS_FRESH_S = 10.0
 

@@ -70,10 +70,10 @@ class State:
 
 async def _money(pool: AsyncConnectionPool) -> Json:
     try:
-        found = await money.ask(pool)
+        ledger = await money.ask(pool)
     except LedgerAwayError:
         return {"postgres": {"problem": money.NO_ANSWER}, "money": {"problem": money.NO_ANSWER}}
-    return {"postgres": {**money.postgres(found), "problem": None}, "money": {**money.money(found), "problem": None}}
+    return {"postgres": {**money.postgres(ledger), "problem": None}, "money": {**money.money(ledger), "problem": None}}
 
 
 async def _redis(redis: Redis) -> Json:

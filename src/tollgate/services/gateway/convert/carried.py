@@ -1,4 +1,4 @@
-"""Things of the upstream's that travel in fields of a Messages answer and come back with the next request.
+"""Carries an upstream's own data in fields of a Messages answer. The client returns it with the next request.
 
 Messages has no field for an upstream's encrypted reasoning, nor for tool call ids such as Kimi's `functions.Bash:0`:
 Anthropic's API takes only letters, digits, `_` and `-` in ids. Both are packed into a field that clients return

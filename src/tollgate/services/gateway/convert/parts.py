@@ -26,8 +26,8 @@ def reasoning(message: Json) -> str:
         words = message.get(name)
         if isinstance(words, str) and words:
             return words
-    if found := "".join(carried.detail_text(detail) for detail in details(message)):
-        return found
+    if text := "".join(carried.detail_text(detail) for detail in details(message)):
+        return text
     content = message.get("content")
     return "".join(_part_texts(content, "thinking")) if isinstance(content, list) else ""
 
@@ -35,12 +35,12 @@ def reasoning(message: Json) -> str:
 def details(message: Json) -> list[Json]:
     """OpenRouter's `reasoning_details` and what Gemini's server adds to calls; [] where there is neither."""
     listed = message.get("reasoning_details")
-    found = [detail for detail in listed if carried.is_detail(detail)] if isinstance(listed, list) else []
+    details = [detail for detail in listed if carried.is_detail(detail)] if isinstance(listed, list) else []
     for call in calls(message):
         extra = call.get("extra_content")
         if isinstance(extra, dict) and extra:
-            found.append({"type": carried.EXTRA, "id": call_id(call), "data": extra})
-    return found
+            details.append({"type": carried.EXTRA, "id": call_id(call), "data": extra})
+    return details
 
 
 def refusal(message: Json) -> str:

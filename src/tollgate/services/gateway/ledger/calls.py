@@ -130,33 +130,34 @@ class Call:
 INTERRUPTED = "Interrupted"
 
 
-def plain_target(one: Target) -> dict[str, Any]:
+def plain_target(target: Target) -> dict[str, Any]:
     """A record as JSON, here and below. `target`, `begun` and `call` read it."""
-    return {**_texts(one, _OF_TARGET), "prices": one.prices.plain()}
+    return {**_texts(target, _OF_TARGET), "prices": target.prices.plain()}
 
 
-def plain_begun(one: Begun) -> dict[str, Any]:
-    found = _texts(one, _OF_BEGUN)
-    found["started"], found["characters_in"], found["target"] = one.started, one.characters_in, plain_target(one.target)
-    if one.tags:
-        found["tags"] = [clean(tag, _OF_TAG) for tag in one.tags[:MOST_TAGS]]
-    return found
+def plain_begun(begun: Begun) -> dict[str, Any]:
+    plain = _texts(begun, _OF_BEGUN)
+    plain["started"], plain["characters_in"] = begun.started, begun.characters_in
+    plain["target"] = plain_target(begun.target)
+    if begun.tags:
+        plain["tags"] = [clean(tag, _OF_TAG) for tag in begun.tags[:MOST_TAGS]]
+    return plain
 
 
-def plain_call(one: Call, begun: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def plain_call(call: Call, begun: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """`begun` is its begin as JSON, for a caller that has it."""
     outcome = {
-        "ended": one.outcome.ended,
-        "usage": one.outcome.usage.plain(),
-        "status": one.outcome.status,
-        "error": clean(one.outcome.error, _OF_ERROR),
-        "first_byte": one.outcome.first_byte,
+        "ended": call.outcome.ended,
+        "usage": call.outcome.usage.plain(),
+        "status": call.outcome.status,
+        "error": clean(call.outcome.error, _OF_ERROR),
+        "first_byte": call.outcome.first_byte,
     }
-    return {"begun": plain_begun(one.begun) if begun is None else begun, "outcome": outcome, "cost": one.cost}
+    return {"begun": plain_begun(call.begun) if begun is None else begun, "outcome": outcome, "cost": call.cost}
 
 
-def _texts(one: Target | Begun, lengths: Mapping[str, int]) -> dict[str, Any]:
-    return {name: clean(text, longest) for name, longest in lengths.items() if (text := getattr(one, name))}
+def _texts(record: Target | Begun, lengths: Mapping[str, int]) -> dict[str, Any]:
+    return {name: clean(text, longest) for name, longest in lengths.items() if (text := getattr(record, name))}
 
 
 def target(content: Mapping[str, Any]) -> Target:
@@ -177,9 +178,9 @@ def begun(content: Mapping[str, Any]) -> Begun:
 
 
 def call(content: Mapping[str, Any]) -> Call:
-    said = content["outcome"]
-    usage = Usage.from_plain(said["usage"])
-    outcome = Outcome(said["ended"], usage, said["status"], said["error"], said["first_byte"])
+    ended = content["outcome"]
+    usage = Usage.from_plain(ended["usage"])
+    outcome = Outcome(ended["ended"], usage, ended["status"], ended["error"], ended["first_byte"])
     return Call(begun(content["begun"]), outcome, content["cost"])
 
 

@@ -36,12 +36,12 @@ class Noted:
 
 def find(directory: Path, ids: Collection[str]) -> list[Noted]:
     """The calls with these ids, the oldest first. A file that goes meanwhile was shipped; its calls are in Postgres."""
-    found: dict[str, Noted] = {}
+    by_id: dict[str, Noted] = {}
     for run in runs(directory):
         alive = _alive(directory / f"{run}.lock")
         for content in _contents(directory, run):
-            _follow(found, content, ids, run, alive)
-    return sorted(found.values(), key=lambda noted: noted.started)
+            _follow(by_id, content, ids, run, alive)
+    return sorted(by_id.values(), key=lambda noted: noted.started)
 
 
 def _contents(directory: Path, run: str) -> Iterator[Mapping[str, Any]]:
@@ -52,18 +52,18 @@ def _contents(directory: Path, run: str) -> Iterator[Mapping[str, Any]]:
             continue
 
 
-def _follow(found: dict[str, Noted], content: Mapping[str, Any], ids: Collection[str], run: str, alive: bool) -> None:
+def _follow(by_id: dict[str, Noted], content: Mapping[str, Any], ids: Collection[str], run: str, alive: bool) -> None:
     try:
         if content["do"] == "begin":
             begun = calls.begun(content["begun"])
             if not {begun.id, begun.request}.isdisjoint(ids):
-                found.setdefault(begun.id, _noted(begun, run, alive))
-        elif content["do"] == "handed over" and content["id"] in found:
-            found[content["id"]].state = HANDED_OVER
+                by_id.setdefault(begun.id, _noted(begun, run, alive))
+        elif content["do"] == "handed over" and content["id"] in by_id:
+            by_id[content["id"]].state = HANDED_OVER
         elif content["do"] == "end":
             call = calls.call(content["call"])
             if not {call.begun.id, call.begun.request}.isdisjoint(ids):
-                noted = found.setdefault(call.begun.id, _noted(call.begun, run, alive))
+                noted = by_id.setdefault(call.begun.id, _noted(call.begun, run, alive))
                 noted.state, noted.ended, noted.nano_usd = ENDED, call.outcome.ended, call.cost
                 noted.status, noted.error = call.outcome.status, call.outcome.error
     except UNREADABLE:

@@ -51,12 +51,12 @@ def split(data: bytes, start: int) -> Iterator[Line]:
     """
     at = 0
     while at < len(data):
-        found = data.find(b"\n", at)
-        end = len(data) if found < 0 else found
+        newline = data.find(b"\n", at)
+        end = len(data) if newline < 0 else newline
         raw = data[at:end].strip(b"\0")
         at = end + 1
         if raw:
-            yield Line(None if found < 0 else decode(raw), raw, start + min(at, len(data)))
+            yield Line(None if newline < 0 else decode(raw), raw, start + min(at, len(data)))
 
 
 def dumps(content: Any) -> bytes:

@@ -85,12 +85,12 @@ class Reader:
         return [path for path in self._extents if path not in ahead]
 
     def _ahead(self) -> Iterator[tuple[Path, int]]:
-        found = self._path not in self._extents
+        reached = self._path not in self._extents
         for path in self._extents:
             if path == self._path:
-                found = True
+                reached = True
                 yield path, self._offset
-            elif found:
+            elif reached:
                 yield path, 0
 
 

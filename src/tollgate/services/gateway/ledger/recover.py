@@ -60,9 +60,9 @@ class DeadRun:
             begun = calls.begun(content["begun"])
             self._open[begun.id] = _Open(begun, begun.estimate, begun.started)
         elif content["do"] == "note" and content["id"] in self._open:
-            one = self._open[content["id"]]
-            one.begun = replace(one.begun, target=calls.target(content["target"]))
-            one.usage, one.at = Usage.from_plain(content["usage"]), content["at"]
+            unfinished = self._open[content["id"]]
+            unfinished.begun = replace(unfinished.begun, target=calls.target(content["target"]))
+            unfinished.usage, unfinished.at = Usage.from_plain(content["usage"]), content["at"]
         elif content["do"] == "handed over":
             self._open.pop(content["id"], None)
         elif content["do"] == "end":
@@ -71,7 +71,7 @@ class DeadRun:
 
     @property
     def interrupted(self) -> list[Call]:
-        return [Call.interrupted(one.begun, one.usage, one.at) for one in self._open.values()]
+        return [Call.interrupted(call.begun, call.usage, call.at) for call in self._open.values()]
 
     @property
     def waiting_calls(self) -> int:

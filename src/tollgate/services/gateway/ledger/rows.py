@@ -63,7 +63,7 @@ def metadata(call: Call) -> dict[str, Any]:
     """The fields that LiteLLM's pages and ours read, and how the call was booked."""
     begun, outcome, usage = call.begun, call.outcome, call.outcome.usage
     cache = {"cache_read_input_tokens": usage.cache_read, "cache_creation_input_tokens": usage.cache_write}
-    found: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "status": "failure" if call.failed else "success",
         "user_api_key": begun.key,
         "user_api_key_alias": begun.key_alias or None,
@@ -81,11 +81,11 @@ def metadata(call: Call) -> dict[str, Any]:
         "tollgate": {"route": "direct", "nano_usd": call.cost, "estimated": usage.estimated},
     }
     if begun.request:
-        found["tollgate"]["request_id"] = begun.request
+        fields["tollgate"]["request_id"] = begun.request
     if call.failed:
         code = f"{outcome.status}" if outcome.status else ""
-        found["error_information"] = {"error_code": code, "error_class": outcome.error}
-    return found
+        fields["error_information"] = {"error_code": code, "error_class": outcome.error}
+    return fields
 
 
 def _moment(milliseconds: int) -> str:

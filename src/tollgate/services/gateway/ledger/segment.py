@@ -83,8 +83,8 @@ class RunLock:
 
 def runs(directory: Path) -> list[str]:
     """Every run that left a file in this directory, in order."""
-    found = (_RUN.fullmatch(path.name) for path in directory.iterdir())
-    return sorted({match["run"] for match in found if match})
+    matches = (_RUN.fullmatch(path.name) for path in directory.iterdir())
+    return sorted({match["run"] for match in matches if match})
 
 
 def segments(directory: Path, run: str) -> list[Path]:

@@ -35,7 +35,8 @@ EVERY_S = 1.0
 LONGEST_PAUSE_S = 30.0
 # A Postgres that is frozen answers nothing and ends nothing.
 PATIENCE_S = 20.0
-# Booked and undone when Postgres refuses a call. If it refuses this one too, calls are not the reason.
+# If Postgres refuses a call, the shipper books this one and rolls it back. If Postgres refuses this one too, the reason
+# is not in the calls.
 HARMLESS = Call.of(Begun("0" * 32, 0, "", "", "", "", Target("", "")), Outcome(0, Usage()))
 # SQLSTATE classes that speak of the data: data exceptions, constraints, limits of a row.
 _OF_THE_DATA = ("22", "23", "54")
@@ -201,10 +202,10 @@ class Shipper:
                 for statement in (*statements.IN_ORDER, statements.SEEDED):
                     await connection.execute(statement.encode(), parameters)
                 cursor = await connection.execute(statements.BOOK.encode(), parameters)
-                found = await cursor.fetchone()
+                row = await cursor.fetchone()
         finally:
             patience.cancel()
-        return int(found[0]) if found else 0
+        return int(row[0]) if row else 0
 
 
 def _hang_up(connection: Connection) -> None:

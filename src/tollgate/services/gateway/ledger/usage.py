@@ -93,23 +93,23 @@ ANYTHING = Bounds()
 
 def anthropic(usage: Any, seen: Estimate, bounds: Bounds = ANYTHING) -> Usage:
     """From the `usage` of a Messages answer, or the figures of a stream that `AnthropicStream` gathered."""
-    found = _mapping(usage)
-    details = _mapping(found.get("cache_creation"))
+    figures = _mapping(usage)
+    details = _mapping(figures.get("cache_creation"))
     hour = _Figure(details.get("ephemeral_1h_input_tokens"), bounds.input)
     five = _Figure(details.get("ephemeral_5m_input_tokens"), bounds.input)
-    written = _Figure(found.get("cache_creation_input_tokens"), bounds.input)
+    written = _Figure(figures.get("cache_creation_input_tokens"), bounds.input)
     # The total rules. Writes that the details do not explain are the cheaper ones, of five minutes.
-    total = written.value if written.said else five.value + hour.value
+    total = written.value if written.usable else five.value + hour.value
     of_hour = min(hour.value, total)
     prompt = _Prompt(
-        _Figure(found.get("input_tokens"), bounds.input),
-        _Figure(found.get("cache_read_input_tokens"), bounds.input),
+        _Figure(figures.get("input_tokens"), bounds.input),
+        _Figure(figures.get("cache_read_input_tokens"), bounds.input),
         total - of_hour,
         of_hour,
         wrong=hour.wrong or five.wrong or written.wrong,
     )
-    thinking = _mapping(found.get("output_tokens_details")).get("thinking_tokens")
-    return _usage(prompt, _Figure(found.get("output_tokens"), bounds.output), thinking, seen, bounds)
+    thinking = _mapping(figures.get("output_tokens_details")).get("thinking_tokens")
+    return _usage(prompt, _Figure(figures.get("output_tokens"), bounds.output), thinking, seen, bounds)
 
 
 def openai(usage: Any, seen: Estimate, bounds: Bounds = ANYTHING) -> Usage:
@@ -117,22 +117,22 @@ def openai(usage: Any, seen: Estimate, bounds: Bounds = ANYTHING) -> Usage:
 
     `prompt_tokens` contains what the cache read and wrote.
     """
-    found = _mapping(usage)
-    details = _mapping(found.get("prompt_tokens_details"))
+    figures = _mapping(usage)
+    details = _mapping(figures.get("prompt_tokens_details"))
     read = _Figure(
-        _first(details.get("cached_tokens"), found.get("prompt_cache_hit_tokens"), found.get("cached_tokens")),
+        _first(details.get("cached_tokens"), figures.get("prompt_cache_hit_tokens"), figures.get("cached_tokens")),
         bounds.input,
     )
     written = _Figure(_first(details.get("cache_write_tokens"), details.get("cache_creation_tokens")), bounds.input)
-    whole = _Figure(found.get("prompt_tokens"), bounds.input)
+    whole = _Figure(figures.get("prompt_tokens"), bounds.input)
     # More from the cache than there was in the prompt is absurd: the whole prompt then counts as not cached.
-    absurd = whole.said and read.value + written.value > whole.value
+    absurd = whole.usable and read.value + written.value > whole.value
     if absurd:
         read = written = _Figure(None, 0)
-    rest = _Figure(whole.value - read.value - written.value if whole.said else None, bounds.input)
+    rest = _Figure(whole.value - read.value - written.value if whole.usable else None, bounds.input)
     prompt = _Prompt(rest, read, written.value, 0, wrong=absurd or whole.wrong or written.wrong)
-    hidden = _mapping(found.get("completion_tokens_details")).get("reasoning_tokens")
-    return _usage(prompt, _Figure(found.get("completion_tokens"), bounds.output), hidden, seen, bounds)
+    hidden = _mapping(figures.get("completion_tokens_details")).get("reasoning_tokens")
+    return _usage(prompt, _Figure(figures.get("completion_tokens"), bounds.output), hidden, seen, bounds)
 
 
 class AnthropicStream:
@@ -173,15 +173,15 @@ class OpenAIStream:
 
 
 class _Figure:
-    """One figure that an upstream gave. `said` if it can be used; `wrong` if it gave one that cannot."""
+    """One figure that an upstream gave. `usable` if it can be used; `wrong` if it gave one that cannot."""
 
-    __slots__ = ("said", "value", "wrong")
+    __slots__ = ("usable", "value", "wrong")
 
     def __init__(self, given: Any, most: int) -> None:
         number = _whole(given)
-        self.said = number is not None and 0 <= number <= most
-        self.wrong = given is not None and not self.said
-        self.value = number if number is not None and self.said else 0
+        self.usable = number is not None and 0 <= number <= most
+        self.wrong = given is not None and not self.usable
+        self.value = number if number is not None and self.usable else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +195,12 @@ class _Prompt:
 
 def _usage(prompt: _Prompt, output: _Figure, hidden: Any, seen: Estimate, bounds: Bounds) -> Usage:
     cached = prompt.read.value + prompt.five + prompt.hour
-    said = prompt.plain.value + cached
-    no_prompt = seen.input > 0 and (not prompt.plain.said or not said)
+    stated = prompt.plain.value + cached
+    no_prompt = seen.input > 0 and (not prompt.plain.usable or not stated)
     no_output = seen.output > 0 and not output.value
     written = min(seen.output, bounds.output) if no_output or output.wrong else output.value
     reasoning = _Figure(hidden, written).value
-    if said > bounds.input:
+    if stated > bounds.input:
         return Usage(min(seen.input, bounds.input), written, reasoning=reasoning, estimated=True)
     doubtful = no_prompt or prompt.wrong or prompt.plain.wrong or prompt.read.wrong
     plain = max(prompt.plain.value, min(seen.input, bounds.input) - cached) if doubtful else prompt.plain.value
@@ -230,7 +230,7 @@ def _whole(given: Any) -> int | None:
 
 
 def _first(*given: Any) -> Any:
-    return next((one for one in given if one is not None), None)
+    return next((figure for figure in given if figure is not None), None)
 
 
 def _mapping(given: Any) -> Mapping[str, Any]:

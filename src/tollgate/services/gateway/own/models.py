@@ -26,9 +26,9 @@ def names(catalogue: Catalogue, caller: Caller) -> list[str]:
     return [name for name in catalogue.listed if caller.models is None or name in caller.models]
 
 
-def entry(name: str, told: Mapping[str, Any]) -> Entry:
+def entry(name: str, details: Mapping[str, Any]) -> Entry:
     both = {"id": name, "object": "model", "type": "model", "created": CREATED, "created_at": CREATED_AT}
-    return {**both, "owned_by": "tollgate", **told}
+    return {**both, "owned_by": "tollgate", **details}
 
 
 def entries(catalogue: Catalogue, caller: Caller) -> list[Entry]:
@@ -37,11 +37,11 @@ def entries(catalogue: Catalogue, caller: Caller) -> list[Entry]:
 
 def listing(catalogue: Catalogue, caller: Caller, *, claude_code: bool = False) -> Entry:
     """The whole list is one page. `claude_code`: with the names that Claude Code shows in /model."""
-    found = entries(catalogue, caller)
+    listed = entries(catalogue, caller)
     if claude_code:
-        found = [{**told, "id": packed(told["id"], told["tollgate"]["context_tokens"])} for told in found]
-    first, last = (found[0]["id"], found[-1]["id"]) if found else (None, None)
-    return {"object": "list", "data": found, "has_more": False, "first_id": first, "last_id": last}
+        listed = [{**entry, "id": packed(entry["id"], entry["tollgate"]["context_tokens"])} for entry in listed]
+    first, last = (listed[0]["id"], listed[-1]["id"]) if listed else (None, None)
+    return {"object": "list", "data": listed, "has_more": False, "first_id": first, "last_id": last}
 
 
 def one(catalogue: Catalogue, caller: Caller, name: str) -> Entry | None:
@@ -54,11 +54,11 @@ def one(catalogue: Catalogue, caller: Caller, name: str) -> Entry | None:
 
 def _told(catalogue: Catalogue, caller: Caller, name: str) -> Mapping[str, Any]:
     """Without the fallbacks that this tenant may not use: they never answer it, and it must not learn their names."""
-    told = catalogue.listed[name]
-    if "fallbacks" not in told["tollgate"]:
-        return told
-    left = [other for other in told["tollgate"]["fallbacks"] if caller.may_use(*catalogue.names_of(other))]
-    return {**told, "tollgate": {**told["tollgate"], "fallbacks": left}}
+    details = catalogue.listed[name]
+    if "fallbacks" not in details["tollgate"]:
+        return details
+    left = [other for other in details["tollgate"]["fallbacks"] if caller.may_use(*catalogue.names_of(other))]
+    return {**details, "tollgate": {**details["tollgate"], "fallbacks": left}}
 
 
 def unknown(name: str) -> Refusal:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tollgate.services.refusals.refusal import Refusal, rate_limited
 
-# In each process: so many answers a tenant gets in so many seconds.
+# A tenant gets MOST answers in WINDOW_S seconds from each process.
 MOST = 60
 WINDOW_S = 10
 REMEMBERED = 10_000

@@ -110,8 +110,8 @@ class Recent:
 
     async def read_all(self) -> list[Entry]:
         """Refusals and failures of everybody, the newest first. `tenant` says whose, `failed` which of both it is."""
-        found = [*await self._read(REFUSED), *await self._read(FAILED)]
-        return sorted(found, key=lambda entry: str(entry["at"]), reverse=True)
+        listed = [*await self._read(REFUSED), *await self._read(FAILED)]
+        return sorted(listed, key=lambda entry: str(entry["at"]), reverse=True)
 
     async def _read(self, space: str) -> list[Entry]:
         try:
@@ -119,8 +119,8 @@ class Recent:
                 texts = await self._redis.command("LRANGE", _list(space), "0", str(_most(space) - 1))
         except (AwayError, FullError, TimeoutError):
             texts = []
-        found = [json.loads(text) for text in (*reversed(self._waiting.get(space, ())), *texts)]
-        return sorted(found, key=lambda entry: str(entry["at"]), reverse=True)[: _most(space)]
+        listed = [json.loads(text) for text in (*reversed(self._waiting.get(space, ())), *texts)]
+        return sorted(listed, key=lambda entry: str(entry["at"]), reverse=True)[: _most(space)]
 
     async def close(self) -> None:
         if self._sending is not None:

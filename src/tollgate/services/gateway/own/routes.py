@@ -63,23 +63,23 @@ class Own:
             return False
         if path == USAGE:
             record.route = OWN
-            told = await self._usage(caller)
+            content = await self._usage(caller)
         elif path in CONSOLE:
             record.route = OWN
             if not caller.operator:
                 raise RefusedError(door.route_not_allowed())
-            told = await self.console(path)
+            content = await self.console(path)
         elif _lists(path) and not caller.operator and caller.reason != "foreign_key":
             record.route = OWN
-            found = self._models(path, caller, claude_code=header(scope, b"user-agent").startswith(_CLAUDE_CODE))
-            if found is None:
+            answered = self._models(path, caller, claude_code=header(scope, b"user-agent").startswith(_CLAUDE_CODE))
+            if answered is None:
                 await _not_found(scope, send, record)
                 return True
-            told = found
+            content = answered
         else:
             return False
         record.status = 200
-        await whole(send, 200, _JSON, orjson.dumps(told), *_NO_STORE, *_named(scope))
+        await whole(send, 200, _JSON, orjson.dumps(content), *_NO_STORE, *_named(scope))
         return True
 
     def _models(self, path: str, caller: Caller, *, claude_code: bool) -> dict[str, Any] | None:

@@ -16,13 +16,13 @@ from tollgate.services.gateway.upstream.call import NoAnswerError
 CONNECT_S = 5.0
 # Before the second try. On a busy machine a name or a connection may fail for a moment.
 PAUSE_S = 0.2
-# Longer than an upstream's usual keep-alive would reuse a connection that it is about to close.
+# Shorter than an upstream's usual keep-alive, so that we do not use a connection that it is about to close.
 IDLE_S = 20.0
 READ_BYTES = 256 * 1024
 # Bounds for reading the body of an error, in bytes and seconds. Its status is known before.
 ERROR_BYTES = 256 * 1024
 ERROR_S = 10.0
-# So long a complete stream may take to end.
+# How long a complete stream may take to end.
 LAST_S = 0.5
 
 

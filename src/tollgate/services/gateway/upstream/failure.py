@@ -40,12 +40,11 @@ _KIND_OF = {400: "invalid_request_error", 404: "not_found_error", 413: "request_
 
 @dataclass(frozen=True)
 class Failure:
-    """`kind` is a word for metrics. `detail` is for the log only, and only if it is about
-    the gateway's account.
+    """`kind` is a word for metrics. `detail` is for the log only, and only if it is about the gateway's account.
 
     `final`: another target would say the same. `reached`: the upstream may have got the request. `rests`: the target is
     to blame, so it counts for its cool-down. `too_long`: a model with a larger context window may do better. `events`:
-    the error as a Messages upstream streamed it, which Claude Code knows how to take.
+    the error as a Messages upstream streamed it; Claude Code understands it.
     """
 
     kind: str
@@ -67,7 +66,7 @@ def no_answer(kind: str, *, reached: bool = True) -> Failure:
 
 
 def unfit(kind: str, refusal: Refusal) -> Failure:
-    """The request cannot be said in this target's protocol. It was not asked; another target may take it."""
+    """The request does not exist in this target's protocol. The target was not asked; another one may accept it."""
     return Failure(kind, refusal, reached=False, rests=False)
 
 
@@ -159,7 +158,7 @@ def _redirect() -> Failure:
 
 
 def _account(detail: str) -> Failure:
-    """424 and final: Claude Code then shows exactly these words (docs/refusals.md)."""
+    """Claude Code shows the words of a 424 unchanged (docs/refusals.md)."""
     message = f"The provider of this model refused the gateway's own account, not your key. {OPERATOR}"
     refusal = Refusal(424, "api_error", "provider_refused_gateway", message, counts=True)
     return Failure("account", refusal, detail=harmless(detail))
@@ -170,13 +169,13 @@ def _overloaded(code: str, message: str, retry_after: int) -> Refusal:
 
 
 def _should_retry(status: int, headers: Mapping[str, str]) -> bool:
-    """As the upstream said; without its word, what the SDKs do by themselves."""
-    said = headers.get("x-should-retry", "").lower()
-    return said == "true" if said in ("true", "false") else status in (408, 409, 429) or status >= 500
+    """As the upstream's header says. Without that header, as the SDKs decide by themselves."""
+    stated = headers.get("x-should-retry", "").lower()
+    return stated == "true" if stated in ("true", "false") else status in (408, 409, 429) or status >= 500
 
 
 def _after(headers: Mapping[str, str]) -> int | None:
-    """Never less than the upstream asks. The header has seconds, or a date."""
+    """Seconds, rounded up, so never fewer than the upstream asks for. The header has seconds, or a date."""
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,7}(\.\d{1,9})?", value):
         return math.ceil(float(value))
