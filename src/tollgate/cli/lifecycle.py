@@ -65,7 +65,7 @@ def status(
         state = {"ready": not missing, "not_ready": missing, "containers": rows, "ledger": size and asdict(size)}
         state["optional_not_up"] = [asdict(part) for part in not_up]
         state["left_out"] = lines
-        state["gateway"] = {"route": gateways.route(processes), "processes": [asdict(one) for one in processes]}
+        state["gateway"] = {"route": gateways.route(processes), "processes": [asdict(process) for process in processes]}
         state["litellm"] = litellm_versions.deployed(compose)
         state["backups"] = kept and asdict(kept)
         typer.echo(json.dumps(state, indent=2, default=str))

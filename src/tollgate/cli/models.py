@@ -72,7 +72,7 @@ def _lines(rows: list[ModelRow]) -> list[str]:
 
 def _about(row: ModelRow) -> str:
     if row.cheapest_of:
-        return f"the cheapest that will do of {', '.join(row.cheapest_of)}"
+        return f"the cheapest suitable one of {', '.join(row.cheapest_of)}"
     facts = []
     if row.context_tokens:
         facts.append(f"context {row.context_tokens:,}")

@@ -36,9 +36,9 @@ def top(
     context: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="show it once and end")] = False,
     as_json: AsJson = False,
-    every: Annotated[float, typer.Option("--every", metavar="SECONDS", help="seconds between two looks")] = 2.0,
+    every: Annotated[float, typer.Option("--every", metavar="SECONDS", help="seconds between two updates")] = 2.0,
 ) -> None:
-    """Show the last minute by tenant, model, gateway and replica, until Ctrl-C. In a pipe it prints each look."""
+    """Show the last minute by tenant, model, gateway and replica, until Ctrl-C. A pipe gets one after another."""
     if not LEAST_S <= every <= MOST_S:
         expected = f"{LEAST_S:g} to {MOST_S:g} seconds"
         raise TollgateError(f"--every: expected {expected}, found {every:g}", "use --every 2")

@@ -32,7 +32,7 @@ def why(
 
 def _json(trace: Trace) -> dict[str, Any]:
     """Without what is not known. Money is a decimal text."""
-    told = {name: value for name, value in asdict(trace).items() if value not in ("", None)}
+    known = {name: value for name, value in asdict(trace).items() if value not in ("", None)}
     if trace.began is not None:
-        told["began"] = f"{trace.began:%Y-%m-%dT%H:%M:%S.%fZ}"
-    return told | ({"usd": f"{trace.usd.normalize():f}"} if trace.usd is not None else {})
+        known["began"] = f"{trace.began:%Y-%m-%dT%H:%M:%S.%fZ}"
+    return known | ({"usd": f"{trace.usd.normalize():f}"} if trace.usd is not None else {})

@@ -90,7 +90,7 @@ def show(context: typer.Context, tenant: Id, as_json: AsJson = False) -> None:
 
 
 def _limits(tenant: Tenant) -> list[str]:
-    """As people say them."""
+    """The limits in words."""
     return [limit.short.format(value) for limit in SHOWN if (value := _value(tenant, limit)) is not None]
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from tollgate.cli.terminal import Terminal
 from tollgate.errors import TollgateError
 
-# The ledger is written every few seconds, and each look asks Postgres.
+# LiteLLM writes the ledger every few seconds, and each drawing is a query to Postgres.
 LEAST_S = 2.0
 
 Watch = Annotated[

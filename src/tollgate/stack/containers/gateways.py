@@ -57,31 +57,31 @@ def processes(compose: Compose, services: Iterable[str], rows: Mapping[str, Cont
     return [_process(compose, name, ready=name in rows and rows[name].ready) for name in names(services)]
 
 
-def route(found: Iterable[GatewayProcess]) -> str:
+def route(processes: Iterable[GatewayProcess]) -> str:
     """The route that is on: `off` without gateway processes, empty if none of them answers."""
-    found = list(found)
-    routes = {process.route for process in found if process.route}
-    return (DIRECT if DIRECT in routes else LITELLM if routes else "") if found else OFF
+    processes = list(processes)
+    routes = {process.route for process in processes if process.route}
+    return (DIRECT if DIRECT in routes else LITELLM if routes else "") if processes else OFF
 
 
-def words(found: list[GatewayProcess]) -> str:
+def words(processes: list[GatewayProcess]) -> str:
     """One line for people."""
-    if not found:
+    if not processes:
         return "off (GATEWAYS=0 in .env): LiteLLM serves every request"
-    ready = sum(process.ready for process in found)
-    running = sum(process.running or 0 for process in found)
-    waiting = sum(process.ledger.waiting for process in found if process.ledger)
-    said = {DIRECT: "direct", LITELLM: "litellm (it serves every request)"}.get(route(found), "unknown")
-    return f"{ready} of {len(found)} ready, route {said}, {running} running, {waiting} calls wait for Postgres"
+    ready = sum(process.ready for process in processes)
+    running = sum(process.running or 0 for process in processes)
+    waiting = sum(process.ledger.waiting for process in processes if process.ledger)
+    name = {DIRECT: "direct", LITELLM: "litellm (it serves every request)"}.get(route(processes), "unknown")
+    return f"{ready} of {len(processes)} ready, route {name}, {running} running, {waiting} calls wait for Postgres"
 
 
 def _process(compose: Compose, name: str, *, ready: bool) -> GatewayProcess:
     if not ready:
         return GatewayProcess(name, ready=False)
     try:
-        said: dict[str, Any] = json.loads(compose.ask("exec", "-T", name, "python", "-c", _READ, timeout=15))
-        ledger = Ledger(**{field: said["ledger"][field] for field in Ledger.__dataclass_fields__})
-        told = {field: said[field] for field in ("route", "running", "listening", "redis")}
+        answer: dict[str, Any] = json.loads(compose.ask("exec", "-T", name, "python", "-c", _READ, timeout=15))
+        ledger = Ledger(**{field: answer["ledger"][field] for field in Ledger.__dataclass_fields__})
+        state = {field: answer[field] for field in ("route", "running", "listening", "redis")}
     except (TollgateError, ValueError, KeyError, TypeError):
         return GatewayProcess(name, ready=True)
-    return GatewayProcess(name, ready=True, **told, ledger=ledger)
+    return GatewayProcess(name, ready=True, **state, ledger=ledger)

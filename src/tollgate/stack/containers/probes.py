@@ -1,8 +1,8 @@
 """Runs a container's own health check at once, where Docker would run it only after its interval.
 
 Docker waits one interval before the first check, and engines before 25 know no shorter interval for a start. Short
-intervals are dear: each check is a process that the engine starts inside the container, and a stack has seventeen
-(docs/decisions/0016). So the intervals are long, and who waits for a container asks here.
+intervals are expensive: each check is a process that the engine starts inside the container, and a stack has seventeen
+containers (docs/decisions/0016). So the intervals are long, and code that waits for a container uses this module.
 """
 
 from __future__ import annotations

@@ -20,11 +20,11 @@ SHIPPING = "ledger shipping"
 
 def examine(compose: Compose) -> Iterator[Finding]:
     rows = {row.service: row for row in compose.containers()}
-    found = gateways.processes(compose, compose.services(), rows)
-    if not found:
+    processes = gateways.processes(compose, compose.services(), rows)
+    if not processes:
         yield Finding.skip("gateway", "GATEWAYS=0: LiteLLM serves every request")
         return
-    for process in found:
+    for process in processes:
         yield from _process(process)
 
 
@@ -33,7 +33,7 @@ def _process(process: GatewayProcess) -> Iterator[Finding]:
     if not process.ready:
         return  # the check of the containers says so
     if process.ledger is None:
-        yield Finding.warn(name, "it does not say how it is", f"`make logs S={name}` shows why; {DOWN}")
+        yield Finding.warn(name, "it does not report its state", f"`make logs S={name}` shows why; {DOWN}")
         return
     if process.route == gateways.DIRECT:
         yield Finding.ok(name, f"serves models directly, {process.running} running")

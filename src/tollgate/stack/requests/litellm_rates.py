@@ -34,10 +34,10 @@ Rows = dict[str, Row]
 def rates(prometheus: str) -> dict[str, Rows]:
     """By TENANT, MODEL and REPLICA, from the Prometheus at this address. TollgateError if it does not answer."""
     with httpx.Client(base_url=prometheus, timeout=SECONDS, trust_env=False) as client:
-        found = {by: _rows(client, by) for by in (TENANT, MODEL, REPLICA)}
+        by_kind = {by: _rows(client, by) for by in (TENANT, MODEL, REPLICA)}
         for name in _ask(client, 'up{job="litellm"}', REPLICA):
-            found[REPLICA].setdefault(name, Row(name))
-    return found
+            by_kind[REPLICA].setdefault(name, Row(name))
+    return by_kind
 
 
 def expressions(by: str) -> Mapping[str, str]:
@@ -59,7 +59,7 @@ def _ask(client: httpx.Client, expression: str, by: str) -> dict[str, float]:
         answer = client.get("/api/v1/query", params={"query": expression})
         answer.raise_for_status()
         series = answer.json()["data"]["result"]
-        return {str(one["metric"].get(by, "")): float(one["value"][1]) for one in series}
+        return {str(entry["metric"].get(by, "")): float(entry["value"][1]) for entry in series}
     except (httpx.HTTPError, ValueError, KeyError, TypeError, IndexError) as error:
         reason = f"Prometheus does not answer ({type(error).__name__})"
         raise TollgateError(reason, "`make status` shows whether it runs") from None

@@ -38,8 +38,8 @@ def why(compose: Compose, request_id: str) -> tuple[list[Trace], tuple[str, ...]
     """
     key = request_id.startswith("sk-")
     if key or not _ID.fullmatch(request_id):
-        found = "a key" if key else "something else"
-        raise TollgateError(f"expected a request id (letters, digits, dots, - and _), found {found}", HINT)
+        shown = "a key" if key else "something else"
+        raise TollgateError(f"expected a request id (letters, digits, dots, - and _), found {shown}", HINT)
     compose.must_be_rendered()
     message = _MESSAGE.fullmatch(request_id)
     places = look(compose, {request_id, *([message[1]] if message else [])})
@@ -63,7 +63,8 @@ def look(compose: Compose, ids: Iterable[str]) -> Places:
         problems.append(f"the journal cannot be read: {error.message}")
     try:
         of_journal = {str(noted["id"]) for noted in journal or ()}
-        rows = _ledger(compose, {one for one in ids | of_calls | of_litellm | of_journal if _ID.fullmatch(one)}, read)
+        wanted = {name for name in ids | of_calls | of_litellm | of_journal if _ID.fullmatch(name)}
+        rows = _ledger(compose, wanted, read)
     except TollgateError as error:
         problems.append(f"the ledger cannot be read: {error.message}")
     return Places(read, journal, rows, tuple(problems))
@@ -80,10 +81,10 @@ def _journal(compose: Compose, ids: list[str]) -> list[Mapping[str, Any]]:
         raise TollgateError("no gateway process runs", "run `make start`")
     text = compose.ask("exec", "-T", alive[0], *_FIND, *ids)
     try:
-        found: list[Mapping[str, Any]] = json.loads(text)
+        noted: list[Mapping[str, Any]] = json.loads(text)
     except ValueError:
         raise TollgateError(f"{alive[0]} did not answer in JSON", "run `make deploy`") from None
-    return found
+    return noted
 
 
 def _ledger(compose: Compose, ids: set[str], read: lines.Lines) -> tuple[Logged, ...]:

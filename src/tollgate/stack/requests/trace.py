@@ -60,16 +60,16 @@ class Trace:
 
 def traces(request_id: str, places: Places) -> list[Trace]:
     """Every request that has this id, the oldest first. A client can send the same id twice."""
-    found = list(_of_gateways(request_id, places))
-    known = {trace.call_id for trace in found}
-    found += [_of_journal(noted, places) for noted in places.journal or () if noted["id"] not in known]
-    known = {trace.call_id for trace in found}
-    litellms = {row.id for trace in found if trace.route == "litellm" for row in _booked_by_litellm(places, trace)}
+    traced = list(_of_gateways(request_id, places))
+    known = {trace.call_id for trace in traced}
+    traced += [_of_journal(noted, places) for noted in places.journal or () if noted["id"] not in known]
+    known = {trace.call_id for trace in traced}
+    litellms = {row.id for trace in traced if trace.route == "litellm" for row in _booked_by_litellm(places, trace)}
     alone = (row for row in places.ledger or () if row.id not in known | litellms)
-    found += [_of_ledger(row) for row in alone]
-    if not found:
-        found = [_of_nginx(line, places) for line in places.lines.nginx]
-    return sorted(found, key=lambda trace: trace.began or datetime.min.replace(tzinfo=UTC))
+    traced += [_of_ledger(row) for row in alone]
+    if not traced:
+        traced = [_of_nginx(line, places) for line in places.lines.nginx]
+    return sorted(traced, key=lambda trace: trace.began or datetime.min.replace(tzinfo=UTC))
 
 
 def moments(lines: Lines) -> tuple[datetime, datetime] | None:
