@@ -43,7 +43,7 @@ ROOMS: Mapping[str, Sequence[Sequence[str]]] = {
     ),
     "services": (
         ("provider", "refusals"),
-        ("limits", "requests"),
+        ("choice", "limits", "requests"),
         ("gateway", "hooks"),
         ("replica",),
     ),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tollgate_client.errors import BudgetSpentError, GatewayConnectionError, StatusError, TollgateError
 
-# Where the gateway does not say x-should-retry: these statuses say that the request was not processed.
+# If an answer has no x-should-retry: these statuses mean that the request was not processed.
 _NOT_PROCESSED = frozenset({408, 425, 429, 503, 529})
 # The gateway, or a proxy before it, failed at an unknown moment: only calls that cost nothing are repeated.
 _UNKNOWN = frozenset({500, 502, 504})

@@ -62,9 +62,9 @@ class _Commands(MutableMapping[str, Any]):
 
 def _command(name: str, place: str, settings: dict[str, Any] | None) -> Any:
     module, _, attribute = place.partition(":")
-    found = getattr(import_module(module), attribute)
-    if isinstance(found, typer.Typer):
-        return typer.main.get_group(found)
+    defined = getattr(import_module(module), attribute)
+    if isinstance(defined, typer.Typer):
+        return typer.main.get_group(defined)
     alone = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    alone.command(name, context_settings=settings)(found)
+    alone.command(name, context_settings=settings)(defined)
     return typer.main.get_command(alone)

@@ -21,7 +21,7 @@ REPLICA_ENVIRONMENT = {
     "POSTGRES_PORT": "5432",
     "POSTGRES_USER": "litellm",
     "POSTGRES_DB": "litellm",
-    # For our own limits (services/hooks). LiteLLM has it in its configuration.
+    # Our own limits (services/hooks) read this. LiteLLM's configuration has the address of Redis itself.
     "TOLLGATE_REDIS": "redis:6379",
     # The migrate job owns the schema; replicas that migrate race each other.
     "DISABLE_SCHEMA_UPDATE": "true",

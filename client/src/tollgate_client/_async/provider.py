@@ -210,7 +210,7 @@ class LiteLLMProvider:
         The price is that of the model that answered, as far as the gateway says it; `model` uses another model's price.
         """
         if isinstance(answered, Stream) and not answered.over:
-            raise ConfigurationError("this stream has not come to its end, so its cost is not known")
+            raise ConfigurationError("this stream has not ended, so its cost is not known")
         if answered.usage is None:
             raise ConfigurationError("this answer has no usage, so its cost is not known")
         return self._cost(answered.usage.tokens(), model or answered.priced_model)

@@ -48,12 +48,12 @@ class SharedCooldowns:
     async def exchange(self) -> bool:
         """Tell the rests that began here, and learn all. Whether Redis answered."""
         now, most = self._now(), self._cooldowns.cooldown_s
-        told = self._cooldowns.begun()
-        pairs = [word for target, left in told.items() for word in (target, str(round((now + left) * 1000)))]
+        fresh = self._cooldowns.begun()
+        pairs = [word for target, left in fresh.items() for word in (target, str(round((now + left) * 1000)))]
         try:
             reply = await self._redis.run(self._script, [HASH], [str(round(most * 1000)), *pairs])
         except (AwayError, FullError):
-            self._cooldowns.tell_again(told)
+            self._cooldowns.tell_again(fresh)
             return False
         now = self._now()
         for target, until in zip(reply[::2], reply[1::2], strict=True):

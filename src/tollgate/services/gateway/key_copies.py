@@ -1,11 +1,11 @@
 """Copies of the rows of keys and teams in Redis, for a process that does not know a key while Postgres is away.
 
-A copy is written beside requests whenever Postgres answered, and deleted when Postgres tells of a change of that row.
+The process writes a copy whenever Postgres answered, and deletes it when Postgres tells of a change of that row.
 It holds what `of_rows` reads: the hash of the key and our metadata, and no secret. Only rows of keys that tollgate
 manages are copied. Names in Redis are hashes of keys and tenants that Postgres knows; no text of a client creates one.
 
-Write access to Redis makes no key: each copy is signed, with its name, its time and its epoch. An old copy that somebody
-puts back is worth nothing after COPY_S, or after the epoch has changed.
+Nobody can make a key by writing to Redis: each copy is signed, with its name, its time and its epoch. An old copy that
+somebody puts back is worth nothing after COPY_S, or after the epoch has changed.
 
 | why a copy could be older than its row | what prevents it |
 |---|---|

@@ -42,9 +42,9 @@ class Cooldowns:
 
     def begun(self) -> dict[str, float]:
         """The rests that began here since the last call, with the seconds that are left of each."""
-        told, self._untold = self._untold, set()
+        fresh, self._untold = self._untold, set()
         now = self._clock()
-        return {target: self._until[target] - now for target in told if self._until[target] > now}
+        return {target: self._until[target] - now for target in fresh if self._until[target] > now}
 
     def tell_again(self, targets: Iterable[str]) -> None:
         """Nobody heard of these rests."""

@@ -13,7 +13,7 @@ from tollgate.stack.containers.compose import Compose
 from tollgate.stack.containers.container import Container
 
 _NAME = re.compile(r"gateway-\d+")
-# The image has no curl. services/gateway/inside.py has the answer.
+# Python asks, because the image has no curl. services/gateway/inside.py makes the answer.
 _READ = (
     "import urllib.request as r; print(r.urlopen('http://127.0.0.1:4100/health/readiness', timeout=4).read().decode())"
 )
