@@ -157,7 +157,7 @@ def test_a_stream_that_is_not_over_has_no_cost_yet() -> None:
     async def then(provider: LiteLLMProvider, server: Upstream) -> None:
         async with provider.messages_stream(HELLO, "m", 1000) as stream:
             await anext(stream)
-            with pytest.raises(ConfigurationError, match="not come to its end"):
+            with pytest.raises(ConfigurationError, match="has not ended"):
                 provider.cost_of(stream)
         whole = provider.messages_stream(HELLO, "m", 1000)
         assert len([event async for event in whole]) == 3

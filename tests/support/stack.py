@@ -90,7 +90,7 @@ class Stack:
         return done
 
     def ready(self) -> bool:
-        """Whether every service that requests need is up. What `tollgate status` exits with, in this process."""
+        """Whether every service that requests need is up. `tollgate status` has the same rule for its exit code."""
         ready = {row.service for row in self.compose.containers() if row.ready}
         return ready.issuperset(needed(self.compose.services()))
 

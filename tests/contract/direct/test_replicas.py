@@ -29,7 +29,7 @@ def key(tenants: Tenants) -> Secret:
 
 
 def states(running: Gateway) -> list[dict[str, Any]]:
-    """What each process says of the replicas."""
+    """The state of the replicas, as each process reports it."""
     urls = (f"{url}/health/readiness" for url in running.direct)
     return [httpx.get(url, timeout=10, trust_env=False).json()["replicas"] for url in urls]
 

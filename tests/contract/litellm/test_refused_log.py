@@ -1,4 +1,4 @@
-"""What a replica logs: a refused request is no ERROR, and a real failure is one."""
+"""A replica's log: a refused request is no ERROR, and a real failure is one."""
 
 from __future__ import annotations
 
