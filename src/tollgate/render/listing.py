@@ -24,7 +24,7 @@ _PRICES = {
     "cache_write_5m": "cache_write_per_million",
     "cache_write_1h": "cache_write_1h_per_million",
 }
-# Providers whose API takes a PDF, and those whose API holds an answer to a JSON schema.
+# Providers whose API takes a PDF, and those whose API can force an answer into a JSON schema.
 _WITH_DOCUMENTS = frozenset({"anthropic", "openai", "openrouter", EMBEDDED})
 _WITH_SCHEMAS = frozenset({"anthropic", "openai", "hosted_vllm", EMBEDDED})
 

@@ -22,8 +22,8 @@ EVERY_S = 0.5
 AWAY_S = 5.0
 # Clocks of processes differ by less. They run on one host.
 CLOCKS_S = 1.0
-# KEYS: the hash. ARGV: its lifetime in ms, then pairs of a target and the end of its rest in ms since 1970. A target
-# that no catalogue has any more leaves with the hash.
+# KEYS: the hash. ARGV: its lifetime in ms, then pairs of a target and the end of its rest in ms since 1970. Redis
+# deletes the hash after its lifetime, and with it the targets that no catalogue has any more.
 _TELL = """
 for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 if #ARGV > 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end

@@ -141,7 +141,7 @@ class LiteLLM:
             self.replicas.refused(replica)
             return error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            log.warning("%s broke off: %s", replica.name, type(error).__name__)
+            log.warning("the call to %s broke off: %s", replica.name, type(error).__name__)
             record.error = type(error).__name__
             if started:
                 raise  # the connection ends without an end of the answer, as the client must see

@@ -21,7 +21,7 @@ from tollgate.stack.host.progress import Progress
 VOLUME_LABEL = "com.docker.compose.volume"
 OWNER_LABEL = "tollgate.owner"
 ROOT = ("--network=none", "--user=0:0", "--cap-drop=ALL", "--security-opt=no-new-privileges:true", "--read-only")
-# To change an owner, and to read directories that only another user can read.
+# The capability to change an owner, and the one to read directories that only another user can read.
 CAPABILITIES = ("--cap-add=CHOWN", "--cap-add=DAC_READ_SEARCH")
 _IMAGES = {"gateway": "TOLLGATE_IMAGE"}
 # A database of a hundred gigabytes has tens of thousands of files; each takes well under a millisecond.

@@ -22,7 +22,8 @@ _ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 # Messages of the direct route have the call's own id.
 _MESSAGE = re.compile(r"msg_([0-9a-f]{32})", re.ASCII)
 _FIND = ("python", "-m", "tollgate.services.gateway.ledger")
-# Around what the logs say, because clocks and long answers differ. Without a line of a log, the last day.
+# The ledger is searched from this long before the request's first log line until this long after its last one, because
+# clocks differ. Without log lines, the last day is searched.
 AROUND = timedelta(minutes=15)
 WITHOUT_LINES = timedelta(days=1)
 HINT = (

@@ -64,7 +64,7 @@ class RestoreAt:
         if not bases:
             raise TollgateError(
                 f"{self.moment:%Y-%m-%d %H:%M:%S} UTC is out of reach; nothing was changed",
-                f"a moment can be restored from {reach.words(reaches)}",
+                f"choose a moment from {reach.words(reaches)}",
             )
         self.base = bases[-1]
         needed = self.base.size * ROOM
