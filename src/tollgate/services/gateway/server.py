@@ -206,7 +206,8 @@ async def serve(settings: Settings) -> None:
                 timeout_graceful_shutdown=settings.stop_s,
             )
         )
-        # What is here now stays. Without this, each full collection looks at all of it while every stream waits.
+        # The objects that exist now stay for the whole run. Without this, each full collection looks at all of them,
+        # while every stream waits.
         gc.collect()
         gc.freeze()
         await server.serve()

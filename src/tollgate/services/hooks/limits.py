@@ -97,13 +97,13 @@ async def _team(caller: Any) -> Any:
     return await ledger.team_of(str(caller.team_id)) if caller.token and caller.team_id and limited else None
 
 
-def _rules(caller: Any, found: Any) -> tuple[Rule, ...]:
+def _rules(caller: Any, row: Any) -> tuple[Rule, ...]:
     """The limits in the metadata of the caller's team and key. LiteLLM itself holds those in its own fields."""
     team, key = caller.team_metadata or {}, caller.metadata or {}
     if not caller.token or not (team.get("limits") or key.get("limits")):
         return ()
     identity = str(caller.team_id or "")
-    of_team = {"team_id": identity, "metadata": team, "created_at": ledger.created_at(identity, found)}
+    of_team = {"team_id": identity, "metadata": team, "created_at": ledger.created_at(identity, row)}
     of_key = {"token": caller.token, "key_alias": caller.key_alias, "metadata": key}
     return rules_of(of_team if identity else None, of_key)
 

@@ -94,8 +94,8 @@ class Drain:
 
     def _of_processes(self, name: str) -> int:
         """A process that does not answer cannot be waited for."""
-        told = [calls(process, name) for process in self._callers(name)]
-        return sum(said.running for said in told if said is not None)
+        answers = [calls(process, name) for process in self._callers(name)]
+        return sum(answer.running for answer in answers if answer is not None)
 
     def _wait_in_use(self, what: str, reached: Callable[[set[str]], bool]) -> None:
         began = self.clock()
@@ -113,11 +113,11 @@ class Drain:
         what = f"{name} to {'enter' if takes else 'leave'} its list of replicas"
         began = self.clock()
         for process in self._callers(name):
-            while (said := calls(process, name)) is None or said.takes not in (takes, None):
+            while (answer := calls(process, name)) is None or answer.takes not in (takes, None):
                 if self.clock() - began > CONFIRMED_WITHIN_S:
-                    if said is not None:
+                    if answer is not None:
                         raise _not_confirmed(process.service, what, "whether it finds the replicas")
-                    # The rollout may bring its remedy, so it does not stop the rollout.
+                    # The new containers may be the remedy, so the rollout goes on.
                     self.progress.say(f"{process.service} does not answer; its requests to {name} may be cut")
                     break
                 self.progress.detail(f"{process.service}: waiting for {what}")
