@@ -72,7 +72,8 @@ def test_every_number_is_a_number_to_litellm_and_every_model_has_a_price(name: s
         params = model["litellm_params"]
         costs = [key for key in params if "cost" in key]
         assert {"input_cost_per_token", "output_cost_per_token"} <= set(costs)
-        assert all(isinstance(params[key], (int, float)) for key in costs), params
+        tables = [value.values() if isinstance(value, dict) else [value] for value in map(params.get, costs)]
+        assert all(isinstance(amount, (int, float)) for table in tables for amount in table), params
         assert 0 < params["input_cost_per_token"] < params["output_cost_per_token"] < 0.001
 
 

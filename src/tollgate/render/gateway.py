@@ -20,8 +20,9 @@ from tollgate.config.gateway.routing import Routing
 from tollgate.render.connect import tls_address
 from tollgate.render.console import render_console
 from tollgate.render.listing import listed
-from tollgate.render.litellm import EMBEDDED_BASE, choice_table, identified, provider_model, token_prices
+from tollgate.render.litellm import EMBEDDED_BASE, choice_table, identified, provider_model
 from tollgate.render.output import Rendered, fill
+from tollgate.render.prices import token_prices, tool_prices
 
 CATALOGUE = PurePosixPath("gateway/catalogue.json")
 SERVICES = PurePosixPath("compose/gateways.yaml")
@@ -129,6 +130,7 @@ def _model(name: str, model: Model, gateway: Gateway, settings: Settings) -> dic
         "price": {kind: f"{prices[name]:f}" for kind, name in _PRICES.items() if name in prices},
         "context_tokens": model.context_tokens,
         "max_output_tokens": model.max_output_tokens,
+        "tool_prices": tool_prices(price_of(model.targets[0], model)),
     }
 
 

@@ -13,11 +13,12 @@ from pathlib import Path, PurePosixPath
 from tollgate.config.env.settings import Settings
 from tollgate.config.gateway.catalogue import Catalogue, key_name, resolve
 from tollgate.config.gateway.file import Gateway
-from tollgate.config.gateway.model import Model, Price, Target, price_of
+from tollgate.config.gateway.model import Model, Target, price_of
 from tollgate.config.gateway.providers import EMBEDDED, PROVIDERS, VERTEX_CREDENTIALS
 from tollgate.config.gateway.routing import Routing
 from tollgate.errors import TollgateError
 from tollgate.render.output import Rendered, fill
+from tollgate.render.prices import may_run_tools, search_price, token_prices, tool_prices
 
 EMBEDDED_BASE = "http://provider:8080/v1"
 # The callback that separates the cached answers of tenants.
@@ -81,9 +82,18 @@ def _render(root: Path, template: str, directory: str, gateway: Gateway, setting
 
 
 def request_rules(catalogue: Catalogue, gateway: Gateway) -> dict[str, object]:
-    """The names that a request may ask for, and the most bytes that it may have."""
+    """The names that a request may ask for, the most bytes that it may have, and the prices of server tools."""
     names = {*catalogue.models, *catalogue.aliases, *catalogue.cheapest}
-    return {"models": sorted(names), "max_body_bytes": gateway.edge.max_body_mb * 1024 * 1024}
+    prices = {
+        name: tool_prices(price_of(model.targets[0], model))
+        for name, model in catalogue.models.items()
+        if any(may_run_tools(target) for target in model.targets)
+    }
+    return {
+        "models": sorted(names),
+        "max_body_bytes": gateway.edge.max_body_mb * 1024 * 1024,
+        "tool_prices": {name: priced for name, priced in prices.items() if priced is not None},
+    }
 
 
 def _chains(chains: Mapping[str, tuple[str, ...]]) -> list[tuple[str, str]]:
@@ -150,7 +160,8 @@ def _params(target: Target, model: Model, *, alone: bool) -> dict[str, object]:
         params["timeout"] = timeout
     if target.headers:
         params["extra_headers"] = dict(target.headers)
-    return params | token_prices(price_of(target, model))
+    price = price_of(target, model)
+    return params | token_prices(price) | search_price(price)
 
 
 def _credentials(target: Target) -> dict[str, object]:
@@ -171,28 +182,6 @@ def _patience(routing: Routing, *, alone: bool) -> dict[str, object]:
     if alone or routing.cooldown_s == 0:
         return {"cooldown_time": 0}
     return {"allowed_fails": routing.allowed_fails}
-
-
-def token_prices(price: object) -> dict[str, Decimal]:
-    """USD per token. Without a cache price the input price counts, because LiteLLM would charge nothing."""
-    if price == "free":
-        price = Price(input_per_million=0, output_per_million=0)
-    if not isinstance(price, Price):
-        return {}  # `litellm`: LiteLLM's own price list
-    listed = price
-
-    def per_token(usd: float | None) -> Decimal:
-        return Decimal(str(listed.input_per_million if usd is None else usd)) / 1_000_000
-
-    write = per_token(price.cache_write_per_million)
-    hour = price.cache_write_1h_per_million
-    return {
-        "input_cost_per_token": per_token(price.input_per_million),
-        "output_cost_per_token": per_token(price.output_per_million),
-        "cache_read_input_token_cost": per_token(price.cache_read_per_million),
-        "cache_creation_input_token_cost": write,
-        "cache_creation_input_token_cost_above_1hr": write if hour is None else per_token(hour),
-    }
 
 
 def _info(identity: str, target: Target, model: Model) -> dict[str, object]:
@@ -244,4 +233,6 @@ def scalar(value: object) -> str:
     """One value as YAML (JSON is YAML). Small decimals are written in full, because PyYAML reads `4e-06` as text."""
     if isinstance(value, Decimal):
         return f"{value:f}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{scalar(name)}: {scalar(inner)}" for name, inner in value.items()) + "}"
     return json.dumps(value, ensure_ascii=True)

@@ -72,6 +72,14 @@ Every model needs a price, or the file is refused: LiteLLM charges nothing for a
 would stop it. Write `free` for your own hardware. `litellm` uses the price list that comes with LiteLLM; the deploy
 refuses a model that the list lacks, before anything changes. Without a cache price, the cache costs the input price.
 
+**Tools that the provider runs**, such as web search, cost money for each use. `server_tools: {web_search: 0.01}` in a
+model's price is USD for one use. The name is the tool's type without its date: `web_search_20250305` is `web_search`. A
+request with a tool that has no price is refused, and the message names the tool. A tool that costs money needs
+`max_uses` in the request: that many uses are reserved, and the uses that the provider counts are billed. Write 0 for a
+tool that costs only its tokens. Tools that the client runs (`bash`, `text_editor`, `computer`, `memory`), `web_fetch`
+and the search for tools need no price. A free model has free tools. LiteLLM's route refuses in the same way, and bills
+web search only.
+
 ## The cheapest model that can do it
 A name under `cheapest:` is a model like others: tenants must be allowed to use it, and `/v1/models` lists it. For each
 request the gateway chooses the cheapest candidate that the tenant may use and that can do it. `tools: false` and

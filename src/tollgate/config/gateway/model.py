@@ -27,6 +27,11 @@ class Price(Input):
     cache_write_1h_per_million: Usd | None = Field(
         default=None, description="for tokens written to that cache for an hour"
     )
+    server_tools: Mapping[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")], Usd] = Field(
+        default_factory=dict,
+        description="USD for one use of a tool that the provider runs, by its type without the date, as in "
+        "`{web_search: 0.01}`; a tool without a price is refused",
+    )
 
 
 def _price_shape(value: Any) -> str:

@@ -19,6 +19,7 @@ from tollgate.services.gateway.upstream import failure
 from tollgate.services.gateway.upstream.client import Upstreams
 from tollgate.services.gateway.upstream.failure import Failure
 from tollgate.services.refusals.upstream_words import harmless
+from tollgate.services.requests import paid_tools
 
 log = logging.getLogger("tollgate.gateway.asking")
 
@@ -72,7 +73,9 @@ class Asking:
     def _allowed(self, call: Call, names: Iterable[str]) -> Iterator[Model]:
         for name in names:
             model = self.catalogue.model(name)
-            if model is not None and call.caller.may_use(*self.catalogue.names_of(name)):
+            if model is None or not call.caller.may_use(*self.catalogue.names_of(name)):
+                continue
+            if model is call.model or not tool_problem(call, model):
                 yield model
 
     async def _first(self, call: Call, booked: Booked, models: Iterable[Model], tried: _Tried) -> Exchange | None:
@@ -119,6 +122,18 @@ class Asking:
         # Other words of an upstream may be a piece of the answer, or quote the prompt.
         detail = f": {harmless(failed.detail)}" if failed.kind == "account" and failed.detail else ""
         log.warning("request %s: target %s failed: %s%s", call.request_id, target.id, failed.kind, detail)
+
+
+def passes(call: Call, model: Model) -> bool:
+    """Whether a target of the model may get the request as the client sent it."""
+    return any(call.protocol in target.urls for target in model.targets)
+
+
+def tool_problem(call: Call, model: Model) -> str:
+    """The first tool that a provider of this model would run and nobody could bill; empty without one."""
+    if model.tool_prices is None or not passes(call, model):
+        return ""
+    return paid_tools.problem(call.parsed, model.tool_prices)
 
 
 def too_long(call: Call, model: Model) -> bool:

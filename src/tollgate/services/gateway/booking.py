@@ -23,6 +23,7 @@ from tollgate.services.limits.outcome import Admitted, Refused
 from tollgate.services.limits.refusals import refusal_of
 from tollgate.services.limits.ticket import sign
 from tollgate.services.refusals.refusal import Refusal
+from tollgate.services.requests import paid_tools
 from tollgate.services.requests.fields import ANSWERS, largest_output
 
 CLIENT_LEFT = "ClientLeft"
@@ -144,7 +145,8 @@ def reserved(call: Call, model: Model) -> tuple[int, int]:
     if model.max_output_tokens:
         written = min(written, model.max_output_tokens)
     answers = max(call.parsed.get(name) or 1 for name in ANSWERS)
-    return read, cost(Usage(input=read, output=answers * written), model.prices)
+    tools = paid_tools.most(call.parsed, model.tool_prices or {})
+    return read, cost(Usage(input=read, output=answers * written), model.prices) + tools
 
 
 def ledger_target(target: Target, model: Model) -> calls.Target:

@@ -15,6 +15,7 @@ from tollgate.services.choice import candidates
 from tollgate.services.choice.candidates import Choice
 from tollgate.services.gateway.convert.options import Options
 from tollgate.services.gateway.ledger.price import FREE, Prices
+from tollgate.services.requests.paid_tools import nano_each
 
 FILE = "catalogue.json"
 
@@ -52,7 +53,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Model:
-    """`targets` is empty if the model is not served directly; `reason` then says why, as a word for metrics."""
+    """`targets` is empty if the model is not served directly; `reason` then says why, as a word for metrics.
+
+    `tool_prices` are nano-dollars for one use of a tool that the provider runs, None if all tools are free.
+    """
 
     name: str
     targets: tuple[Target, ...]
@@ -60,6 +64,7 @@ class Model:
     prices: Prices
     context_tokens: int | None
     max_output_tokens: int | None
+    tool_prices: Mapping[str, int] | None = None
 
     @property
     def free(self) -> bool:
@@ -131,6 +136,7 @@ def _model(name: str, stated: Mapping[str, Any]) -> Model:
         Prices.of(stated["price"]) if stated["price"] else FREE,
         stated["context_tokens"],
         stated["max_output_tokens"],
+        None if stated["tool_prices"] is None else nano_each(stated["tool_prices"]),
     )
 
 

@@ -15,7 +15,7 @@ import aiohttp
 
 from tollgate.services.choice.choose import ANSWERED
 from tollgate.services.gateway import booking, surcharges
-from tollgate.services.gateway.asking import Asking
+from tollgate.services.gateway.asking import Asking, passes, tool_problem
 from tollgate.services.gateway.booking import CLIENT_LEFT, Booked
 from tollgate.services.gateway.call import Call, HandOverError, RefusedError
 from tollgate.services.gateway.exchange import Exchange, Stream
@@ -148,8 +148,7 @@ def _check(call: Call) -> None:
     """Checks that need no question to anybody. Raises RefusedError or HandOverError."""
     if all(protocol_for(call, target) is None for target in call.model.targets):
         raise HandOverError("protocol")
-    passes = any(call.protocol in target.urls for target in call.model.targets)
-    if passes and (problem := surcharges.problem(call.parsed)):
+    if passes(call, call.model) and (problem := surcharges.problem(call.parsed) or tool_problem(call, call.model)):
         raise RefusedError(malformed(problem))
 
 

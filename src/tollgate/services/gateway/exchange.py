@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from typing import Protocol as Interface
@@ -18,7 +18,7 @@ from tollgate.services.gateway.convert import answer as chat_answer
 from tollgate.services.gateway.convert.stream import ChatStream
 from tollgate.services.gateway.convert.upstream_error import UpstreamFailedError
 from tollgate.services.gateway.ledger import usage as ledger_usage
-from tollgate.services.gateway.ledger.usage import Bounds, Estimate, Usage
+from tollgate.services.gateway.ledger.usage import Bounds, Estimate, Tool, Usage
 from tollgate.services.gateway.metrics import ANSWER
 from tollgate.services.gateway.outgoing import FailedError, not_converted, protocol_for, request_body
 from tollgate.services.gateway.passing import PassedChat, PassedMessages
@@ -27,6 +27,7 @@ from tollgate.services.gateway.upstream import failure
 from tollgate.services.gateway.upstream.call import NoAnswerError
 from tollgate.services.gateway.upstream.client import Upstreams, beginning, pieces_of, whole
 from tollgate.services.gateway.upstream.failure import Failure
+from tollgate.services.requests import paid_tools
 
 # No whole answer is larger.
 ANSWER_BYTES = 64 * 1024 * 1024
@@ -64,9 +65,27 @@ class Exchange:
     figures: Any
     speaks: Protocol
     characters_in: int
+    # Of the request, and of a whole answer, for the tools that the upstream ran.
+    request: Mapping[str, Any]
+    content: Any = None
 
     def usage(self) -> Usage:
         """The usage of the call so far, as the upstream counted it, within bounds; otherwise as we counted."""
+        usage = self._tokens()
+        if not self.model.tool_prices or self.speaks is not Protocol.MESSAGES:
+            return usage
+        return replace(usage, tools=tuple(self._tools(self.model.tool_prices)))
+
+    def _tools(self, prices: paid_tools.Prices) -> Iterator[Tool]:
+        stream = self.stream
+        figures = self.figures if stream is None else stream.counted
+        said = figures.get("server_tool_use") if isinstance(figures, Mapping) else None
+        seen = paid_tools.called(self.content) if stream is None else getattr(stream, "tools", ())
+        ended = stream is None or stream.stop_reason is not None
+        for name, uses in paid_tools.used(said, seen, self.request, prices, ended=ended).items():
+            yield Tool(name, uses, prices[name])
+
+    def _tokens(self) -> Usage:
         out = self.stream.characters if self.stream is not None else len(self.first)
         seen = Estimate(self.characters_in, out)
         bounds = Bounds.of(self.model.context_tokens, self.model.max_output_tokens, self.characters_in, out)
@@ -142,7 +161,7 @@ async def _first_of_stream(
         raise NoAnswerError("timeout") from error
     if not stream.started:
         raise FailedError(_failure_of(stream, b"".join(first)))
-    return Exchange(target, model, answer, b"".join(first), stream, None, speaks, len(call.body))
+    return Exchange(target, model, answer, b"".join(first), stream, None, speaks, len(call.body), call.parsed)
 
 
 def _stream(call: Call, speaks: Protocol) -> Stream:
@@ -195,4 +214,5 @@ async def _whole_answer(
         raise FailedError(failure.of_status(529, {}, text, native=speaks is Protocol.MESSAGES))
     elif not isinstance(parsed.get("choices" if speaks is Protocol.CHAT else "content"), list):
         raise UpstreamFailedError("no_choices")
-    return Exchange(target, model, answer, text, None, parsed.get("usage"), speaks, len(call.body))
+    usage, content = parsed.get("usage"), parsed.get("content")
+    return Exchange(target, model, answer, text, None, usage, speaks, len(call.body), call.parsed, content)

@@ -34,6 +34,8 @@ class PassedMessages:
         self.error: Any = None
         self.stop_reason: str | None = None
         self.characters = 0
+        # The name of each tool that the provider has called.
+        self.tools: list[str] = []
         self.figures = AnthropicStream()
         self._events = Events(LINE_BYTES)
 
@@ -74,6 +76,10 @@ class PassedMessages:
             if isinstance(event, dict):
                 self.figures.feed(event)
             self.stop_reason = _inside(event, "delta", "stop_reason") or self.stop_reason
+        elif kind == b"content_block_start" and b"server_tool_use" in line:
+            block = _block(_parsed(line))
+            if block.get("type") == "server_tool_use":
+                self.tools.append(str(block.get("name")))
         elif kind == b"message_stop":
             self.over = True
         elif kind == b"error":
@@ -160,6 +166,11 @@ def _parsed(line: bytes) -> Any:
         return orjson.loads(line[len(_DATA) :])
     except orjson.JSONDecodeError:
         return None
+
+
+def _block(event: Any) -> dict[str, Any]:
+    block = event.get("content_block") if isinstance(event, dict) else None
+    return block if isinstance(block, dict) else {}
 
 
 def _inside(event: Any, *names: str) -> str | None:

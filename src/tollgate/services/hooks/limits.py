@@ -16,7 +16,7 @@ from typing import Any
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.proxy._types import ProxyException
 
-from tollgate.services.hooks import ledger
+from tollgate.services.hooks import ledger, paid_tools
 from tollgate.services.hooks.admission import Admission, Asked
 from tollgate.services.hooks.litellms_limits import counts_for
 from tollgate.services.hooks.names import owner
@@ -85,7 +85,7 @@ def _asked(caller: Any, rules: tuple[Rule, ...], data: Mapping[str, Any]) -> Ask
 
     def cost(name: str) -> tuple[str, int]:
         model = ledger.model_of(name)
-        return model, ledger.highest_cost(data, model, route, tokens)
+        return model, ledger.highest_cost(data, model, route, tokens) + paid_tools.handler.most(data, model)
 
     model = ledger.model_of(str(data.get("model", "")))
     return Asked(str(caller.token), owner(caller), rules, model, tokens, cost)

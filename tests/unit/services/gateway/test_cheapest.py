@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.fake_litellm import hook
 from tests.support.scripted_upstream import JSON, Answer, Upstream, end, error, start, text, upstream, whole_message
 from tests.unit.services.gateway.process import KEY, caller, catalogue, free, messages, model, process, run
 from tollgate.services.choice.candidates import Candidate, Choice
@@ -198,30 +198,14 @@ def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Litellm]:
         return valid_token.may_use(model)
 
     parts = {
-        "litellm.integrations.custom_logger": {"CustomLogger": object},
-        "litellm.proxy._types": {"ProxyException": type("ProxyException", (Exception,), {"__init__": _any})},
         "litellm.proxy.auth.fallback_model_access": {"is_model_authorized_for_token": is_model_authorized_for_token},
         "litellm.proxy.proxy_server": {"llm_router": None},
     }
     directory = tmp_path_factory.mktemp("litellm")
     table = {"models": [{**vars(one), "input": str(one.input), "output": str(one.output)} for one in AUTO.models]}
     (directory / "choices.json").write_text(json.dumps({"auto": {**table, "max_cost": "2"}}))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONFIG_FILE_PATH", str(directory / "config.yaml"))
-        for name, values in parts.items():
-            for parent in [name.rsplit(".", count)[0] for count in range(name.count("."), 0, -1)]:
-                if parent not in sys.modules:
-                    patch.setitem(sys.modules, parent, ModuleType(parent))
-            module = ModuleType(name)
-            vars(module).update(values)
-            patch.setitem(sys.modules, name, module)
-        name = "tollgate.services.hooks.cheapest"
-        patch.delitem(sys.modules, name, raising=False)
-        yield Litellm(importlib.import_module(name).handler)
-        sys.modules.pop(name, None)
-
-
-def _any(self: Exception, **more: Any) -> None: ...
+    with hook("cheapest", directory, parts) as module:
+        yield Litellm(module.handler)
 
 
 def at_gateway(who: Caller, body: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[str, Any]:

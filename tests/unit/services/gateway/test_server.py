@@ -75,7 +75,14 @@ def test_a_missing_or_empty_secret_stops_the_start(secrets: Path, name: str) -> 
 
 def settings(tmp_path: Path, server: Server, redis: str) -> Settings:
     """Of a process that serves one model, `sonnet`, which only LiteLLM has."""
-    model = {"targets": [], "reason": "provider", "price": {}, "context_tokens": None, "max_output_tokens": None}
+    model: dict[str, Any] = {
+        "targets": [],
+        "reason": "provider",
+        "price": {},
+        "context_tokens": None,
+        "max_output_tokens": None,
+    }
+    model["tool_prices"] = None
     catalogue: dict[str, Any] = {"models": {"sonnet": model}, "aliases": {}, "fallbacks": {}}
     catalogue |= {"context_window_fallbacks": {}, "allowed_fails": 3, "cooldown_s": 5}
     catalogue |= {"choices": {}, "listed": {}, "address": "http://THIS-GATEWAY:4000"}

@@ -153,6 +153,8 @@ def plain_call(call: Call, begun: Mapping[str, Any] | None = None) -> dict[str, 
         "error": clean(call.outcome.error, _OF_ERROR),
         "first_byte": call.outcome.first_byte,
     }
+    if call.outcome.usage.tools:
+        outcome["tools"] = call.outcome.usage.plain_tools()
     return {"begun": plain_begun(call.begun) if begun is None else begun, "outcome": outcome, "cost": call.cost}
 
 
@@ -179,7 +181,7 @@ def begun(content: Mapping[str, Any]) -> Begun:
 
 def call(content: Mapping[str, Any]) -> Call:
     ended = content["outcome"]
-    usage = Usage.from_plain(ended["usage"])
+    usage = Usage.from_plain(ended["usage"], ended.get("tools", ()))
     outcome = Outcome(ended["ended"], usage, ended["status"], ended["error"], ended["first_byte"])
     return Call(begun(content["begun"]), outcome, content["cost"])
 

@@ -114,8 +114,10 @@ class Journal:
         if not moved and self._clock() - running.noted_at < self._note_every:
             return
         running.noted_at = self._clock()
-        note = {"do": "note", "id": request_id, "at": self._now(), "usage": usage().plain()}
-        running.note = encode({**note, "target": running.content["target"]})
+        so_far = usage()
+        note = {"do": "note", "id": request_id, "at": self._now(), "usage": so_far.plain()}
+        tools = {"tools": so_far.plain_tools()} if so_far.tools else {}
+        running.note = encode({**note, **tools, "target": running.content["target"]})
         try:
             self._write(running.note)
         except JournalUnwritableError:

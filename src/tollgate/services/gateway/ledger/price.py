@@ -65,7 +65,7 @@ def cost(usage: Usage, prices: Prices) -> int:
         + usage.cache_write_5m * prices.cache_write_5m
         + usage.cache_write_1h * prices.cache_write_1h
     )
-    return (exact + MILLION // 2) // MILLION
+    return (exact + MILLION // 2) // MILLION + sum(tool.uses * tool.nano_each for tool in usage.tools)
 
 
 def usd(nano: int) -> Decimal:

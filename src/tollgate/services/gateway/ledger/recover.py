@@ -62,7 +62,8 @@ class DeadRun:
         elif content["do"] == "note" and content["id"] in self._open:
             unfinished = self._open[content["id"]]
             unfinished.begun = replace(unfinished.begun, target=calls.target(content["target"]))
-            unfinished.usage, unfinished.at = Usage.from_plain(content["usage"]), content["at"]
+            unfinished.usage = Usage.from_plain(content["usage"], content.get("tools", ()))
+            unfinished.at = content["at"]
         elif content["do"] == "handed over":
             self._open.pop(content["id"], None)
         elif content["do"] == "end":

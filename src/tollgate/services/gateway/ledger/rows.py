@@ -80,6 +80,9 @@ def metadata(call: Call) -> dict[str, Any]:
         "additional_usage_values": cache,
         "tollgate": {"route": "direct", "nano_usd": call.cost, "estimated": usage.estimated},
     }
+    if usage.tools:
+        # As LiteLLM has it in the usage of an answer of Anthropic's.
+        found["usage_object"]["server_tool_use"] = {f"{tool.name}_requests": tool.uses for tool in usage.tools}
     if begun.request:
         fields["tollgate"]["request_id"] = begun.request
     if call.failed:

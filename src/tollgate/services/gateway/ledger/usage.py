@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 # The rule of our own count: four characters are a token, rounded up.
 CHARACTERS_A_TOKEN = 4
@@ -21,9 +21,17 @@ ROUNDS = 8
 UNSEEN = 1_000_000
 
 
+class Tool(NamedTuple):
+    """Uses of a tool that the provider ran, each at this price in nano-dollars."""
+
+    name: str
+    uses: int
+    nano_each: int
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens. `input` is without what the cache read and wrote; `output` contains `reasoning`."""
+    """Tokens and uses of tools. `input` is without what the cache read and wrote; `output` contains `reasoning`."""
 
     input: int = 0
     output: int = 0
@@ -32,6 +40,7 @@ class Usage:
     cache_write_1h: int = 0
     reasoning: int = 0
     estimated: bool = False
+    tools: tuple[Tool, ...] = ()
 
     @property
     def cache_write(self) -> int:
@@ -43,14 +52,18 @@ class Usage:
         return self.input + self.cache_read + self.cache_write
 
     def plain(self) -> list[int]:
-        """For a line of the journal; `from_plain` reads it."""
+        """The tokens for a line of the journal. Tools are apart, so that an older release reads the line too."""
         tokens = [self.input, self.output, self.cache_read, self.cache_write_5m, self.cache_write_1h, self.reasoning]
         return [*tokens, int(self.estimated)]
 
+    def plain_tools(self) -> list[list[str | int]]:
+        return [list(tool) for tool in self.tools]
+
     @classmethod
-    def from_plain(cls, numbers: Iterable[Any]) -> Usage:
+    def from_plain(cls, numbers: Iterable[Any], tools: Iterable[Any] = ()) -> Usage:
         plain, output, read, five, hour, reasoning, estimated = (int(number) for number in numbers)
-        return cls(plain, output, read, five, hour, reasoning, bool(estimated))
+        ran = tuple(Tool(str(name), int(uses), int(nano)) for name, uses, nano in tools)
+        return cls(plain, output, read, five, hour, reasoning, bool(estimated), ran)
 
 
 @dataclass(frozen=True, slots=True)
