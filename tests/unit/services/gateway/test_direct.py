@@ -175,6 +175,26 @@ def test_one_target_is_called_once_for_one_post(tmp_path: Path, status: int) -> 
     run(test)
 
 
+@pytest.mark.parametrize(("said", "after"), [("false", "3600"), ("true", "120")])
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("native", [True, False])
+def test_what_a_provider_says_about_trying_again_reaches_the_client(
+    tmp_path: Path, said: str, after: str, status: int, native: bool
+) -> None:
+    """Directly such an answer is one POST; a shorter wait in its place would be eleven."""
+
+    async def test() -> None:
+        failing = error(status, "api_error", "no", **{"retry-after": after, "x-should-retry": said})
+        async with upstream(failing) as one:
+            served = catalogue(model((messages if native else chat)(one)))
+            async with process(tmp_path, served) as gateway:
+                answer = await gateway.ask()
+                assert (answer.headers["x-should-retry"], answer.headers["retry-after"]) == (said, after)
+                assert len(one.asked) == 1
+
+    run(test)
+
+
 def test_the_last_targets_word_is_told_and_its_kind_counted(tmp_path: Path) -> None:
     async def test() -> None:
         async with upstream(DOWN) as one, upstream(error(401)) as two:

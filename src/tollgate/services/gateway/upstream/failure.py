@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -136,7 +136,9 @@ def _chat(status: int, headers: Mapping[str, str], answer: Any) -> Failure:
             counts=True,
         )
         return Failure("status_429", refusal)
-    return no_answer(f"status_{status}")
+    failed_there = no_answer(f"status_{status}")
+    retry, wait = _should_retry(status, headers), after if after is not None else TRY_AGAIN_S
+    return replace(failed_there, refusal=replace(failed_there.refusal, retry=retry, retry_after=wait))
 
 
 def prompt_too_long(tokens: int, most: int) -> Failure:

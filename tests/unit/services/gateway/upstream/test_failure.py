@@ -71,10 +71,25 @@ def test_a_chat_error_becomes_anthropics(status: int, words: str, told: int, kin
 
 @pytest.mark.parametrize("said", ["true", "false"])
 @pytest.mark.parametrize("after", ["70", "3600"])
-@pytest.mark.parametrize("make", [lambda **more: native(429, "rate_limit_error", **more), lambda **m: chat(429, **m)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **more: native(429, "rate_limit_error", **more),
+        lambda **more: native(503, **more),
+        lambda **more: chat(429, **more),
+        lambda **more: chat(503, **more),
+        lambda **more: chat(500, **more),
+        lambda **more: chat(408, **more),
+    ],
+)
 def test_retry_headers_pass_as_they_came(make: Any, said: str, after: str) -> None:
     refusal = make(retry_after=after, x_should_retry=said).refusal
     assert (refusal.retry, refusal.retry_after) == (said == "true", int(after))
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_twin_a_chat_upstream_without_a_word_means_five_seconds(status: int) -> None:
+    assert (chat(status).refusal.retry, chat(status).refusal.retry_after) == (True, 5)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +124,14 @@ def test_trouble_of_the_gateways_account_is_a_424_in_our_words(failed: Failure) 
     assert "not your key" in refusal.message and "their words" not in refusal.message
     assert "sk-proj" not in failed.detail
     assert not failed.final, "another target has another account"
+
+
+@pytest.mark.parametrize("make", [lambda words: native(400, "invalid_request_error", words), lambda w: chat(400, w)])
+def test_a_litellm_behind_us_says_its_own_sentence(make: Any) -> None:
+    """It is about the model that our configuration names, so it must not read like our refusal of a tenant's model."""
+    words = "/v1/messages: Invalid model name passed in model=gpt-9. Call `/v1/models` to view available models."
+    refusal = make(words).refusal
+    assert (refusal.status, refusal.message) == (400, words)
 
 
 @pytest.mark.parametrize("make", [native, chat])
