@@ -15,6 +15,8 @@ from tollgate.services.refusals.refusal import Refusal
 LOGGERS = ("LiteLLM", "LiteLLM Proxy", "LiteLLM Router")
 # One request must not hold more.
 MOST = 50
+# The request is wrong, whoever noticed it first. A provider's 429 is none of these: it limits the gateway's account.
+WRONG = (400, 413, 415, 422)
 
 
 class Wait(logging.Filter):
@@ -33,7 +35,7 @@ class Wait(logging.Filter):
 def release(ongoing: Ongoing, refusal: Refusal | None = None) -> None:
     """Log what waited. The answer has begun: it is `refusal`, or none. Later errors of this request do not wait."""
     waiting, ongoing.errors = ongoing.errors or (), None
-    expected = refusal is not None and refusal.status < 500 and not refusal.counts
+    expected = refusal is not None and (refusal.status in WRONG or (refusal.status < 500 and not refusal.counts))
     for record in waiting:
         if expected:
             record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)

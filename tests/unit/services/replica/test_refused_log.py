@@ -15,7 +15,8 @@ from tollgate.services.replica.refused_log import LOGGERS, MOST, Wait, log_refus
 
 SPENT = Refusal(429, "billing_error", "budget_exceeded", "The budget is spent.")
 BROKEN = Refusal(502, "api_error", "provider_failed", "The provider failed.")
-ASKED = Refusal(400, "invalid_request_error", "invalid_request", "The provider refused it.", counts=True)
+WRONG = Refusal(400, "invalid_request_error", "invalid_request", "The provider says that it is wrong.", counts=True)
+LIMITED = Refusal(429, "rate_limit_error", "provider_limited", "The provider limits the gateway.", counts=True)
 
 
 @pytest.fixture
@@ -41,8 +42,8 @@ def fail() -> None:
 
 @pytest.mark.parametrize(
     ("refusal", "level"),
-    [(SPENT, "INFO"), (BROKEN, "ERROR"), (ASKED, "ERROR"), (None, "ERROR")],
-    ids=["refused", "twin: failed", "twin: a provider was asked", "twin: answered, or gone"],
+    [(SPENT, "INFO"), (WRONG, "INFO"), (BROKEN, "ERROR"), (LIMITED, "ERROR"), (None, "ERROR")],
+    ids=["refused", "the client's mistake", "twin: failed", "twin: the provider limits", "twin: answered, or gone"],
 )
 def test_the_answer_decides(
     request_: Ongoing, caplog: pytest.LogCaptureFixture, refusal: Refusal | None, level: str
