@@ -131,6 +131,9 @@ bench-tenants: bootstrap-dev ## measure plan and apply with 10,000 tenants, and 
 bench-gateway: bootstrap-dev ## measure the direct route beside LiteLLM and others, in about ten minutes; ARGS="--only streams --json"
 	@$(PYTHON) -m tests.bench.gateway $(ARGS)
 
+bench-panels: bootstrap-dev ## measure what each query of the dashboards costs Prometheus at 1,000 tenants; ARGS="--tenants 100"
+	@$(PYTHON) -m tests.bench.panels $(ARGS)
+
 bench-overhead: bootstrap-dev ## measure the time that a replica adds to a request
 	@$(PYTHON) -m tests.bench.overhead
 
@@ -191,6 +194,7 @@ help:
 	bench-deploy \
 	bench-tenants \
 	bench-gateway \
+	bench-panels \
 	bench-overhead \
 	scan \
 	lock \

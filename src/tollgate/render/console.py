@@ -35,7 +35,7 @@ def render_console() -> Rendered:
 
 def console(shown: Iterable[Panel]) -> dict[str, Any]:
     """Times in seconds. A step is (from this value on, colour), as in Panel."""
-    values = {choice["name"]: str(choice["allValue"]) for choice in dashboards.CHOICES}
+    values = {choice["name"]: str(choice["allValue"]) for choice in dashboards.CHOICES if choice["includeAll"]}
     values |= {"__rate_interval": f"{RATE_S}s", "__range": f"{RANGE_S}s"}
     return {
         "range_s": RANGE_S,

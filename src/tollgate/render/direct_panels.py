@@ -98,7 +98,7 @@ def _rate(metric: str, label: str) -> Sequence[Query]:
 
 
 def _quantiles(histogram: str) -> Sequence[Query]:
-    rates = f'sum by (le) (rate(tollgate_gateway_{histogram}_bucket{{route="direct"}}[$__rate_interval]))'
+    rates = f'route_le:tollgate_{histogram}:rate5m{{route="direct"}}'
     return [Query(f"histogram_quantile({q}, {rates})", name) for q, name in QUANTILES]
 
 
@@ -136,14 +136,14 @@ def _speed() -> Sequence[Panel]:
         series(
             "Direct route: time to first byte",
             "Time from request to the first byte of the answer: half, 95 % and 99 % of requests were faster.",
-            _quantiles("first_byte_seconds"),
+            _quantiles("first_byte"),
             unit="s",
             width=8,
         ),
         series(
             "Direct route: whole time",
             "Time from request to its end, streams and failures included: half, 95 % and 99 % of requests were faster.",
-            _quantiles("whole_seconds"),
+            _quantiles("whole"),
             unit="s",
             width=8,
         ),

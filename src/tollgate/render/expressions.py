@@ -15,6 +15,14 @@ RECORDED_HISTOGRAMS = (
     ("latency", "litellm_request_total_latency_metric"),
     ("first_token", "litellm_llm_api_time_to_first_token_metric"),
 )
+# The labels that stay, the name, the histogram of the gateway processes.
+RECORDED_OF_GATEWAYS = (
+    (("route", "le"), "first_byte", "tollgate_gateway_first_byte_seconds"),
+    (("model", "le"), "first_byte", "tollgate_gateway_first_byte_seconds"),
+    (("route", "le"), "whole", "tollgate_gateway_whole_seconds"),
+    (("target", "le"), "target_first_byte", "tollgate_gateway_target_first_byte_seconds"),
+    (("le",), "own", "tollgate_gateway_own_seconds"),
+)
 RECORDED_TOKENS = ("input", "output", "input_cached")
 LITELLM_REQUESTS = "replica:litellm_requests:rate5m"
 LITELLM_SPEND = "team:litellm_spend_usd:added1m"

@@ -60,7 +60,7 @@ def _now() -> Sequence[Panel]:
 
 
 def _targets() -> Sequence[Panel]:
-    first = f"rate(tollgate_gateway_target_first_byte_seconds_bucket{{{CHOSEN}}}[$__rate_interval])"
+    first = f"target_le:tollgate_target_first_byte:rate5m{{{CHOSEN}}}"
     return (
         series(
             "Errors by target",
@@ -99,7 +99,7 @@ def _targets() -> Sequence[Panel]:
 
 
 def _models() -> Sequence[Panel]:
-    first = f"rate(tollgate_gateway_first_byte_seconds_bucket{{{ASKED}}}[$__rate_interval])"
+    first = f"model_le:tollgate_first_byte:rate5m{{{ASKED}}}"
     read = 'tollgate_gateway_tokens_total{kind="cache_read",' + ASKED + "}"
     all_read = 'tollgate_gateway_tokens_total{kind=~"input|cache_read|cache_write",' + ASKED + "}"
     cut, cost = (f"tollgate_gateway_{name}_total{{{ASKED}}}" for name in ("cut_answers", "cost_usd"))

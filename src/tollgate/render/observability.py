@@ -85,6 +85,8 @@ def render_observability(
             "clients": expressions.CLIENTS,
             "histograms": expressions.RECORDED_HISTOGRAMS,
             "tokens": expressions.RECORDED_TOKENS,
+            "gateway_histograms": expressions.RECORDED_OF_GATEWAYS,
+            "late": expressions.LATE_S,
         },
         "prometheus/rules/services.yml": {},
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tollgate.render.expressions import (
-    LATE_S,
     LITELLM_REQUESTS,
     LITELLM_SPEND,
     MAY_BE_LATE,
@@ -110,9 +109,15 @@ def _now() -> Sequence[Panel]:
 
 
 def _objectives() -> Sequence[Panel]:
-    own = "tollgate_gateway_own_seconds"
-    failures = share(f'sum(increase({OUTCOMES}{{outcome="gateway_failed"}}[30d]))', f"sum(increase({DESERVED}[30d]))")
-    late = f'1 - sum(increase({own}_bucket{{le="{LATE_S}"}}[30d])) / (sum(increase({own}_count[30d])) > 0)'
+    ended = "outcome:tollgate_outcomes:increase5m"
+    failures = share(
+        f'sum(sum_over_time({ended}{{outcome="gateway_failed"}}[30d]))',
+        f'sum(sum_over_time({ended}{{outcome!="refused"}}[30d]))',
+    )
+    late = share(
+        "sum(sum_over_time(tollgate:own_late:increase5m[30d]))",
+        "sum(sum_over_time(tollgate:own_answers:increase5m[30d]))",
+    )
     return (
         stat(
             "Failures left, of 30 days",
@@ -168,19 +173,18 @@ def _traffic() -> Sequence[Panel]:
 
 
 def _speed() -> Sequence[Panel]:
-    own = "sum by (le) (rate(tollgate_gateway_own_seconds_bucket[$__rate_interval]))"
     return (
         series(
             "Latency",
             "Time to the end of a request, streams and failures included. With GATEWAYS=0: successful ones of LiteLLM.",
-            _quantiles("tollgate_gateway_whole_seconds_bucket", "le:litellm_latency:rate5m"),
+            _quantiles("route_le:tollgate_whole:rate5m", "le:litellm_latency:rate5m"),
             unit="s",
             width=8,
         ),
         series(
             "Time to first byte",
             "Half, 95 % and 99 % of the answers began sooner. With GATEWAYS=0: streams of LiteLLM.",
-            _quantiles("tollgate_gateway_first_byte_seconds_bucket", "le:litellm_first_token:rate5m"),
+            _quantiles("route_le:tollgate_first_byte:rate5m", "le:litellm_first_token:rate5m"),
             unit="s",
             width=8,
         ),
@@ -188,15 +192,18 @@ def _speed() -> Sequence[Panel]:
             "Own part of the time to first byte",
             "The time that a gateway process took itself, without waiting for providers and LiteLLM. The objective: "
             "99 % below 100 ms.",
-            [Query(f"histogram_quantile({q}, {own})", name) for q, name in ((0.5, "p50"), (0.99, "p99"))],
+            [
+                Query(f"histogram_quantile({q}, le:tollgate_own:rate5m)", name)
+                for q, name in ((0.5, "p50"), (0.99, "p99"))
+            ],
             unit="s",
             width=8,
         ),
     )
 
 
-def _quantiles(buckets: str, litellm: str) -> Sequence[Query]:
-    rates = or_litellm(f"sum by (le) (rate({buckets}[$__rate_interval]))", f"sum by (le) ({litellm})")
+def _quantiles(recorded: str, litellm: str) -> Sequence[Query]:
+    rates = or_litellm(f"sum by (le) ({recorded})", f"sum by (le) ({litellm})")
     return [Query(f"histogram_quantile({q}, {rates})", name) for q, name in QUANTILES]
 
 

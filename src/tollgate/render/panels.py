@@ -119,8 +119,11 @@ def logs(title: str, description: str, queries: Sequence[Query], **more: Any) ->
     return Panel("logs", title, description, queries, datasource="loki", options=options, **{"width": 24} | more)
 
 
-def choice(name: str, label: str, query: str, everything: str = ".*", source: str = "prometheus") -> Json:
-    """A drop-down with the values that `query` finds in `source`. `everything` is the expression for "All"."""
+def choice(name: str, label: str, query: str, everything: str | None = ".*", source: str = "prometheus") -> Json:
+    """A drop-down with the values that `query` finds in `source`. `everything` is the expression for "All".
+
+    Without "All" the dashboard opens with the first value.
+    """
     return {
         "type": "query",
         "name": name,
@@ -132,9 +135,9 @@ def choice(name: str, label: str, query: str, everything: str = ".*", source: st
         "refresh": 2,
         "sort": 1,
         "multi": True,
-        "includeAll": True,
+        "includeAll": everything is not None,
         "allValue": everything,
-        "current": {"text": "All", "value": "$__all"},
+        "current": {"text": "All", "value": "$__all"} if everything is not None else {},
         "options": [],
     }
 

@@ -13,7 +13,7 @@ NEARLY = ((None, "green"), (0.8, "orange"), (0.95, "red"))
 
 
 def tenant_panels() -> Sequence[Panel]:
-    budgets = f'max by (tenant, window) ({USED},limit="money"}})'
+    every = "tollgate_tenant_limit_used_ratio"
     month = f'{USED},limit="money",window="month"}}'
     return (
         stat(
@@ -48,15 +48,30 @@ def tenant_panels() -> Sequence[Panel]:
             width=6,
         ),
         bars(
-            "Budgets, used",
-            "Used part of each budget in its running day, week or month (UTC): the fifteen fullest.",
-            [now_only(f"topk(15, {budgets})", "{{tenant}}, {{window}}")],
+            "Fullest budgets of all tenants",
+            "Used part of the budgets that are nearest their end, of all tenants, in the running window (UTC).",
+            [now_only(f'topk(15, max by (tenant, window) ({every}{{limit="money"}}))', "{{tenant}}, {{window}}")],
             unit="percentunit",
             steps=NEARLY,
+            width=8,
+        ),
+        bars(
+            "Fullest limits of all tenants",
+            "Used part of the limits on requests, tokens and parallel requests that are nearest their end, of all "
+            "tenants.",
+            [
+                now_only(
+                    f'topk(15, max by (tenant, limit, window) ({every}{{limit!="money"}}))',
+                    "{{tenant}}, {{limit}} {{window}}",
+                )
+            ],
+            unit="percentunit",
+            steps=NEARLY,
+            width=8,
         ),
         bars(
             "Budgets",
-            "US dollars that each budget allows in its window: the fifteen largest.",
+            "US dollars that each budget of the chosen tenants allows in its window: the fifteen largest.",
             [
                 now_only(
                     f"topk(15, max by (tenant, window) (tollgate_tenant_budget_usd{{{CHOSEN}}}))",
@@ -64,6 +79,7 @@ def tenant_panels() -> Sequence[Panel]:
                 )
             ],
             unit="currencyUSD",
+            width=8,
         ),
         series(
             "Share of limits",

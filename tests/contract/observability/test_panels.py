@@ -148,6 +148,34 @@ CASES: dict[str, tuple[str, dict[str, str], dict[str, float]]] = {
         },
         {"{}": 0.5},
     ),
+    "half of the late first bytes of 30 days are left, in two processes": (
+        expression("overview.json", "Late first bytes left, of 30 days"),
+        {
+            'tollgate_gateway_own_seconds_count{gateway="gateway-1",route="direct"}': "0x1 1000x89",
+            'tollgate_gateway_own_seconds_count{gateway="gateway-2",route="direct"}': "0x1 1000x89",
+            'tollgate_gateway_own_seconds_bucket{gateway="gateway-1",route="direct",le="0.1"}': "0x1 990x89",
+            'tollgate_gateway_own_seconds_bucket{gateway="gateway-2",route="direct",le="0.1"}': "0x1 1000x89",
+        },
+        {"{}": 0.5},
+    ),
+    "half of the answers were quicker, over models and processes": (
+        expression("overview.json", "Time to first byte"),
+        {
+            f'tollgate_gateway_first_byte_seconds_bucket{{gateway="{gateway}",route="direct",le="{le}"}}': values
+            for gateway in ("gateway-1", "gateway-2")
+            for le, values in (("0.5", "0+30x90"), ("1", "0+60x90"), ("+Inf", "0+60x90"))
+        },
+        {"{}": 0.5},
+    ),
+    "a target's first bytes are its own": (
+        expression("models.json", "Time to first byte by target"),
+        {
+            f'tollgate_gateway_target_first_byte_seconds_bucket{{target="{target}",le="{le}"}}': "0+60x90"
+            for target, bounds in (("a:1", ("1", "+Inf")), ("b:1", ("2", "+Inf")))
+            for le in bounds
+        },
+        {'{target="a:1"}': 0.95, '{target="b:1"}': 1.9},
+    ),
 }
 
 

@@ -43,9 +43,15 @@ def test_no_variable_of_grafana_is_left() -> None:
 
 
 def test_a_choice_of_grafana_stands_for_everything() -> None:
-    chosen = series("t", "d", [Query('sum(rate(x_total{tenant=~"$tenant",model=~"$model"}[$__rate_interval]))')])
+    chosen = series("t", "d", [Query('sum(rate(x_total{target=~"$target",model=~"$model"}[$__rate_interval]))')])
     (panel,) = module.console([chosen])["panels"]
-    assert panel["queries"][0]["expr"] == f'sum(rate(x_total{{tenant=~".*",model=~".*"}}[{module.RATE_S}s]))'
+    assert panel["queries"][0]["expr"] == f'sum(rate(x_total{{target=~".*",model=~".*"}}[{module.RATE_S}s]))'
+
+
+def test_the_console_shows_no_panel_of_chosen_tenants() -> None:
+    """It has no drop-down, and that one has no choice "All"."""
+    with pytest.raises(KeyError, match="tenant"):
+        module.console([series("t", "d", [Query('x{tenant=~"$tenant"}')])])
 
 
 def test_a_variable_that_nothing_fills_in_stops_the_render() -> None:
@@ -92,8 +98,8 @@ def test_every_panel_of_the_page_is_in_a_committed_dashboard() -> None:
 PURPOSES = {
     "requests": "tollgate_gateway_requests_total",
     "errors": 'outcome=~"gateway_failed|upstream_failed"',
-    "to the first byte": "histogram_quantile(0.99, (sum by (le) (rate(tollgate_gateway_first_byte_seconds_bucket",
-    "to the end": "histogram_quantile(0.95, (sum by (le) (rate(tollgate_gateway_whole_seconds_bucket",
+    "to the first byte": "histogram_quantile(0.99, (sum by (le) (route_le:tollgate_first_byte:rate5m",
+    "to the end": "histogram_quantile(0.95, (sum by (le) (route_le:tollgate_whole:rate5m",
     "tokens": "tollgate_gateway_tokens_total",
     "money by tenant": "sum by (tenant) (max_over_time(tenant:tollgate_spend_usd:max",
     "money by model": "sum by (model) (rate(tollgate_gateway_cost_usd_total",
