@@ -181,7 +181,7 @@ class Limiter:
         return admitted
 
     async def _second_answer(self, call: Call, refused: Answer) -> Answer:
-        """A settlement that was sent before the first question is counted by now (shared_counters.py). It changes no
+        """A settlement that was sent before the first question is counted by now (under_way.py). It changes no
         number of requests."""
         if refused.over is None or call.takes[refused.over].rule.kind == REQUESTS:
             return refused

@@ -4,9 +4,6 @@ After a failure no request asks Redis for AWAY_S. Then one request tries it, whi
 is settled at the counters that it took from. If these are in Redis and Redis is away, the settlement waits (`_owed`)
 and is sent when Redis is back. A settlement may arrive twice, so nothing is lost or counted double.
 
-A client waits until its settlement was sent, not for the reply (`_under_way`). Through another process, its next
-request may reach a busy Redis first. That is why the limiter asks twice before it refuses.
-
 If Redis is away for longer than a lease, the calls that were running lose their slots there, and a tenant can have that
 many more requests running at once until they end. Their reservations on money end too; what they cost is added as soon
 as they are settled.
@@ -241,14 +238,10 @@ class SharedCounters:
                 self._owed.appendleft((call, real))
                 return
 
-    async def _renew(self) -> None:
-        calls = [held.call for held in self._held.values() if held.counters is self._shared]
-        if not calls or not self._may_try():
-            return
-        await self._done(self._shared.renew(calls))
-
     async def _catch_up(self) -> None:
-        await self._renew()
+        calls = [held.call for held in self._held.values() if held.counters is self._shared]
+        if calls and self._may_try():
+            await self._done(self._shared.renew(calls))
         await self._pay()
 
     def _catch_up_soon(self) -> None:

@@ -1,4 +1,8 @@
-"""Settlements that were sent and whose replies no request waits for."""
+"""Settlements that were sent, and whose replies no client waits for.
+
+Through another process, the client's next request may reach a busy Redis before its settlement is counted. That is why
+the limiter asks twice before it refuses.
+"""
 
 from __future__ import annotations
 
