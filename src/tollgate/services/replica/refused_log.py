@@ -15,7 +15,7 @@ from tollgate.services.refusals.refusal import Refusal
 LOGGERS = ("LiteLLM", "LiteLLM Proxy", "LiteLLM Router")
 # One request must not hold more.
 MOST = 50
-# The request is wrong, whoever noticed it first. A provider's 429 is none of these: it limits the gateway's account.
+# The request is wrong, also if a provider noticed it first. A provider's 429 limits the gateway's account instead.
 WRONG = (400, 413, 415, 422)
 
 

@@ -82,7 +82,7 @@ def metadata(call: Call) -> dict[str, Any]:
     }
     if usage.tools:
         # As LiteLLM has it in the usage of an answer of Anthropic's.
-        found["usage_object"]["server_tool_use"] = {f"{tool.name}_requests": tool.uses for tool in usage.tools}
+        fields["usage_object"]["server_tool_use"] = {f"{tool.name}_requests": tool.uses for tool in usage.tools}
     if begun.request:
         fields["tollgate"]["request_id"] = begun.request
     if call.failed:
