@@ -215,7 +215,7 @@ def test_health_says_how_it_is(tmp_path: Path) -> None:
             health = process.app.inside.health()
         ledger = {"waiting": 1, "lag_s": 0.0, "failing": "", "unwritten": 0, "set_aside": 0}
         said = {"status": "ok", "route": "direct", "running": 0, "listening": False, "redis": True}
-        assert health == said | {"ledger": ledger}
+        assert health == said | {"ledger": ledger, "replicas": {"litellm-1": {"takes": True, "running": 0}}}
 
     asyncio.run(go())
 

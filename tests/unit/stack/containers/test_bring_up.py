@@ -215,6 +215,20 @@ def test_a_healthy_replica_of_an_interrupted_rollout_is_put_back() -> None:
     assert engine.calls[:2] == ["check: litellm-2", "back: litellm-2"]
 
 
+def test_a_drained_replica_that_starts_with_all_others_is_put_back() -> None:
+    """A drain outlives `make stop`, and then nothing is rolled."""
+    engine = Engine("postgres")
+    engine.out = {"litellm-2"}
+    engine.failed = [Container("litellm-2", "t-litellm-2-1", "a", "running", "healthy", 0, "")]
+    up(engine, *REPLICAS, "nginx")
+    assert engine.calls[-3:] == [
+        "wait: litellm-1 litellm-2 litellm-3 nginx",
+        "check: litellm-2",
+        "back: litellm-2",
+    ]
+    assert engine.out == set()
+
+
 def test_twin_an_unhealthy_replica_stays_drained() -> None:
     engine = Engine("nginx", *REPLICAS)
     engine.out = {"litellm-2"}

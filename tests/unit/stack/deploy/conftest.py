@@ -35,6 +35,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
         def remove(self, replicas: Collection[str]) -> None:
             assert not replicas
 
+        def recover(self, replicas: Collection[str]) -> None:
+            """No rollout was interrupted before."""
+
     def named(name: str, answer: object) -> Callable[..., object]:
         def does(*_: object, **__: object) -> object:
             fake.call(name)
