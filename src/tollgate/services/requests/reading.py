@@ -80,11 +80,22 @@ def checked(scope: Message, known: Holder, body: bytes, rules: Rules) -> dict[st
     Raises NotAdmittedError.
     """
     api = routes.api_of(scope["path"])
-    if bounds.too_many_values(body, rules.bounds.values):
-        raise NotAdmittedError(door.malformed(f"the body: expected at most {rules.bounds.values} values"))
+    most = rules.bounds.values
+    too_many = NotAdmittedError(door.malformed(f"the body: expected at most {most} values"))
+    counted = api is None or len(body) > bounds.COUNTED_AFTER
+    if counted and bounds.too_many_values(body, most):
+        raise too_many
     if api is None:
         return None
-    parsed = _parsed(body)
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        if not counted and bounds.too_many_values(body, most):
+            raise too_many from error
+        parsed = _forgiven(body, error)
+    # Each value has at least one byte.
+    if not counted and len(body) > most and bounds.has_more_values(parsed, most):
+        raise too_many
     if bounds.too_deep(parsed, rules.bounds.depth):
         raise NotAdmittedError(door.malformed("the body: expected less nesting"))
     problem = fields.problem(parsed, completions=api is routes.Api.COMPLETIONS, orders=known.operator)
@@ -114,19 +125,16 @@ async def _received(receive: Receive, held: Held, most: int) -> bytes | None:
             return b"".join(pieces)
 
 
-def _parsed(body: bytes) -> Any:
-    """Parse like LiteLLM: with its strict parser, then with a tolerant one. Half surrogate pairs are refused."""
+def _forgiven(body: bytes, error: Exception) -> Any:
+    """LiteLLM's second, tolerant parser. Half surrogate pairs are refused."""
+    if len(body) > FORGIVEN:
+        raise NotAdmittedError(door.malformed("the body: expected JSON")) from error
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        if len(body) > FORGIVEN:
-            raise NotAdmittedError(door.malformed("the body: expected JSON")) from error
-        try:
-            parsed = json.loads(body.decode())
-            json.dumps(parsed, ensure_ascii=False).encode()
-        except (ValueError, RecursionError) as error:
-            raise NotAdmittedError(door.malformed("the body: expected JSON")) from error
-        return parsed
+        parsed = json.loads(body.decode())
+        json.dumps(parsed, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as second:
+        raise NotAdmittedError(door.malformed("the body: expected JSON")) from second
+    return parsed
 
 
 def header(scope: Message, name: bytes) -> str:

@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from tollgate.services.requests.addresses import Strangers
-from tollgate.services.requests.bounds import too_deep, too_many_values
+from tollgate.services.requests.bounds import has_more_values, too_deep, too_many_values
 from tollgate.services.requests.credentials import candidates, carried, with_key
 from tollgate.services.requests.encoding import READ, TooLargeError, UnreadableError, decoded, encoding_of
 from tollgate.services.requests.room import SMALL, Room
@@ -28,6 +28,13 @@ def test_many_small_values_are_counted(piece: str) -> None:
     json.loads(many)
     assert not too_many_values(few, 200)
     assert too_many_values(many, 200)
+    assert not has_more_values(json.loads(few), 200)
+    assert has_more_values(json.loads(many), 200)
+
+
+@pytest.mark.parametrize("value", ["x" * 500, 7, [], {}, ["x"] * 200, {"a": {"b": ["," * 500]}}])
+def test_few_values_pass_also_when_they_are_parsed(value: object) -> None:
+    assert not has_more_values(value, 200)
 
 
 @pytest.mark.parametrize("text", [",{[" * 5000, '\\"' * 5000, "\\\\" * 5000, "{" * 5000, 'a","b' * 5000])
