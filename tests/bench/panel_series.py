@@ -92,7 +92,7 @@ def families(tenants: int) -> list[Family]:
 
 
 def long() -> list[Family]:
-    """The series that the rules record for panels of 30 days. To compute them from counters would take an hour."""
+    """The series that rules record for the panels of 30 days. To compute them from counters would take an hour."""
     return [
         Family("outcome:tollgate_outcomes:increase5m", {"outcome": OUTCOMES}, 30 * DAY, 300, "gauge"),
         Family("tollgate:own_answers:increase5m", {}, 30 * DAY, 300, "gauge"),
