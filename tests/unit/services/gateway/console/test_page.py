@@ -213,18 +213,20 @@ def test_without_prometheus_each_panel_says_so_and_the_rest_is_shown(visit: Any)
 
 
 def test_panels_that_cannot_be_read_again_say_how_old_they_are(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = Console.answer
+    answers, broken = Console.answer, list[str]()
 
-    async def without_panels(self: Console, path: str) -> Any:
-        if path == CONSOLE_PANELS:
+    async def answer(self: Console, path: str) -> Any:
+        if path in broken:
             raise RuntimeError
         return await answers(self, path)
+
+    monkeypatch.setattr(Console, "answer", answer)
 
     def test(page: Browser, served: Served) -> None:
         show(page)
         drawn = page.run(f"return {DRAWN}")
         assert not page.sees("#panels-problem")
-        monkeypatch.setattr(Console, "answer", without_panels)
+        broken.append(CONSOLE_PANELS)
         page.run("document.querySelector('#refresh').click()")
         page.wait_for(UNTIL.format("!document.querySelector('#panels-problem').hidden"))
         assert "are of" in page.text("#panels-problem") and page.run(f"return {DRAWN}") == drawn
