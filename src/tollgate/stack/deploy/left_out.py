@@ -52,7 +52,7 @@ def render(site: Site, configuration: Configuration, images: ImageSet) -> Render
         "backends": {name: (problem.message, problem.hint) for name, problem in unable.items()},
         "images": dict(images.unavailable),
     }
-    return Rendered(PurePosixPath(site.left_out_file.name), json.dumps(kept, indent=2) + "\n")
+    return Rendered(PurePosixPath(site.left_out_file.name), json.dumps(kept, indent=2, sort_keys=True) + "\n")
 
 
 def read(site: Site) -> LeftOut:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,19 @@ def test_a_deploy_that_finds_the_same_images_missing_changes_nothing(
     assert run(site).changes
     assert run(site).changes == []
     assert "grafana" in left_out.read(site).watchers
+
+
+def test_what_is_left_out_is_written_in_one_order(host: Host, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names come from sets, whose order is another one in each process."""
+    missing(monkeypatch)
+    deploy = run(site)
+    reasons = dict(deploy.images.unavailable)
+    assert len(reasons) > 1
+    texts = {
+        left_out.render(site, deploy.configuration, replace(deploy.images, unavailable=dict(order))).text
+        for order in (reasons.items(), reversed(reasons.items()))
+    }
+    assert len(texts) == 1
 
 
 def test_an_image_of_backups_that_fails_to_build_leaves_only_backups_out(
