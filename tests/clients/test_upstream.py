@@ -14,6 +14,7 @@ import pytest
 
 from tests.clients.conftest import Recorded
 from tests.contract.provider import target as targets
+from tests.support import plain
 from tests.support.claude_code import ClaudeCode
 from tests.support.stack import FIXTURES
 
@@ -172,11 +173,11 @@ def test_claude_codes_own_request_arrives_as_without_a_gateway(
         run = claude.ask(*prompt)
         return (straight, session), (recorded(word)[0], run.session)
 
-    def plain(row: dict[str, Any], session: str) -> Any:
+    def comparable(row: dict[str, Any], session: str) -> Any:
         return json.loads(json.dumps(row["body"]).replace(session, "session"))
 
     (straight, session), (through, other) = on_one_day(twice)
-    assert list(differences(plain(straight, session), plain(through, other))) == []
+    assert list(differences(comparable(straight, session), comparable(through, other))) == []
     for name in ("anthropic-version", "anthropic-beta"):
         straight_values, values = (set(dict(row["headers"])[name].split(",")) for row in (straight, through))
         assert values == straight_values

@@ -99,6 +99,7 @@ class Project:
         (self.folder / "compose.yaml").write_text(SERVICES)
         env = self.folder / "compose.env"
         values = {"STUB": image("TOLLGATE_IMAGE"), "GRAFANA_PORT": self.port, "COMPOSE_PROFILES": ",".join(profiles)}
+        values["TOLLGATE_RENDERED"] = self.folder
         env.write_text("".join(f"{name}='{value}'\n" for name, value in values.items()))
         return Compose(project_name(PARTS), (self.folder / "compose.yaml",), env)
 
