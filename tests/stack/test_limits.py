@@ -12,6 +12,7 @@ import pytest
 from tests.stack.replicas import REPLICAS, ask, handmade
 from tests.stack.requests import message
 from tests.support import plain
+from tests.support.clock import until_the_minute_has_left
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
 
@@ -34,6 +35,7 @@ def test_requests_are_counted_for_all_replicas(
     stack: Stack, admin: httpx.Client, team: dict[str, Any], limits: dict[str, Any], says: str
 ) -> None:
     with handmade(admin, team, limits) as (_, key):
+        until_the_minute_has_left()
         assert [answer.status for answer in ask(stack, FIRST, key, 2, body=message())] == [200, 200]
         for replica in OTHERS:
             (refused,) = ask(stack, replica, key, body=message())
@@ -62,6 +64,7 @@ def test_money_and_tokens_are_counted_for_all_replicas(
     stack: Stack, admin: httpx.Client, team: dict[str, Any], limits: dict[str, Any], says: str
 ) -> None:
     with handmade(admin, team, limits) as (_, key):
+        until_the_minute_has_left()
 
         def spent() -> bool:
             answer = ask(stack, FIRST, key, body=message())[0]

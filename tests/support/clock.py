@@ -6,7 +6,12 @@ import time
 
 from tests.support.eventually import eventually
 
-HOUR_S, DAY_S = 3600, 86400
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
+
+
+def until_the_minute_has_left(seconds: float = 10) -> None:
+    """Wait for the next minute if this one is over sooner. Ten seconds are a handful of calls on a busy machine."""
+    _until(MINUTE_S, seconds)
 
 
 def until_the_hour_has_left(seconds: float) -> None:
@@ -21,7 +26,7 @@ def until_the_day_has_left(seconds: float) -> None:
 
 def _until(length: float, seconds: float) -> None:
     def enough() -> bool:
-        """There is enough left of the hour or day"""
+        """There is enough left of the minute, hour or day"""
         return length - time.time() % length >= seconds
 
     eventually(enough, within=seconds + 5, every=0.5)

@@ -16,6 +16,7 @@ import pytest
 from tests.contract.litellm.gateway import METRICS_KEY, Gateway
 from tests.contract.litellm.tenants import Tenants, key_of, wanted
 from tests.support import plain
+from tests.support.clock import until_the_minute_has_left
 from tests.support.eventually import eventually
 from tollgate.config.secret import Secret
 from tollgate.reconcile.desired import key_hash
@@ -113,6 +114,7 @@ def test_limits_hold_over_both_processes(
     running: Gateway, tenants: Tenants, tenant: str, limits: str, statuses: list[int]
 ) -> None:
     tenants.apply(wanted(f"tenant: {{id: {tenant}}}\n{limits}"))
+    until_the_minute_has_left()
     answers = [post(running, key_of(tenant), process=number % 2) for number in range(len(statuses))]
     assert [answer.status_code for answer in answers] == statuses, answers[-1].text
 

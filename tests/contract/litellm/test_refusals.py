@@ -14,6 +14,7 @@ import pytest
 
 from tests.contract.litellm.gateway import Gateway
 from tests.support import plain
+from tests.support.clock import until_the_minute_has_left
 from tests.support.eventually import eventually
 from tollgate.config.secret import Secret
 
@@ -155,6 +156,7 @@ def test_a_limit_of_requests(
     says: str,
 ) -> None:
     secret = handmade(team, key, limits, key_limits)
+    until_the_minute_has_left()
     assert running.ask(secret, path).status_code == 200
     answer = running.ask(secret, path)
     left = int(answer.headers["retry-after"])

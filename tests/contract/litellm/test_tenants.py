@@ -9,6 +9,7 @@ import pytest
 
 from tests.contract.litellm.gateway import Gateway
 from tests.contract.litellm.tenants import ACME, FRUGAL, GONE, NONE, Tenants, key_of, wanted
+from tests.support.clock import until_the_minute_has_left
 from tests.support.eventually import eventually
 from tollgate.reconcile.desired import key_hash
 
@@ -88,6 +89,7 @@ def test_a_tenants_key_calls_its_models_and_no_management_route(tenants: Tenants
 
 def test_requests_per_minute_hold_for_the_team(tenants: Tenants, gateway: Gateway) -> None:
     tenants.apply(wanted("tenant: {id: hasty}\nrate_limits: {requests_per_minute: 3}"))
+    until_the_minute_has_left()
 
     assert [gateway.ask(key_of("hasty")).status_code for _ in range(4)] == [200, 200, 200, 429]
 
