@@ -30,6 +30,9 @@ REPLICA, GATEWAY = "litellm-", "gateway-"
 PORTS = {REPLICA: 4000, GATEWAY: 4100}
 # The entrypoint checks each second, and a reload ends when the last old worker has stopped listening.
 CONFIRMED_WITHIN_S = 30.0
+# Each look is a process that the engine starts in a container, a tenth of a second of one core. Servers look at their
+# directory once a second, and streams end in seconds.
+LOOK_AGAIN_S, IDLE_AGAIN_S = 0.5, 1.0
 ESTABLISHED = "01"  # the state column of /proc/net/tcp
 _SERVER = re.compile(r"^server (?P<address>[0-9.]+):\d+ (?P<rest>.*); # (?P<name>\S+)$", re.MULTILINE)
 
@@ -78,24 +81,23 @@ class Drain:
         """Wait until neither nginx nor a gateway process has a request there. Progress lines count those that run."""
         addresses = _addresses(self._container(name))
         began = self.clock()
-        while addresses and (running := self._of_nginx(name, addresses) + self._of_processes(name)):
+        while addresses and (running := self._requests(name, addresses)):
             waited = self.clock() - began
             if waited > self.streams_may_take:
                 self.progress.say(f"{name}: {running} request(s) still ran after {waited:.0f} s and will be cut")
                 return
             self.progress.detail(f"draining {name}: {running} request(s) still running, {waited:.0f} s")
-            time.sleep(0.5)
+            time.sleep(IDLE_AGAIN_S)
 
-    def _of_nginx(self, name: str, addresses: Iterable[str]) -> int:
-        nginx = self._running(NGINX)
-        return sum(
-            connections(self._run(container, "cat", "/proc/net/tcp"), addresses, port_of(name)) for container in nginx
-        )
-
-    def _of_processes(self, name: str) -> int:
-        """A process that does not answer cannot be waited for."""
-        answers = [calls(process, name) for process in self._callers(name)]
-        return sum(answer.running for answer in answers if answer is not None)
+    def _requests(self, name: str, addresses: Iterable[str]) -> int:
+        """The requests at `name`. A gateway process that does not answer cannot be waited for."""
+        total = 0
+        for container in self._running(NGINX, *_senders(name)):
+            if container.service == NGINX:
+                total += connections(self._run(container, "cat", "/proc/net/tcp"), addresses, port_of(name))
+            elif (answer := calls(container, name)) is not None:
+                total += answer.running
+        return total
 
     def _wait_in_use(self, what: str, reached: Callable[[set[str]], bool]) -> None:
         began = self.clock()
@@ -106,13 +108,13 @@ class Drain:
                 if self.clock() - began > CONFIRMED_WITHIN_S:
                     raise _not_confirmed(NGINX, what, "what is wrong with its configuration")
                 self.progress.detail(f"waiting for {what}")
-                time.sleep(0.2)
+                time.sleep(LOOK_AGAIN_S)
 
     def _wait_callers(self, name: str, *, takes: bool) -> None:
         """Wait until each gateway process sends calls to `name`, or none any more."""
         what = f"{name} to {'enter' if takes else 'leave'} its list of replicas"
         began = self.clock()
-        for process in self._callers(name):
+        for process in self._running(*_senders(name)):
             while (answer := calls(process, name)) is None or answer.takes not in (takes, None):
                 if self.clock() - began > CONFIRMED_WITHIN_S:
                     if answer is not None:
@@ -121,26 +123,28 @@ class Drain:
                     self.progress.say(f"{process.service} does not answer; its requests to {name} may be cut")
                     break
                 self.progress.detail(f"{process.service}: waiting for {what}")
-                time.sleep(0.2)
-
-    def _callers(self, name: str) -> list[Container]:
-        return self._running(GATEWAY) if name.startswith(REPLICA) else []
+                time.sleep(LOOK_AGAIN_S)
 
     @property
     def _rendered(self) -> Path:
         return Path(self.compose.environment["TOLLGATE_RENDERED"])
 
-    def _running(self, beginning: str) -> list[Container]:
-        rows = self.compose.containers()
-        return [
-            row for row in rows if row.state == "running" and re.fullmatch(rf"{beginning}\d*", row.service) is not None
-        ]
+    def _running(self, *beginnings: str) -> list[Container]:
+        if not beginnings:
+            return []
+        kinds = re.compile(rf"({'|'.join(beginnings)})\d*")
+        return [row for row in self.compose.containers() if row.state == "running" and kinds.fullmatch(row.service)]
 
     def _container(self, service: str) -> Container | None:
         return next((row for row in self.compose.containers() if row.service == service), None)
 
     def _run(self, nginx: Container, *command: str) -> str:
         return docker(["docker", "exec", nginx.id, *command], what=f"docker exec nginx {command[0]}")
+
+
+def _senders(name: str) -> tuple[str, ...]:
+    """Who sends calls to `name` beside nginx, by the beginning of their names."""
+    return (GATEWAY,) if name.startswith(REPLICA) else ()
 
 
 def _not_confirmed(service: str, what: str, shown: str) -> TollgateError:
