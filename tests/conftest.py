@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,6 +16,7 @@ from testcontainers.core.labels import SESSION_ID
 
 from tests.suite.groups import REQUESTS, STACK, group, turn, within_the_stack
 from tests.suite.lanes import pytest_xdist_make_scheduler
+from tests.support.group_end import end_group, until_the_group_ends
 from tests.support.ports import start_again_on_a_taken_port
 from tests.support.routes import ROUTES
 from tests.support.stack import ROOT, Stack, bring_up, lane, prepare, project_name, take_down
@@ -69,9 +72,23 @@ def pass_of(item: pytest.Item) -> int:
     return ROUTES.index(route) if route in ROUTES else 0
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """After the last test of a group. In one process both groups on the stack share it."""
+    groups = {group(item.path), group(nextitem.path)} if nextitem is not None else set()
+    if len(groups) > 1 and not groups <= {STACK, REQUESTS}:
+        end_group()
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = prepare(tmp_path_factory.mktemp("stack") / "home", project_name(lane()))
+    with until_the_group_ends(_stack(tmp_path_factory.mktemp("stack") / "home")) as stack:
+        yield stack
+
+
+@contextmanager
+def _stack(home: Path) -> Iterator[Stack]:
+    stack = prepare(home, project_name(lane()))
     try:
         bring_up(stack)
         yield stack

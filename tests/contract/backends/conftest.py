@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from testcontainers.core.network import Network
 from tests.support import plain, tiny_gguf
 from tests.support.engine import on_loopback
 from tests.support.eventually import eventually
+from tests.support.group_end import until_the_group_ends
 from tests.support.images import image
 from tests.support.site import new_home
 from tests.support.stack import BACKENDS, project_name
@@ -116,7 +118,13 @@ class Served:
 
 @pytest.fixture(scope="session")
 def served(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    site = new_home(tmp_path_factory.mktemp("serve-local") / "home", project=PROJECT)
+    with until_the_group_ends(_served(model, tmp_path_factory.mktemp("serve-local") / "home")) as served:
+        yield served
+
+
+@contextmanager
+def _served(model: Path, home: Path) -> Iterator[Served]:
+    site = new_home(home, project=PROJECT)
     printed = site.home / "printed"
     words = ("--backend", "llama.cpp", "--model", str(model), "--port", "0", "--ctx", "32768")
     with printed.open("w") as stream:
@@ -145,8 +153,14 @@ def ended(process: subprocess.Popen[str]) -> bool:
 
 @pytest.fixture(scope="session")
 def _recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
+    with until_the_group_ends(_recording(tmp_path_factory.mktemp("recorded") / "home")) as recorded:
+        yield recorded
+
+
+@contextmanager
+def _recording(home: Path) -> Iterator[Recorded]:
     os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # its image is only in a registry
-    site = new_home(tmp_path_factory.mktemp("recorded") / "home", project=PROJECT)
+    site = new_home(home, project=PROJECT)
     listed = "".join(f"  {name}: {backend}\n" for name, backend in ENGINES.items())
     site.gateway_file.write_text(site.gateway_file.read_text() + "\nbackends:\n" + listed)
     with Network() as network:

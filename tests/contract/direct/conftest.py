@@ -9,6 +9,7 @@ import yaml
 
 from tests.contract.litellm.gateway import Gateway, gateway_for_tests, running_gateway
 from tests.contract.litellm.tenants import Tenants
+from tests.support.group_end import until_the_group_ends
 
 
 def models() -> str:
@@ -39,7 +40,8 @@ def models() -> str:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     directory = tmp_path_factory.mktemp("gateway")
-    with running_gateway(directory, replicas=2, gateway_yaml=models(), processes=3) as gateway:
+    started = running_gateway(directory, replicas=2, gateway_yaml=models(), processes=3)
+    with until_the_group_ends(started) as gateway:
         yield gateway
 
 

@@ -11,12 +11,14 @@ import pytest
 from tests.contract.litellm.gateway import Gateway, gateway_for_tests, running_gateway
 from tests.contract.litellm.tenants import Tenants
 from tests.support.clock import until_the_hour_has_left
+from tests.support.group_end import until_the_group_ends
 from tollgate.config.secret import Secret
 
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with running_gateway(tmp_path_factory.mktemp("gateway"), gateway_yaml=gateway_for_tests()) as gateway:
+    started = running_gateway(tmp_path_factory.mktemp("gateway"), gateway_yaml=gateway_for_tests())
+    with until_the_group_ends(started) as gateway:
         yield gateway
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from tollgate.stack.host.run import run
 
 # A check that failed is run again after so many seconds. It costs about a tenth of a second of one core.
-AGAIN_S = 1.5
+AGAIN_S = 2.5
 AT_ONCE = 8
 SHOWN = "{{.Id}}\t{{.State.StartedAt}}\t{{json .Config.Healthcheck}}"
 NANOSECONDS = 1e9
