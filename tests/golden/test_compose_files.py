@@ -27,6 +27,7 @@ from tollgate.site import Site
 from tollgate.stack import configuration
 from tollgate.stack.basic import setup
 from tollgate.stack.certificates import self_signed
+from tollgate.stack.containers import drain
 from tollgate.stack.containers.compose import Compose
 from tollgate.stack.deploy import render
 from tollgate.stack.secrets import publish
@@ -196,6 +197,7 @@ def test_compose_mounts_only_what_was_rendered_and_published(tmp_path: Path, mon
     write(site.rendered_dir, [*files, tls.metric(configuration.settings(site), None)])
     published = publish.published(site, configuration.load(site).settings)
     publish.write(site.rendered_dir / "secrets", published, "unused")
+    drain.prepare(site.rendered_dir)
     resolved = model(Compose.core(site, "tollgate-test"))
     mounts = {
         Path(volume["source"])
