@@ -1,4 +1,4 @@
-"""Ends what a group of tests shares when the lane goes on to another group.
+"""Ends the parts that a group of tests shares, when the lane goes on to another group.
 
 A fixture of session scope lives until its lane ends. A whole stack that no test needs any more takes a sixth of a core.
 """
@@ -24,6 +24,6 @@ def until_the_group_ends(manager: AbstractContextManager[T]) -> Iterator[T]:
 
 
 def end_group() -> None:
-    """What ended once does not end again."""
+    """End all of them. None ends twice."""
     while _ENDS:
         _ENDS.pop()()

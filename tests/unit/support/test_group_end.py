@@ -1,4 +1,4 @@
-"""What a group shares ends with it, and only once."""
+"""The parts that a group shares end with it, and only once."""
 
 from __future__ import annotations
 

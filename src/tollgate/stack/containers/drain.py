@@ -143,7 +143,7 @@ class Drain:
 
 
 def _senders(name: str) -> tuple[str, ...]:
-    """Who sends calls to `name` beside nginx, by the beginning of their names."""
+    """The senders of calls to `name` beside nginx, by the beginning of their names."""
     return (GATEWAY,) if name.startswith(REPLICA) else ()
 
 
