@@ -50,19 +50,20 @@ def metric(running: Gateway, name: str, process: int = 0) -> float:
 
 def test_both_apis_answer_whole_and_streamed(running: Gateway, key: Secret) -> None:
     before = metric(running, "tollgate_gateway_handovers_total")
-    messages = anthropic.Anthropic(base_url=running.direct[0], api_key=key.reveal(), max_retries=0)
-    whole = messages.messages.create(**QUESTION)
-    with messages.messages.stream(**QUESTION) as stream:
-        streamed = stream.get_final_message()
+    # Clients that nobody closes leave sockets to the garbage collector, which warns in some later test.
+    with anthropic.Anthropic(base_url=running.direct[0], api_key=key.reveal(), max_retries=0) as messages:
+        whole = messages.messages.create(**QUESTION)
+        with messages.messages.stream(**QUESTION) as stream:
+            streamed = stream.get_final_message()
     assert whole.content[0].text == streamed.content[0].text  # type: ignore[union-attr]
     assert whole.usage.output_tokens == streamed.usage.output_tokens > 0
-    chat = openai.OpenAI(base_url=f"{running.direct[0]}/v1", api_key=key.reveal(), max_retries=0)
-    answer = chat.chat.completions.create(**QUESTION)
-    pieces = list(chat.chat.completions.create(**QUESTION, stream=True))
+    with openai.OpenAI(base_url=f"{running.direct[0]}/v1", api_key=key.reveal(), max_retries=0) as chat:
+        answer = chat.chat.completions.create(**QUESTION)
+        pieces = list(chat.chat.completions.create(**QUESTION, stream=True))
+        asked = list(chat.chat.completions.create(**QUESTION, stream=True, stream_options={"include_usage": True}))
     text = "".join(choice.delta.content or "" for chunk in pieces for choice in chunk.choices)
     assert text == answer.choices[0].message.content
     assert not any(chunk.usage for chunk in pieces), "nobody asked for the usage"
-    asked = list(chat.chat.completions.create(**QUESTION, stream=True, stream_options={"include_usage": True}))
     assert asked[-1].usage is not None
     assert metric(running, "tollgate_gateway_handovers_total") == before
 
