@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.support.group_end import end_group, until_the_group_ends
+from tests.support.stack import ROOT
 
 pytest_plugins = ["pytester"]
 
@@ -64,7 +65,10 @@ def pytest_runtest_teardown(item, nextitem):
 
 
 @pytest.mark.parametrize(("end", "expected"), [("end_group()", ["ended"]), ("pass", [])], ids=["ended", "twin"])
-def test_the_next_group_begins_without_it(pytester: pytest.Pytester, end: str, expected: list[str]) -> None:
+def test_the_next_group_begins_without_it(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, end: str, expected: list[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makeconftest(CONFTEST.replace("{end}", end))
     pytester.makepyfile(FILE.replace("{expected}", repr(expected)))
-    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=3)
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=3)
