@@ -123,8 +123,8 @@ def docker(*words: str) -> str:
 def running(place: Path, end: int) -> Iterator[Prometheus]:
     """A Prometheus that scrapes nothing and keeps everything. It has merged its blocks, and does nothing else."""
     (place / "empty.yml").write_text("global: {}\n")
-    options = ["--config.file=/work/empty.yml", "--storage.tsdb.path=/work/data", "--storage.tsdb.retention.time=60d"]
-    user, volume = f"--user={os.getuid()}:{os.getgid()}", f"--volume={place}:/work"
+    options = ["--config.file=/bench/empty.yml", "--storage.tsdb.path=/bench/data", "--storage.tsdb.retention.time=60d"]
+    user, volume = f"--user={os.getuid()}:{os.getgid()}", f"--volume={place}:/bench"
     server = docker("run", "--detach", user, volume, "--publish=127.0.0.1::9090", *_program("prometheus"), *options)
     try:
         url = f"http://{docker('port', server, '9090').splitlines()[0]}"
@@ -140,13 +140,20 @@ def _program(name: str) -> list[str]:
 
 
 def promtool(place: Path, *words: str, network: str = "none") -> None:
-    user, volume = f"--user={os.getuid()}:{os.getgid()}", f"--volume={place}:/work"
+    user, volume = f"--user={os.getuid()}:{os.getgid()}", f"--volume={place}:/bench"
     docker("run", "--rm", user, volume, f"--network={network}", *_program("promtool"), *words)
 
 
 def prepare(place: Path, tenants: int, end: int) -> None:
     """Write the blocks of the made-up series. promtool reads a file once for each block, so blocks are long."""
-    words = ("tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=720h", "/work/series.txt", "/work/data")
+    words = (
+        "tsdb",
+        "create-blocks-from",
+        "openmetrics",
+        "--max-block-duration=720h",
+        "/bench/series.txt",
+        "/bench/data",
+    )
     every, samples = panel_series.families(tenants), 0
     for seconds in sorted({family.seconds for family in every}):
         part = [family for family in every if family.seconds == seconds]
@@ -165,8 +172,8 @@ def record(place: Path, end: int) -> None:
     groups = [group for group in groups if made.isdisjoint(str(rule.get("record")) for rule in group["rules"])]
     (place / "rules.yml").write_text(yaml.safe_dump({"groups": groups}))
     with running(place, end) as server:
-        words = ["--url", server.url, "--output-dir=/work/data", f"--start={end - RANGE_S - HOUR}", f"--end={end}"]
-        promtool(place, "tsdb", "create-blocks-from", "rules", *words, "/work/rules.yml", network="host")
+        words = ["--url", server.url, "--output-dir=/bench/data", f"--start={end - RANGE_S - HOUR}", f"--end={end}"]
+        promtool(place, "tsdb", "create-blocks-from", "rules", *words, "/bench/rules.yml", network="host")
 
 
 def _costs(server: Prometheus, only: str) -> Iterator[tuple[float, str]]:

@@ -59,7 +59,7 @@ def status(
     lines = left_out.read(context.obj).lines
     size = ledger.size(compose) if "postgres" in by_name and by_name["postgres"].ready else None
     kept = _backups(deployment)
-    processes = gateways.processes(compose, services, by_name)
+    processes = gateways.processes(services, by_name)
     if as_json:
         rows = [asdict(by_name[name]) for name in services if name in by_name]
         state = {"ready": not missing, "not_ready": missing, "containers": rows, "ledger": size and asdict(size)}

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tollgate.errors import TollgateError
-from tollgate.stack.containers.compose import Compose
 from tollgate.stack.containers.container import Container
+from tollgate.stack.containers.readiness import readiness
 
 _NAME = re.compile(r"gateway-\d+")
-# Python asks, because the image has no curl. services/gateway/inside.py makes the answer.
-_READ = (
-    "import urllib.request as r; print(r.urlopen('http://127.0.0.1:4100/health/readiness', timeout=4).read().decode())"
-)
 DIRECT, LITELLM, OFF = "direct", "litellm", "off"
 
 
@@ -52,9 +46,9 @@ def names(services: Iterable[str]) -> list[str]:
     return sorted((name for name in services if _NAME.fullmatch(name)), key=lambda name: int(name[8:]))
 
 
-def processes(compose: Compose, services: Iterable[str], rows: Mapping[str, Container]) -> list[GatewayProcess]:
+def processes(services: Iterable[str], rows: Mapping[str, Container]) -> list[GatewayProcess]:
     """Every gateway process of this deployment. One that is not ready is not asked."""
-    return [_process(compose, name, ready=name in rows and rows[name].ready) for name in names(services)]
+    return [_process(name, rows.get(name)) for name in names(services)]
 
 
 def route(processes: Iterable[GatewayProcess]) -> str:
@@ -75,11 +69,11 @@ def words(processes: list[GatewayProcess]) -> str:
     return f"{ready} of {len(processes)} ready, route {name}, {running} running, {waiting} calls wait for Postgres"
 
 
-def _process(compose: Compose, name: str, *, ready: bool) -> GatewayProcess:
-    if not ready:
+def _process(name: str, container: Container | None) -> GatewayProcess:
+    if container is None or not container.ready:
         return GatewayProcess(name, ready=False)
     try:
-        answer: dict[str, Any] = json.loads(compose.ask("exec", "-T", name, "python", "-c", _READ, timeout=15))
+        answer = readiness(container)
         ledger = Ledger(**{field: answer["ledger"][field] for field in Ledger.__dataclass_fields__})
         state = {field: answer[field] for field in ("route", "running", "listening", "redis")}
     except (TollgateError, ValueError, KeyError, TypeError):

@@ -20,7 +20,7 @@ SHIPPING = "ledger shipping"
 
 def examine(compose: Compose) -> Iterator[Finding]:
     rows = {row.service: row for row in compose.containers()}
-    processes = gateways.processes(compose, compose.services(), rows)
+    processes = gateways.processes(compose.services(), rows)
     if not processes:
         yield Finding.skip("gateway", "GATEWAYS=0: LiteLLM serves every request")
         return

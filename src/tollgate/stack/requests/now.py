@@ -46,7 +46,7 @@ class Looker:
     def look(self) -> Look:
         """Asks every part once. A part that does not answer is a problem, and the others are shown."""
         compose, minute, problems = self.deployment.compose, self.minute, list[str]()
-        processes = gateways.processes(compose, self.services, {row.service: row for row in compose.containers()})
+        processes = gateways.processes(self.services, {row.service: row for row in compose.containers()})
         of_litellm = self._of_litellm(problems)
         now = self.clock()
         return Look(

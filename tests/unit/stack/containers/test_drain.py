@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tollgate.errors import TollgateError
-from tollgate.stack.containers import callers, drain
+from tollgate.stack.containers import drain, readiness
 from tollgate.stack.containers.compose import Compose
 from tollgate.stack.containers.container import Container
 from tollgate.stack.containers.drain import Drain, active, connections
@@ -99,7 +99,7 @@ def says(takes: bool, running: int = 0, name: str = "litellm-1") -> str:
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     engine = Engine(tmp_path)
     monkeypatch.setattr(drain, "docker", engine.docker)
-    monkeypatch.setattr(callers, "docker", engine.docker)
+    monkeypatch.setattr(readiness, "docker", engine.docker)
     monkeypatch.setattr(drain.time, "sleep", lambda _: None)
     monkeypatch.setattr(Compose, "containers", lambda _: engine.containers())
     monkeypatch.setattr(Compose, "environment", {"TOLLGATE_RENDERED": str(tmp_path)})

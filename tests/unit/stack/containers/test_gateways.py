@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tollgate.errors import TollgateError
-from tollgate.stack.containers import gateways
+from tollgate.stack.containers import gateways, readiness
 from tollgate.stack.containers.compose import Compose
 from tollgate.stack.containers.container import Container
 from tollgate.stack.doctor import gateways as doctor
@@ -20,34 +20,43 @@ HEALTH = {"status": "ok", "route": "direct", "running": 2, "listening": True, "r
 
 
 class Stack(Compose):
-    """Two gateway processes; `said` is what each answers, `states` how its container is."""
+    """Two gateway processes; `states` is how the container of each is."""
 
-    said: dict[str, Any]
     states: dict[str, str]
 
     def services(self) -> list[str]:
         return sorted([*self.states, "nginx", "gateway-exporter"])
 
     def containers(self) -> list[Container]:
-        return [Container(name, name, "a", "running", state, 0, "") for name, state in self.states.items()]
+        return [Container(name, name, name, "running", state, 0, "") for name, state in self.states.items()]
 
-    def ask(self, *arguments: str, timeout: float = 60, given: str = "") -> str:
-        answer = self.said[arguments[2]]
+
+# The answer of each container of the test's stack, by its id.
+SAID: dict[str, Any] = {}
+
+
+@pytest.fixture(autouse=True)
+def _engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def docker(argv: list[str], **_: object) -> str:
+        answer = SAID[argv[2]]
         if isinstance(answer, Exception):
             raise answer
         return answer if isinstance(answer, str) else json.dumps(answer)
+
+    monkeypatch.setattr(readiness, "docker", docker)
 
 
 def stack(**answers: Any) -> Stack:
     compose = Stack("test", (), Path("/none"), (), None)
     said = {name.replace("_", "-"): answer for name, answer in answers.items()}
-    object.__setattr__(compose, "said", said)
+    SAID.clear()
+    SAID.update(said)
     object.__setattr__(compose, "states", {name: "unhealthy" if said[name] is None else "healthy" for name in said})
     return compose
 
 
 def seen(compose: Stack) -> list[gateways.GatewayProcess]:
-    return gateways.processes(compose, compose.services(), {row.service: row for row in compose.containers()})
+    return gateways.processes(compose.services(), {row.service: row for row in compose.containers()})
 
 
 def levels(compose: Stack) -> list[tuple[str, str]]:

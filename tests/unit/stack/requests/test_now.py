@@ -6,10 +6,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.support.scripted_prometheus import Series, scripted_prometheus
 from tollgate.config.env.settings import parse
 from tollgate.errors import TollgateError
 from tollgate.site import Site
+from tollgate.stack.containers import readiness
 from tollgate.stack.containers.compose import Compose
 from tollgate.stack.containers.container import Container
 from tollgate.stack.deployment import Deployment, Port
@@ -32,10 +35,14 @@ class Stack(Compose):
         return [Container(name, name, "a", "running", state, 0, "") for name, state in states.items()]
 
     def ask(self, *arguments: str, timeout: float = 60, given: str = "") -> str:
-        answer = self.nginx if arguments[2] == "nginx" else json.dumps(HEALTH)
-        if answer is None:
+        if self.nginx is None:
             raise TollgateError("it is not running", "run `make start`")
-        return answer
+        return self.nginx
+
+
+@pytest.fixture(autouse=True)
+def _processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "docker", lambda *_, **__: json.dumps(HEALTH))
 
 
 class Here(Deployment):
