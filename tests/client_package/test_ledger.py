@@ -5,16 +5,32 @@ tests/clients/test_python_client.py compares with the ledger of a whole stack, a
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.client_package.gateway import Front
-from tests.support.scripted_upstream import CHAT_STREAM, JSON, Upstream, delta, error, upstream, whole_chat
+import pytest
+
+from tests.client_package.gateway import Front, entry
+from tests.support.scripted_upstream import (
+    CHAT_STREAM,
+    JSON,
+    Upstream,
+    delta,
+    error,
+    event,
+    start,
+    upstream,
+    whole_chat,
+    whole_message,
+)
 from tests.support.scripted_upstream import Answer as Script
 from tests.unit.services.gateway.process import KEY, catalogue, chat, messages, model, process, run
 from tollgate.services.gateway.catalogue import Model
 from tollgate.services.gateway.ledger.price import NANO_PER_USD, Prices
+from tollgate.services.requests.paid_tools import nano_each
 from tollgate_client import ChatMessage, ContentPart, LiteLLMProvider
 
 PRICES = {"input": 2, "output": 10, "cache_read": 0.1, "cache_write_5m": 2.5, "cache_write_1h": 4}
@@ -118,5 +134,49 @@ def test_an_answer_of_a_fallback_costs_the_price_of_the_fallback(tmp_path: Path)
                 assert [provider.cost_of(whole), provider.cost_of(stream)] == booked
                 assert whole.priced_model == stream.priced_model == "opus"
                 assert provider.cost_of(whole) != provider.cost_of(whole, "gpt"), "twin: it is not that of gpt"
+
+    run(test)
+
+
+def searching(counted: int | None, called: int) -> list[Script]:
+    """A whole answer that searched the web, and the same as a stream. Without `counted` the provider says no count."""
+    said = {} if counted is None else {"server_tool_use": {"web_search_requests": counted}}
+    block = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    whole = json.loads(whole_message())
+    whole["content"] += [block] * called
+    whole["usage"] |= said
+    last = event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 7, **said})
+    blocks = [event("content_block_start", index=0, content_block=block)] * called
+    stream = [start(), *blocks, last, event("message_stop")]
+    return [Script([json.dumps(whole).encode()], headers=JSON), Script(stream, headers=CHAT_STREAM.headers)]
+
+
+@pytest.mark.parametrize(
+    ("counted", "called", "billed"),
+    [(2, 2, 2), (1, 2, 1), (None, 2, 2), (None, 9, 3), (99, 1, 1), (0, 0, 0)],
+    ids=["counted", "one failed", "uncounted", "more than allowed", "absurd", "unused"],
+)
+def test_uses_of_a_providers_tool_cost_what_the_gateway_books(
+    tmp_path: Path, counted: int | None, called: int, billed: int
+) -> None:
+    """With the prices of the gateway's own list."""
+    hello = [ChatMessage(role="user", content="hello")]
+    tools = [{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]
+    price = {kind: f"{Decimal(str(amount)):f}" for kind, amount in PRICES.items()}
+    told = entry("claude", price, server_tools={"unit": "USD per use", "price": {"web_search": "0.0100000004"}})
+
+    async def test() -> None:
+        async with upstream(*searching(counted, called)) as one:
+            priced = replace(served("claude", messages(one)), tool_prices=nano_each({"web_search": "0.0100000004"}))
+            listed = catalogue(priced, listed={"claude": told})
+            async with process(tmp_path, listed) as running, LiteLLMProvider(running.url, KEY) as provider:
+                whole = await provider.messages_create(hello, "claude", 50, tools=tools)
+                stream = provider.messages_stream(hello, "claude", 50, tools=tools)
+                assert [piece async for piece in stream]
+                await provider.refresh_models()
+                booked = [Decimal(call.cost) / NANO_PER_USD for call in await running.ended(2)]
+                assert [provider.cost_of(whole), provider.cost_of(stream)] == booked
+                searches = billed * Decimal("0.010000001")
+                assert booked[0] - searches == provider.calculate_cost(11, 7, "claude") > 0
 
     run(test)

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
+from tollgate_client import server_tools
 from tollgate_client.errors import AnswerError, ConfigurationError, StreamInterruptedError
 from tollgate_client.part import Answer, Part, leniently, leniently_from_json
 from tollgate_client.refusals import failed_inside
@@ -38,6 +39,11 @@ class Call:
     def model(self) -> str:
         """The model that is asked; empty for a call without one."""
         return str((self.body or {}).get("model", ""))
+
+    @property
+    def offered_tools(self) -> dict[str, int | None]:
+        """The tools of the request that the provider runs."""
+        return server_tools.offered(self.body or {})
 
     def encoded(self) -> bytes | None:
         if self.body is None:

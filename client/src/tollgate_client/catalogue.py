@@ -22,6 +22,7 @@ from tollgate_client.prices import Price
 _log = logging.getLogger("tollgate_client")
 # After a failed fetch the known models are used for this many seconds. Then the list is fetched again.
 _RETRY_SECONDS = 30.0
+_NO_USES: Mapping[str, int] = {}
 
 
 class Catalogue:
@@ -108,16 +109,20 @@ class Catalogue:
             raise UnknownModelError(f"expected one of the models {known}; found {name!r}")
         return model
 
-    def price(self, name: str) -> Price:
+    def price(self, name: str, uses: Mapping[str, int] = _NO_USES) -> Price:
+        """With the prices of the tools in `uses`, which the provider runs."""
         price = self.get(name).price
         if price is None:
             raise UnknownPriceError(f"{name} has no known price. hint: pass pricing in custom_models")
+        if unknown := price.unpriced(uses):
+            tools = ", ".join(unknown)
+            raise UnknownPriceError(f"{name} has no known price for {tools}. hint: pass server_tools in its pricing")
         return price
 
-    def custom_price(self, name: str) -> Price | None:
-        """The price that the program gave, which needs no list."""
+    def custom_price(self, name: str, uses: Mapping[str, int] = _NO_USES) -> Price | None:
+        """The price that the program gave, if it suffices: it needs no list."""
         custom = self._custom.get(name)
-        return custom.price if custom else None
+        return custom.price if custom and custom.price and not custom.price.unpriced(uses) else None
 
 
 def _over(custom: CustomModel | None, listed: ModelInfo | None) -> ModelInfo | None:

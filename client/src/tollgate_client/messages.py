@@ -9,6 +9,9 @@ from pydantic import Field
 from tollgate_client.part import Answer, Count, Part
 from tollgate_client.prices import Tokens
 
+# The block of a tool that the provider runs.
+_CALL = "server_tool_use"
+
 
 class Block(Part):
     """text, tool_use, thinking or another kind; fields of other kinds are in `get`."""
@@ -26,13 +29,14 @@ class CacheCreation(Part):
 
 
 class MessageUsage(Part):
-    """Tokens. `input_tokens` is without what the cache read and wrote."""
+    """Tokens, and uses of tools that the provider ran. `input_tokens` is without what the cache read and wrote."""
 
     input_tokens: Count = 0
     output_tokens: Count = 0
     cache_read_input_tokens: Count | None = None
     cache_creation_input_tokens: Count | None = None
     cache_creation: CacheCreation | None = None
+    server_tool_use: dict[str, Any] | None = None
 
     def tokens(self) -> Tokens:
         ages = self.cache_creation or CacheCreation()
@@ -63,6 +67,10 @@ class Message(Answer):
     def text(self) -> str:
         return "".join(block.text or "" for block in self.content if block.type == "text")
 
+    @property
+    def called_tools(self) -> list[str]:
+        return [str(block.name) for block in self.content if block.type == _CALL]
+
 
 class MessageEvent(Part):
     """One event of a streamed answer: message_start, content_block_delta, message_delta and so on."""
@@ -77,6 +85,12 @@ class MessageEvent(Part):
     def text(self) -> str:
         text = self.delta.get("text") if self.delta is not None else None
         return text if isinstance(text, str) else ""
+
+    @property
+    def called_tools(self) -> list[str]:
+        """The tool that the provider calls with this event, if it is one."""
+        block = self.get("content_block") if self.type == "content_block_start" else None
+        return [str(block.get("name"))] if isinstance(block, dict) and block.get("type") == _CALL else []
 
 
 class CountedTokens(Answer):

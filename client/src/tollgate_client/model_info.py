@@ -83,11 +83,12 @@ def of_entry(entry: ModelEntry) -> ModelInfo:
     free = details.get("free") is True
     abilities, others = details.get("capabilities"), details.get("fallbacks")
     known = isinstance(abilities, list)
+    stated = {name: _mapping(details.get(name)) for name in ("price", "server_tools")}
     return ModelInfo(
         name=entry.id,
         display_name=entry.display_name or entry.id,
         description=entry.description or "",
-        price=prices.FREE if free else prices.of_gateway(_mapping(details.get("price"))),
+        price=prices.FREE if free else prices.of_gateway(stated["price"], stated["server_tools"]),
         context_tokens=_count(details.get("context_tokens")),
         max_output_tokens=_count(details.get("max_output_tokens")),
         capabilities=frozenset(ability for ability in abilities if isinstance(ability, str)) if known else None,
@@ -146,8 +147,8 @@ class CustomModel:
         abilities = more.get("capabilities")
         return replace(
             base,
-            price=self.price or base.price,
-            free=base.free if self.price is None else self.price == prices.FREE,
+            price=self._price_over(base.price),
+            free=base.free if self.price is None else self.price.free,
             context_tokens=_count(more.get("context_tokens", more.get("context_window"))) or base.context_tokens,
             max_output_tokens=_count(more.get("max_output_tokens")) or base.max_output_tokens,
             capabilities=base.capabilities if abilities is None else frozenset(map(str, abilities)),
@@ -155,6 +156,12 @@ class CustomModel:
             rate_limits=self.rate_limits,
             metadata=dict(more),
         )
+
+    def _price_over(self, price: Price | None) -> Price | None:
+        """A price without `server_tools` leaves the gateway's prices of tools in force."""
+        if self.price is None or price is None or self.price.server_tools is not None:
+            return self.price or price
+        return replace(self.price, server_tools=price.server_tools)
 
 
 def _check_metadata(name: str, more: Mapping[str, Any]) -> None:

@@ -123,12 +123,13 @@ class PromptDetails(Part):
 
 
 class Usage(Part):
-    """Tokens. `prompt_tokens` contains what the cache read and wrote."""
+    """Tokens, and uses of tools that the provider ran. `prompt_tokens` contains what the cache read and wrote."""
 
     prompt_tokens: Count = 0
     completion_tokens: Count = 0
     total_tokens: Count = 0
     prompt_tokens_details: PromptDetails | None = None
+    server_tool_use: dict[str, Any] | None = None
 
     def tokens(self) -> Tokens:
         """The tokens by kind of price. Servers have several names for what the cache wrote.

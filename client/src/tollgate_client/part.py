@@ -15,6 +15,8 @@ from pydantic import (
     model_validator,
 )
 
+from tollgate_client.server_tools import Offered
+
 P = TypeVar("P", bound="Part")
 _LENIENT = {"lenient": True}
 # Without these there is no answer, so a wrong one is an error. Every other field is about the answer.
@@ -88,6 +90,7 @@ class Answer(Part):
     _request_id: str = PrivateAttr(default="")
     _asked_model: str = PrivateAttr(default="")
     _answered_by: str = PrivateAttr(default="")
+    _offered_tools: Offered | None = PrivateAttr(default=None)
 
     @property
     def request_id(self) -> str:
@@ -101,9 +104,22 @@ class Answer(Part):
     def priced_model(self) -> str:
         return self._answered_by or self._asked_model
 
-    def came_with(self, request_id: str, asked_model: str = "", answered_by: str = "") -> None:
+    @property
+    def offered_tools(self) -> Offered | None:
+        """The tools of the request that the provider runs, and how often each may run; None if that is not known."""
+        return self._offered_tools
+
+    @property
+    def called_tools(self) -> list[str]:
+        """The name of each call of such a tool that the answer shows."""
+        return []
+
+    def came_with(
+        self, request_id: str, asked_model: str = "", answered_by: str = "", offered_tools: Offered | None = None
+    ) -> None:
         """For the code that made this object from an answer."""
         self._request_id, self._asked_model, self._answered_by = request_id, asked_model, answered_by
+        self._offered_tools = offered_tools
 
 
 def leniently(kind: type[P], content: object) -> P:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from tollgate_client import server_tools
 from tollgate_client.messages import MessageEvent, MessageUsage
 from tollgate_client.models import ChatChunk, Usage
 from tollgate_client.part import Part, leniently
 
+_USES = "server_tool_use"
 U = TypeVar("U", Usage, MessageUsage)
 
 
@@ -27,11 +29,17 @@ def of_event(event: MessageEvent, before: Usage | MessageUsage | None) -> Usage 
 def _joined(kind: type[U], before: Usage | MessageUsage | None, now: U | None) -> Usage | MessageUsage | None:
     if now is None or before is None:
         return before if now is None else now
-    return leniently(kind, _later(_stated(before), _stated(now)))
+    first, second = _stated(before), _stated(now)
+    return leniently(kind, {**_later(first, second), **_larger(first, second)})
 
 
 def _stated(usage: Part) -> dict[str, Any]:
     return usage.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+
+
+def _larger(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Uses of tools are never an estimate."""
+    return {_USES: server_tools.larger(before.get(_USES), now[_USES])} if _USES in now else {}
 
 
 def _later(before: Any, now: Any) -> Any:

@@ -15,6 +15,7 @@ from tollgate.config.gateway.model import Model, Price, Target, price_of
 from tollgate.config.gateway.providers import EMBEDDED
 
 UNIT = "USD per million tokens"
+TOOL_UNIT = "USD per use"
 _CLAUDE = re.compile(r"claude-([a-z]+)-(\d+)(?:-(\d{1,2}))?")
 # The kinds of tokens with their fields in config/gateway.yaml.
 _PRICES = {
@@ -52,12 +53,16 @@ def _of_model(name: str, model: Model) -> Entry:
     price = price_of(model.targets[0], model)
     same = all(price_of(target, model) == price for target in model.targets)
     prices = _prices(price) if same else None
+    tools = _tools(price) if same else {}
+    amounts = [*(prices or {}).values(), *tools.values()]
     details = {
         "price": prices,
+        # Only if there are such prices: the gateway refuses a tool without one, and a free model has free tools.
+        **({"server_tools": {"unit": TOOL_UNIT, "price": tools}} if tools else {}),
         "context_tokens": model.context_tokens,
         "max_output_tokens": model.max_output_tokens,
         "capabilities": capabilities(model),
-        "free": prices is not None and all(amount in ("0", UNIT) for amount in prices.values()),
+        "free": prices is not None and all(amount in ("0", UNIT) for amount in amounts),
         "mode": model.mode,
     }
     return _entry(model.display_name or display_name(name), model.description, details)
@@ -100,6 +105,10 @@ def _prices(price: Price | str | None) -> dict[str, str] | None:
         return None
     amounts = {kind: getattr(price, field) for kind, field in _PRICES.items()}
     return {"unit": UNIT, **{kind: _plain(amount) for kind, amount in amounts.items() if amount is not None}}
+
+
+def _tools(price: Price | str | None) -> dict[str, str]:
+    return {name: _plain(usd) for name, usd in price.server_tools.items()} if isinstance(price, Price) else {}
 
 
 def _plain(amount: float) -> str:

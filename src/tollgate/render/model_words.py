@@ -78,7 +78,7 @@ request with a tool that has no price is refused, and the message names the tool
 `max_uses` in the request: that many uses are reserved, and the uses that the provider counts are billed. Write 0 for a
 tool that costs only its tokens. Tools that the client runs (`bash`, `text_editor`, `computer`, `memory`), `web_fetch`
 and the search for tools need no price. A free model has free tools. LiteLLM's route refuses in the same way, and bills
-web search only.
+web search only. With gateway processes, `/v1/models` has these prices as `server_tools`.
 
 ## The cheapest model that can do it
 A name under `cheapest:` is a model like others: tenants must be allowed to use it, and `/v1/models` lists it. For each

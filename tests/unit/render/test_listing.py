@@ -9,14 +9,18 @@ import pytest
 
 from tollgate.config.gateway import load
 from tollgate.config.gateway.catalogue import resolve
-from tollgate.render.listing import UNIT, display_name, listed
+from tollgate.render.listing import TOOL_UNIT, UNIT, display_name, listed
 
 FILE = """
 models:
   claude-sonnet-5-5:
     description: The everyday model
     targets: [{model: anthropic/claude-sonnet-5-5}]
-    price: {input_per_million: 2, output_per_million: 10.5, cache_read_per_million: 0.0000001}
+    price:
+      input_per_million: 2
+      output_per_million: 10.5
+      cache_read_per_million: 0.0000001
+      server_tools: {web_search: 0.010, code_execution: 0}
     context_tokens: 1000000
     max_output_tokens: 128000
   mixed:
@@ -33,6 +37,9 @@ models:
   listed-elsewhere:
     targets: [{model: openai/gpt-4o}]
     price: litellm
+  searching:
+    targets: [{model: hosted_vllm/seeker, api_base: "http://host.docker.internal:8001/v1", api_key: none}]
+    price: {input_per_million: 0, output_per_million: 0, server_tools: {web_search: 0.0000000005}}
   words:
     targets: [{model: openai/text-embedding-3-small}]
     price: {input_per_million: 0.02, output_per_million: 0}
@@ -58,7 +65,7 @@ def entries(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_models_then_aliases_then_choices_and_nothing_that_is_left_out(entries: dict[str, Any]) -> None:
-    models = ["claude-sonnet-5-5", "mixed", "own", "listed-elsewhere", "words"]
+    models = ["claude-sonnet-5-5", "mixed", "own", "listed-elsewhere", "searching", "words"]
     assert list(entries) == [*models, "big", "auto"]
 
 
@@ -74,6 +81,18 @@ def test_prices_are_exact_texts_and_a_kind_without_its_own_is_left_out(entries: 
     for name in ("mixed", "listed-elsewhere", "auto"):
         assert (told[name]["price"], told[name]["free"]) == (None, False), "no one price is known"
     assert told["words"]["free"] is False
+
+
+def test_tools_that_the_provider_runs_have_a_price_for_one_use(entries: dict[str, Any]) -> None:
+    told = {name: entry["tollgate"].get("server_tools") for name, entry in entries.items()}
+    claude = {"unit": TOOL_UNIT, "price": {"web_search": "0.01", "code_execution": "0"}}
+    searching = {"unit": TOOL_UNIT, "price": {"web_search": "0.0000000005"}}
+    assert {name: stated for name, stated in told.items() if stated} == {
+        "claude-sonnet-5-5": claude,
+        "searching": searching,
+        "big": claude,
+    }
+    assert entries["searching"]["tollgate"]["free"] is False, "its tokens cost nothing, a search does"
 
 
 def test_names_and_descriptions_have_defaults(entries: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tollgate_client import fetch, routes
+from tollgate_client import server_tools as tools
 from tollgate_client._async.connection import Connection
 from tollgate_client._async.stream import Stream
 from tollgate_client.availability import Availability, Note
@@ -193,14 +194,17 @@ class LiteLLMProvider:
         cached_tokens: int = 0,
         cache_write_tokens: int = 0,
         cache_write_1h_tokens: int = 0,
+        server_tools: Mapping[str, int] | None = None,
     ) -> Decimal:
         """USD, exact, as the gateway's ledger books it.
 
         `prompt_tokens` contains `cached_tokens` (read from the cache) and `cache_write_tokens`; those contain
-        `cache_write_1h_tokens`. UnknownPriceError if the model has no known price.
+        `cache_write_1h_tokens`. `server_tools` are uses of tools that the provider runs, as in {"web_search": 2}.
+        UnknownPriceError if the model, or such a tool, has no known price.
         """
         written = (cache_write_tokens, cache_write_1h_tokens)
-        return self._cost(Tokens.of_prompt(prompt_tokens, completion_tokens, cached_tokens, *written), model)
+        tokens = Tokens.of_prompt(prompt_tokens, completion_tokens, cached_tokens, *written)
+        return self._cost(tokens, tools.uses(server_tools or {}), model)
 
     def cost_of(
         self, answered: ChatCompletion | Message | Embeddings | Stream[Any], model: str | None = None
@@ -213,13 +217,14 @@ class LiteLLMProvider:
             raise ConfigurationError("this stream has not ended, so its cost is not known")
         if answered.usage is None:
             raise ConfigurationError("this answer has no usage, so its cost is not known")
-        return self._cost(answered.usage.tokens(), model or answered.priced_model)
+        uses = tools.counts(answered.usage.server_tool_use, answered.called_tools, answered.offered_tools)
+        return self._cost(answered.usage.tokens(), uses, model or answered.priced_model)
 
     # ---- inside
 
-    def _cost(self, tokens: Tokens, model: str) -> Decimal:
-        price = self._catalogue.custom_price(model) or self._known().price(model)
-        return price.cost(tokens)
+    def _cost(self, tokens: Tokens, uses: Mapping[str, int], model: str) -> Decimal:
+        price = self._catalogue.custom_price(model, uses) or self._known().price(model, uses)
+        return price.cost(tokens, uses)
 
     def _known(self) -> Catalogue:
         fetch.refresh(self._catalogue, self._settings)
@@ -233,7 +238,7 @@ class LiteLLMProvider:
     async def _whole(self, kind: type[A], call: Call) -> A:
         whole = await self._connection.whole(call)
         parsed = answer(kind, whole.content, whole.request_id, paid=not call.free)
-        parsed.came_with(whole.request_id, call.model, whole.answered_by)
+        parsed.came_with(whole.request_id, call.model, whole.answered_by, call.offered_tools)
         return parsed
 
     async def ask(self, kind: type[P], call: Call, model: str) -> P:

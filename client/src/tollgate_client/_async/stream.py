@@ -13,7 +13,7 @@ from tollgate_client._async.connection import Connection
 from tollgate_client.availability import Note
 from tollgate_client.call import Call, StreamReader
 from tollgate_client.errors import AnswerError, TollgateError
-from tollgate_client.messages import MessageUsage
+from tollgate_client.messages import MessageEvent, MessageUsage
 from tollgate_client.models import Usage
 from tollgate_client.part import Part
 from tollgate_client.prices import Tokens
@@ -40,6 +40,7 @@ class Stream(Generic[P]):
     ) -> None:
         self.usage: Usage | MessageUsage | None = None
         self.asked_model = call.model
+        self.offered_tools, self.called_tools = call.offered_tools, list[str]()
         self._reader = StreamReader(kind, connection.settings.api_key)
         self._usage_of = usage_of
         self._note = note
@@ -76,6 +77,8 @@ class Stream(Generic[P]):
             self._end(error)
             raise
         self.usage = self._usage_of(piece, self.usage)
+        if isinstance(piece, MessageEvent):
+            self.called_tools += piece.called_tools
         return piece
 
     def _end(self, error: TollgateError | None) -> None:

@@ -7,11 +7,12 @@ max_tokens, and reasoning is part of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from typing import Any
 
+from tollgate_client import server_tools
 from tollgate_client.errors import ConfigurationError
 from tollgate_client.prices import EXACT, MILLION, Price, Tokens
 
@@ -85,15 +86,16 @@ def _room(
     return Room(True, tokens, _usd(spent_in + tokens * each), needed)
 
 
-def answers_of(more: Mapping[str, Any]) -> int:
+def answers_of(more: Mapping[str, Any], messages: Sequence[Mapping[str, Any]] = ()) -> int:
     """How many answers the request asks for; ConfigurationError for what makes the listed price not hold."""
     expensive = sorted(name for name in _MORE_EXPENSIVE if more.get(name))
     if more.get("service_tier") not in _BASE_TIERS:
         expensive.append("service_tier")
     if more.get("modalities") not in (None, ["text"]):
         expensive.append("modalities")
-    if any(tool.get("type", "function") not in ("function", "custom") for tool in more.get("tools") or ()):
-        expensive.append("a tool that the provider runs")
+    # The uses of such a tool have a price and a limit. The tokens that it reads are billed too, and have no limit.
+    tools = server_tools.offered({"tools": more.get("tools"), "messages": list(messages)})
+    expensive += [f"the tool {name or 'without a name'}, which adds an unknown number of tokens" for name in tools]
     if expensive:
         raise ConfigurationError(f"max_cost cannot be promised with {', '.join(expensive)}. hint: leave it out")
     answers = more.get("n", 1)

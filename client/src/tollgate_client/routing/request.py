@@ -54,7 +54,7 @@ class Request:
         fields: dict[str, Any] = as_json(dict(more))
         _check_tools(fields.get("tools"))
         money_left = None if max_cost is None else prices.usd("max_cost", max_cost)
-        answers = 1 if money_left is None else money.answers_of(fields)
+        answers = 1 if money_left is None else money.answers_of(fields, plain)
         read = task.read(plain, fields, quality)
         return cls(plain, fields, read, quality, asked, money_left, answers)
 

@@ -65,6 +65,6 @@ class RoutedAnswer(ChatCompletion):
     def of(cls, answer: ChatCompletion, route: Route) -> RoutedAnswer:
         routed = cls.model_validate(answer.model_dump())
         by = "" if answer.priced_model == answer.asked_model else answer.priced_model
-        routed.came_with(answer.request_id, answer.asked_model, by)
+        routed.came_with(answer.request_id, answer.asked_model, by, answer.offered_tools)
         routed._route = route
         return routed

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, localcontext
 
+from tollgate_client import server_tools
 from tollgate_client.errors import (
     AnswerError,
     BudgetSpentError,
@@ -108,4 +109,5 @@ def _cost(answer: ChatCompletion, price: Price | None) -> Decimal | None:
     if answer.usage is None or price is None:
         return None
     tokens = answer.usage.tokens()
-    return price.cost(tokens) if tokens.total > tokens.output else None
+    uses = server_tools.counts(answer.usage.server_tool_use, answer.called_tools, answer.offered_tools)
+    return price.cost(tokens, uses) if tokens.total > tokens.output and not price.unpriced(uses) else None
