@@ -14,14 +14,13 @@ import time
 from collections.abc import Callable, Collection
 
 from tollgate.services.gateway.targets import Cooldowns
+from tollgate.services.limits.clock import AHEAD_S
 from tollgate.services.limits.counters import AwayError, FullError
 from tollgate.services.limits.resp import Redis, Script
 
 HASH = "tollgate:{cooldowns}:resting"
 EVERY_S = 0.5
 AWAY_S = 5.0
-# Clocks of processes differ by less. They run on one host.
-CLOCKS_S = 1.0
 # KEYS: the hash. ARGV: its lifetime in ms, then pairs of a target and the end of its rest in ms since 1970. Redis
 # deletes the hash after its lifetime, and with it the targets that no catalogue has any more.
 _TELL = """
@@ -58,6 +57,6 @@ class SharedCooldowns:
         now = self._now()
         for target, until in zip(reply[::2], reply[1::2], strict=True):
             left = int(until) / 1000 - now if until.isdecimal() else 0.0
-            if target in self._known and 0 < left <= most + CLOCKS_S:
+            if target in self._known and 0 < left <= most + AHEAD_S:
                 self._cooldowns.rest(target, min(left, most))
         return True

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tollgate.services.limits.clock import AHEAD_S
 from tollgate.services.limits.counters import AwayError, FullError
 from tollgate.services.limits.resp import Redis
 
@@ -38,8 +39,6 @@ PATIENCE_S = 1.0
 AGAIN_S = 1.0
 # More rows than this that wait for Redis end all copies instead.
 MOST_WAITING = 10_000
-# Clocks of processes differ by less. They run on one host.
-CLOCKS_S = 5.0
 KEY_COLUMNS = ("token", "team_id", "key_alias", "user_id", "blocked", "expires", "models", "allowed_routes", "metadata")
 TEAM_COLUMNS = ("team_id", "team_alias", "blocked", "models", "metadata", "created_at")
 
@@ -112,7 +111,7 @@ class KeyCopies:
             return None
         stated = json.loads(body)
         at = float(stated["at"])
-        if stated["epoch"] != (epoch or "0") or not -CLOCKS_S <= self._now() - at <= COPY_S:
+        if stated["epoch"] != (epoch or "0") or not -AHEAD_S <= self._now() - at <= COPY_S:
             return None
         row: dict[str, Any] = stated["row"]
         if row.get("expires"):

@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 from tollgate.services.limits.windows import Window, window
 
+# A time that another process wrote into Redis is believed if it is at most this many seconds ahead. All processes share
+# the clock of their host, so it can be ahead only if somebody has set that clock back.
+AHEAD_S = 5.0
 UNITS = ("minute", "hour", "day", "week", "month")
 # A counter outlives its window by this much, for requests that end late.
 KEEP_S = 600

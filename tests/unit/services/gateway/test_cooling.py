@@ -17,6 +17,7 @@ from tests.unit.services.gateway.process import catalogue, messages, model, proc
 from tests.unit.services.gateway.test_targets import Clock, target
 from tollgate.services.gateway.cooling import HASH, SharedCooldowns
 from tollgate.services.gateway.targets import Cooldowns, in_turn
+from tollgate.services.limits.clock import AHEAD_S
 from tollgate.services.limits.resp import Redis
 
 BAD, GOOD = target("bad"), target("good", order=2)
@@ -115,6 +116,23 @@ def test_what_redis_says_is_data(redis: str, fields: tuple[str, str]) -> None:
             assert await first.shared.exchange()
             assert first.asks == ["bad", "good"]
             assert first.cooldowns._until.keys() <= {"bad"}
+
+    run(test)
+
+
+@pytest.mark.parametrize(("ahead", "believed"), [(AHEAD_S - 1, True), (AHEAD_S + 1, False)])
+def test_a_clock_that_is_ahead_makes_no_rest_longer(redis: str, ahead: float, believed: bool) -> None:
+    """Somebody set the clock of the host back by a little. A larger step is not believed."""
+
+    async def test() -> None:
+        async with two(redis) as (first, second):
+            second.clock.now += ahead
+            second.cooldowns.failed(BAD)
+            await second.shared.exchange()
+            await first.shared.exchange()
+            assert (first.asks == ["good"]) is believed
+            first.clock.now += COOLDOWN_S
+            assert first.asks == ["bad", "good"]
 
     run(test)
 

@@ -21,6 +21,7 @@ from tollgate.services.gateway import key_copies
 from tollgate.services.gateway.caller import of_rows
 from tollgate.services.gateway.key_copies import COPY_S, EPOCH, SPACE, KeyCopies
 from tollgate.services.gateway.keys import Waits
+from tollgate.services.limits.clock import AHEAD_S
 from tollgate.services.limits.resp import Redis
 from tollgate.services.requests.holder import KeysAwayError
 
@@ -289,12 +290,13 @@ def test_a_copy_is_believed_for_ten_minutes(cluster: Any) -> None:
         began = asyncio.get_running_loop().time()
         reader = KeyCopies(all_.redis, SECRET)
         real = reader._now
-        for later, known in ((COPY_S - 60, True), (COPY_S + 1, False), (-COPY_S, False)):
+        steps = ((COPY_S - 60, True), (COPY_S + 1, False), (1 - AHEAD_S, True), (-AHEAD_S - 1, False), (-COPY_S, False))
+        for later, known in steps:
             reader._now = lambda later=later: real() + later  # type: ignore[misc]
             copy = await reader.read(TOKEN)
             assert (copy is not None) == known, later
             if copy is not None:
-                assert later <= copy.age <= later + asyncio.get_running_loop().time() - began + 1
+                assert max(0, later) <= copy.age <= max(0, later) + asyncio.get_running_loop().time() - began + 1
 
     cluster(test)
 
