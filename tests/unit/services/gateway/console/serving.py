@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 from tests.support.scripted_upstream import Answer, upstream
 from tests.unit.services.gateway.console.prometheus import Stand, rendered, served, standing
 from tests.unit.services.gateway.own.books import TOKEN, Books
-from tests.unit.services.gateway.own.test_usage import row_of
+from tests.unit.services.gateway.own.serving import row_of
 from tests.unit.services.gateway.process import MASTER, Process, Reply, catalogue, messages, model, process
 from tollgate.services.gateway.caller import of_rows
 from tollgate.services.gateway.console.routes import Addresses

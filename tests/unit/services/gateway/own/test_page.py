@@ -18,7 +18,7 @@ import pytest
 from tests.support.browser import Browser, a_window
 from tests.unit.services.gateway.own import looks
 from tests.unit.services.gateway.own.books import TOKEN, Books
-from tests.unit.services.gateway.own.test_usage import serving
+from tests.unit.services.gateway.own.serving import serving
 from tests.unit.services.gateway.process import KEY, Process, catalogue, process, run
 from tollgate.services.gateway.own import files, polls
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.scripted_upstream import Answer, upstream
 from tests.unit.services.gateway.own.books import Books
-from tests.unit.services.gateway.own.test_usage import look, serving
+from tests.unit.services.gateway.own.serving import look, serving
 from tests.unit.services.gateway.process import KEY, caller, catalogue, messages, model, process, run
 from tollgate.services.gateway.own import recent as module
 from tollgate.services.gateway.own.recent import Recent, sentence

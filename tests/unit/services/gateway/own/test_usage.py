@@ -2,80 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool
 
-from tests.support.scripted_upstream import Answer, upstream
 from tests.unit.services.gateway.own.books import TOKEN, Books
-from tests.unit.services.gateway.own.test_models import LISTED, TOLD
-from tests.unit.services.gateway.process import (
-    KEY,
-    MASTER,
-    Process,
-    Reply,
-    caller,
-    catalogue,
-    free,
-    messages,
-    model,
-    process,
-    run,
-)
+from tests.unit.services.gateway.own.serving import ALIASES, OFFERED, look, serving
+from tests.unit.services.gateway.process import KEY, MASTER, Reply, catalogue, process, run
 from tollgate.ledger import output
-from tollgate.ledger.summary import Summary
 from tollgate.ledger.usage import usage
-from tollgate.services.gateway.caller import Caller, of_rows
-from tollgate.services.gateway.own import asks as module
 from tollgate.services.gateway.own import polls
-from tollgate.services.gateway.own.asks import Asks
-from tollgate.services.gateway.question import LedgerAwayError
-from tollgate.services.limits.rule import NANO
-
-WHOLE = Answer([b'{"id":"m","type":"message","content":[],"usage":{"input_tokens":7,"output_tokens":5}}'])
-ALIASES = {"fast": "sonnet"}
-OFFERED = {name: {"display_name": name, "tollgate": TOLD} for name in ("sonnet", "fast", "free")}
-
-
-async def row_of(pool: AsyncConnectionPool, statement: str, value: str) -> dict[str, Any]:
-    async with pool.connection() as connection:
-        row = await (await connection.cursor(row_factory=dict_row).execute(statement.encode(), (value,))).fetchone()
-    assert row is not None
-    return row
-
-
-@asynccontextmanager
-async def serving(
-    books: Books, tmp_path: Path, redis: str = "127.0.0.1:9", listed: Any = OFFERED, **key: Any
-) -> AsyncIterator[Process]:
-    """A process whose caller and figures come from `books`."""
-    async with (
-        AsyncConnectionPool(books.address, min_size=1, open=False, kwargs={"autocommit": True}) as pool,
-        upstream(WHOLE) as one,
-    ):
-        found = await row_of(pool, 'SELECT * FROM "LiteLLM_VerificationToken" WHERE token = %s', TOKEN)
-        team = await row_of(pool, 'SELECT * FROM "LiteLLM_TeamTable" WHERE team_id = %s', found["team_id"])
-        who = of_rows({**found, **key}, team)
-        sonnet, gratis = model(messages(one)), free(messages(one), name="free")
-        served = catalogue(sonnet, gratis, aliases=ALIASES, listed=listed, address="http://THIS-GATEWAY:4000")
-        asks = Asks(pool)
-        async with process(tmp_path, served, who, ask=asks, redis=redis, spent=NANO) as gateway:
-            yield gateway
-        await asks.close()
-
-
-async def look(gateway: Process, key: str = KEY, path: str = "/gateway/usage", **headers: str) -> Reply:
-    sent = {"x-api-key": key, **headers}
-    async with gateway.session.get(gateway.url + path, headers=sent) as answer:
-        return await Reply.of(answer)
 
 
 def seen(books: Books, tmp_path: Path, **more: Any) -> Any:
@@ -256,123 +195,6 @@ def test_each_tenant_has_its_own_count_and_each_window_begins_at_zero() -> None:
     assert counted.wait("acme") == polls.WINDOW_S and counted.wait("beta") == 0
     now[0] += polls.WINDOW_S
     assert counted.wait("acme") == 0
-
-
-class Counting(Asks):
-    """Counts what reaches Postgres. `hold` keeps each question there."""
-
-    asked = 0
-    running = most = 0
-    hold: asyncio.Event | None = None
-
-    async def _read(self, bound: dict[str, str]) -> str:
-        self.asked += 1
-        self.running += 1
-        self.most = max(self.most, self.running)
-        try:
-            if self.hold is not None:
-                await self.hold.wait()
-            return await super()._read(bound)
-        finally:
-            self.running -= 1
-
-
-def with_asks(books: Books, test: Callable[[Counting, list[float]], Awaitable[None]]) -> None:
-    async def go() -> None:
-        now = [0.0]
-        async with AsyncConnectionPool(books.address, min_size=1, open=False, kwargs={"autocommit": True}) as pool:
-            asks = Counting(pool, lambda: now[0])
-            await test(asks, now)
-            await asks.close()
-
-    run(go)
-
-
-def test_polling_asks_postgres_once_a_second_for_each_tenant(books: Books) -> None:
-    async def test(asks: Counting, now: list[float]) -> None:
-        found = await asyncio.gather(*(asks("acme") for _ in range(50)))
-        assert asks.asked == 1 and all(one is found[0] for one in found)
-        await asks("acme")
-        await asks("beta")
-        assert asks.asked == 2
-        now[0] += module.FRESH_S
-        later = await asks("acme")
-        assert asks.asked == 3 and later is not found[0]
-
-    books.history(datetime.now(UTC).date(), days=1)
-    with_asks(books, test)
-
-
-def test_many_tenants_leave_connections_for_the_keys(books: Books) -> None:
-    async def test(asks: Counting, now: list[float]) -> None:
-        asks.hold = asyncio.Event()
-        waiting = [asyncio.create_task(asks(f"tenant-{number}")) for number in range(10)]
-        while asks.running < module.AT_ONCE:
-            await asyncio.sleep(0.01)
-        asks.hold.set()
-        await asyncio.gather(*waiting)
-        assert asks.most == module.AT_ONCE
-
-    with_asks(books, test)
-
-
-def test_a_client_that_leaves_takes_the_answer_from_nobody(books: Books) -> None:
-    async def test(asks: Counting, now: list[float]) -> None:
-        asks.hold = asyncio.Event()
-        leaving, staying = asyncio.create_task(asks("acme")), asyncio.create_task(asks("acme"))
-        while not asks.running:
-            await asyncio.sleep(0.01)
-        leaving.cancel()
-        asks.hold.set()
-        assert isinstance(await staying, Summary) and asks.asked == 1
-
-    with_asks(books, test)
-
-
-def test_a_ledger_that_hangs_is_a_503_after_a_while(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE_S", 0.2)
-
-    async def test(asks: Counting, now: list[float]) -> None:
-        asks.hold = asyncio.Event()
-        with pytest.raises(LedgerAwayError):
-            await asks("acme")
-        assert not asks.running
-
-    with_asks(books, test)
-
-
-def test_a_question_cannot_write(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SUMMARY", 'DELETE FROM "LiteLLM_DailyTeamSpend" WHERE team_id = %(tenant)s')
-
-    async def test(asks: Counting, now: list[float]) -> None:
-        with pytest.raises(LedgerAwayError):
-            await asks("acme")
-
-    books.history(datetime.now(UTC).date(), days=1)
-    with_asks(books, test)
-    assert books.run('SELECT count(*) FROM "LiteLLM_DailyTeamSpend" WHERE team_id = %s', "acme") != [(0,)]
-
-
-def test_a_tenants_name_is_data(books: Books) -> None:
-    async def test(asks: Counting, now: list[float]) -> None:
-        for name in ("acme'; DROP TABLE x --", "%s %(since)s", "<script>", ""):
-            assert (await asks(name)).spent("month") == 0
-
-    books.history(datetime.now(UTC).date(), days=1)
-    with_asks(books, test)
-
-
-def test_names_of_the_catalogue_are_never_a_clients(tmp_path: Path) -> None:
-    """`listed` comes from the file that the deploy renders, so a caller can only choose among its names."""
-    who: Caller = caller(team={"models": ["sonnet", "<script>"]})
-    served = catalogue(model(), listed=LISTED | {"sonnet": LISTED["auto"]})
-
-    async def test() -> None:
-        async with process(tmp_path, served, who) as gateway:
-            told = (await look(gateway, path="/v1/models")).json
-            assert [entry["id"] for entry in told["data"]] == ["sonnet"]
-
-    run(test)
 
 
 def test_a_tenant_with_a_thousand_keys_is_answered(books: Books, tmp_path: Path) -> None:
