@@ -76,9 +76,11 @@ refuses a model that the list lacks, before anything changes. Without a cache pr
 model's price is USD for one use. The name is the tool's type without its date: `web_search_20250305` is `web_search`. A
 request with a tool that has no price is refused, and the message names the tool. A tool that costs money needs
 `max_uses` in the request: that many uses are reserved, and the uses that the provider counts are billed. Write 0 for a
-tool that costs only its tokens. Tools that the client runs (`bash`, `text_editor`, `computer`, `memory`), `web_fetch`
-and the search for tools need no price. A free model has free tools. LiteLLM's route refuses in the same way, and bills
-web search only. With gateway processes, `/v1/models` has these prices as `server_tools`.
+tool that costs only its tokens. Write 0 for `code_execution` too: its provider bills the time of a container, and no
+answer says that time, so the gateway cannot bill it to a tenant. Tools that the client runs (`bash`, `text_editor`,
+`computer`, `memory`), `web_fetch` and the search for tools need no price. A free model has free tools. LiteLLM's route
+refuses in the same way, and bills web search only. With gateway processes, `/v1/models` has these prices as
+`server_tools`.
 
 ## The cheapest model that can do it
 A name under `cheapest:` is a model like others: tenants must be allowed to use it, and `/v1/models` lists it. For each

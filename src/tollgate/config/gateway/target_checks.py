@@ -9,11 +9,12 @@ import re
 from collections.abc import Iterator
 
 from tollgate.config.gateway.file import Gateway
-from tollgate.config.gateway.model import Model, Target
+from tollgate.config.gateway.model import Model, Price, PriceOrWord, Target
 from tollgate.config.gateway.providers import EMBEDDED, PROVIDERS, Provider
 from tollgate.config.yaml.document import Document, Loc
 from tollgate.errors import Problem
 
+_BY_TIME = "code_execution"
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _CREDENTIAL_HEADER = re.compile(r"authorization|cookie|token|secret|password|(^|-)api-?key|(^|-)key$", re.IGNORECASE)
 _CREDENTIAL_VALUE = re.compile(r"^(bearer|basic)\s|^(sk|pk|key|xai|gsk|ghp|AIza|AKIA)[-_A-Z0-9]", re.IGNORECASE)
@@ -31,6 +32,7 @@ def target_checks(gateway: Gateway, document: Document) -> Iterator[Problem]:
                     "add price: {input_per_million: ..., output_per_million: ...}, or price: free, or price: litellm",
                 )
             yield from _target(target, document, loc)
+            yield from _tools(target.price, document, (*loc, "price"))
             yield from _patience(target.timeout_s, gateway, document, (*loc, "timeout_s"))
     patience, work = gateway.edge.read_timeout_s, gateway.routing.timeout_s
     if patience < work:
@@ -44,6 +46,7 @@ def target_checks(gateway: Gateway, document: Document) -> Iterator[Problem]:
 def _model(model: Model, gateway: Gateway, document: Document, loc: Loc) -> Iterator[Problem]:
     yield from _patience(model.timeout_s, gateway, document, (*loc, "timeout_s"))
     yield from _by_cost(model, gateway, document, loc)
+    yield from _tools(model.price, document, (*loc, "price"))
     if model.context_tokens and model.max_output_tokens and model.max_output_tokens > model.context_tokens:
         message = f"expected at most context_tokens ({model.context_tokens}), found {model.max_output_tokens}"
         yield document.problem((*loc, "max_output_tokens"), message, "the answer is part of the context window")
@@ -57,6 +60,13 @@ def _by_cost(model: Model, gateway: Gateway, document: Document, loc: Loc) -> It
     if any(orders.count(target.order) > 1 for target in free):
         message = "cost-based-routing takes a price of zero for a missing price, and tries that target last"
         yield document.problem((*loc, "targets"), message, "give the free target an order of its own")
+
+
+def _tools(price: PriceOrWord | None, document: Document, loc: Loc) -> Iterator[Problem]:
+    """No request could pass: a price asks for `max_uses`, which providers do not accept for this tool."""
+    if isinstance(price, Price) and price.server_tools.get(_BY_TIME):
+        message = "cannot be billed: its provider bills the time of a container, and no answer says that time"
+        yield document.problem((*loc, "server_tools", _BY_TIME), message, f"write {_BY_TIME}: 0; you pay for the time")
 
 
 def _patience(timeout: float | None, gateway: Gateway, document: Document, loc: Loc) -> Iterator[Problem]:
