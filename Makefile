@@ -21,7 +21,7 @@ logs: bootstrap ## follow the logs of all services, or of one: S=litellm-1
 top: bootstrap ## show what runs now, by tenant, model, gateway process and replica; ARGS="--once" or "--json"
 	@$(TOLLGATE) top $(ARGS)
 
-why: bootstrap ## say what became of one request: ID=the header request-id of its answer
+why: bootstrap ## trace one request: ID=the header request-id of its answer
 	@$(if $(ID),$(TOLLGATE) why $(ID) $(ARGS),\
 		echo "error: expected a request id: make why ID=..." >&2; exit 1)
 

@@ -20,7 +20,7 @@ def why(
     request_id: Annotated[str, typer.Argument(help="the header request-id of an answer, or the id of its message")],
     as_json: AsJson = False,
 ) -> None:
-    """Say what became of a request: who sent it, where it went, how it ended, what it cost, whether it is booked."""
+    """Trace one request: its sender, target, status and cost, and whether the ledger has it."""
     traces, problems = look.why(Deployment.of(context.obj).compose, request_id)
     if as_json:
         typer.echo(json.dumps({"requests": [_json(trace) for trace in traces], "problems": problems}, indent=2))

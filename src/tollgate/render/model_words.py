@@ -6,8 +6,8 @@ BEFORE = """\
 
 `config/gateway.yaml` says which models the gateway serves, through which providers, at what price, and where a request
 goes after a failure. `make deploy` applies it. If the file has a mistake, nothing changes, and the deploy reports every
-problem at once with its line. `make models` lists what is served, and what is left out and why. `make models M=NAME`
-sends one real request with a tool to each target of a model, and prints the answers.
+problem at once with its line. `make models` lists the models that are served, and gives a reason for each one that is
+left out. `make models M=NAME` sends one real request with a tool to each target of a model, and prints the answers.
 
 ```yaml
 # yaml-language-server: $schema=gateway.schema.json
@@ -90,8 +90,8 @@ requests.
 
 The gateway computes what a request can cost from its prompt (three bytes a token), its `max_tokens` and the prices
 above. It refuses a request that could cost more than `max_cost`. A client can lower that limit with the header
-`x-tollgate-max-cost: 0.05`. The answer's header `x-tollgate-model` names the chosen model. Ledger, budgets and limits
-are those of the chosen model. If the gateway processes serve every candidate directly, they choose and answer
+`x-tollgate-max-cost: 0.05`. The answer's header `x-tollgate-model` names the chosen model. The chosen model is booked,
+and its budgets and limits apply. If the gateway processes serve every candidate directly, they choose and answer
 themselves. Otherwise LiteLLM answers, and chooses by the same rule.
 
 ## The response cache

@@ -4,10 +4,10 @@ BEFORE = """\
 <!-- Generated from src/tollgate/config/tenant/model.py by `make docs`; do not edit. -->
 # Tenant files
 
-Each tenant has one file, `tenants/<id>.yaml`. It says who may call which models, and how much. `make plan` shows what
-would change in LiteLLM; `make apply` and `make deploy` apply it. If any file has a mistake, nothing changes. The
-command reports every problem of every file at once, with the line and what to write instead. To connect people to a
-tenant, see [the guide](guides/tenants.md#connect-the-team).
+Each tenant has one file, `tenants/<id>.yaml`. It says which models the tenant may call, and how much it may spend.
+`make plan` shows the changes that LiteLLM needs; `make apply` and `make deploy` make them. If any file has a mistake,
+nothing changes. The command reports every problem of every file at once, with its line and a correction. To connect
+people to a tenant, see [the guide](guides/tenants.md#connect-the-team).
 
 The shortest file allows every model without a limit:
 
@@ -67,9 +67,9 @@ With the first line, an editor with a YAML language server completes the file an
 [tenants/schema.json](../tenants/schema.json).
 
 ## Fields
-Only `tenant.id` is required. Without a limit nothing is limited. Money is in USD. Windows follow the calendar in UTC: a
-day begins at 00:00, a week on Monday, a month on the 1st. The kit ignores fields that begin with `x-`; use them as you
-like. """
+Only `tenant.id` is required; every limit is optional. Money is in USD. Windows follow the calendar in UTC: a day begins
+at 00:00, a week on Monday, a month on the 1st. The kit ignores fields that begin with `x-`; use them as you like.
+"""
 
 AFTER = """\
 ## Defaults
@@ -99,8 +99,8 @@ rate_limits:
   requests_per_hour: 500 # in addition to the default per minute
 ```
 
-A default cap is ignored if the tenant may not use that model. A default cap above the tenant's own limits has no
-effect. Files whose names begin with `_` or `.` are not tenants.
+A default budget for one model (`per_model`) is ignored if the tenant may not use that model. It has no effect if it is
+above the tenant's own limits. Files whose names begin with `_` or `.` are not tenants.
 
 ## Models
 `allowed_models` has names from [config/gateway.yaml](../config/gateway.yaml): models, aliases, or `group:NAME` for all
@@ -117,18 +117,19 @@ groups:
 Each tenant has one key called `default`, and the keys under `keys:`. All of them spend the tenant's budget and count
 against its limits. A generated key is in `secrets/tenants/<id>`, a generated key of `keys:` in
 `secrets/tenants/<id>.<name>`. A key that you choose must start with `sk-` and have 16 to 100 letters, digits, `-` and
-`_`. An expired key is only a warning, because LiteLLM refuses it by itself.
+`_`. A file with an expired key gives only a warning, because the gateway refuses that key anyway.
 
 ## What is refused
 Unknown fields, values of a wrong type, a file whose name is not its `tenant.id`, and:
 
-- two tenants with one id; one key under two names, in one file or in two; two `keys:` with one name, or one called
-  `default`
+- two tenants with one id; one key under two names, in one file or in two; two entries of `keys:` with one name, or one
+  called `default`
 - a model, alias or group that does not exist or is listed twice; a key's model that its tenant may not use
 - a shorter window that allows more than a longer one: `daily_limit` above `weekly_limit` or `monthly_limit`,
   `requests_per_minute` above `requests_per_hour` or `requests_per_day`
 - a `soft_limit` above `monthly_limit` (or above `daily_limit`, if there is no monthly limit)
-- a cap or a key's limit above the tenant's own; a cap on an alias, or on a model that the tenant may not use
+- a model's budget or a key's limit above the tenant's own limit; a budget for an alias, or for a model that the tenant
+  may not use
 - an empty `allowed_models`; a limit of zero (write `suspended: true`)
 - variables (`${NAME}`), tags (`!name`), hidden or control characters, duplicate fields, more than 1 MiB, links that
   lead out of `tenants/` """

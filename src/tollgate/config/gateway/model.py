@@ -61,7 +61,9 @@ class Target(Input):
     )
     region: str | None = Field(default=None, pattern=_PLACE, description="for Bedrock and Vertex, as in eu-central-1")
     project: str | None = Field(default=None, pattern=_PLACE, description="for Vertex, the Google Cloud project")
-    order: int = Field(default=1, ge=1, le=100, description="the lowest is tried first, the next one after it failed")
+    order: int = Field(
+        default=1, ge=1, le=100, description="lower orders are tried first, higher ones after these failed"
+    )
     weight: int = Field(default=1, ge=1, le=1000, description="the share of requests among targets of the same order")
     native_messages: bool = Field(default=False, description="true if the server itself answers /v1/messages")
     price: PriceOrWord | None = Field(default=None, description=f"default: the model's price. {_PRICE_HINT}")
