@@ -44,6 +44,10 @@ settings.register_profile(
 settings.load_profile("steady")
 
 
+# The group of the test that runs, for fixtures of session scope, which belong to no test.
+_GROUP = pytest.StashKey[str]()
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     for name in SHOWN:
         os.environ.pop(name, None)
@@ -72,6 +76,11 @@ def pass_of(item: pytest.Item) -> int:
     return ROUTES.index(route) if route in ROUTES else 0
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    item.session.stash[_GROUP] = group(item.path)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """After the last test of a group. In one process both groups on the stack share it."""
@@ -81,14 +90,22 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with until_the_group_ends(_stack(tmp_path_factory.mktemp("stack") / "home")) as stack:
+def stack(tmp_path_factory: pytest.TempPathFactory, replicas: int) -> Iterator[Stack]:
+    with until_the_group_ends(_stack(tmp_path_factory.mktemp("stack") / "home", replicas)) as stack:
         yield stack
 
 
+@pytest.fixture(scope="session")
+def replicas(request: pytest.FixtureRequest) -> int:
+    """Three, as shipped. Two where a lane is for tests that replace them all again and again: each start takes eight
+    seconds of a processor."""
+    in_a_lane = hasattr(request.config, "workerinput")
+    return 2 if in_a_lane and request.session.stash[_GROUP] == STACK else 3
+
+
 @contextmanager
-def _stack(home: Path) -> Iterator[Stack]:
-    stack = prepare(home, project_name(lane()))
+def _stack(home: Path, replicas: int) -> Iterator[Stack]:
+    stack = prepare(home, project_name(lane()), replicas=replicas)
     try:
         bring_up(stack)
         yield stack

@@ -18,7 +18,7 @@ from tollgate.stack.containers.drain import Drain
 from tollgate.stack.host.progress import PlainProgress
 
 LONG = os.environ.get("TOLLGATE_LONG_TESTS") == "1"
-GROWN = 5 if LONG else 4
+MORE = 2 if LONG else 1
 TENANT = """\
 tenant: {id: latecomer}
 allowed_models: [test-model]
@@ -44,26 +44,26 @@ def test_a_rollout_replaces_every_replica_and_nobody_notices(stack: Stack, traff
         eventually(lambda: traffic.answers > 3, within=60)
         done = json.loads(stack.cli("rollout", "--json").stdout)
     replaced = [change for change in done["changes"] if change.startswith(("started litellm", "started gateway"))]
-    replicas = [f"litellm-{number}" for number in (1, 2, 3)]
-    assert replaced == [f"started {name}" for name in (*gateway_processes(stack), *replicas)]
+    assert replaced == [f"started {name}" for name in (*gateway_processes(stack), *stack.replicas)]
     assert stack.compose.running()["nginx"] == before["nginx"]
     assert traffic.failures == []
     assert traffic.streams > 0 < traffic.answers
 
 
 def test_clients_do_not_notice_scaling_and_replica_counts_follow(stack: Stack, traffic: Traffic) -> None:
-    before = stack.compose.running()
+    before, number = stack.compose.running(), len(stack.replicas)
+    kept = {"nginx", "postgres", "redis", *stack.replicas}
+    grown = number + MORE
     with traffic.running():
-        stack.cli("scale", str(GROWN))
-        grown = stack.compose.running()
-        eventually(lambda: replicas_up(stack) == GROWN, within=90)
-        stack.cli("scale", "3")
+        stack.cli("scale", str(grown))
+        while_grown = stack.compose.running()
+        eventually(lambda: replicas_up(stack) == grown, within=90)
+        stack.cli("scale", str(number))
     after = stack.compose.running()
-    assert f"litellm-{GROWN}" in grown
+    assert f"litellm-{grown}" in while_grown
     assert sorted(after) == sorted(before)
-    unchanged = {"nginx", "postgres", "redis", "litellm-1", "litellm-2", "litellm-3"}
-    assert {name: after[name] for name in unchanged} == {name: before[name] for name in unchanged}
-    assert "REPLICAS=3" in (stack.home / ".env").read_text()
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+    assert f"REPLICAS={number}" in (stack.home / ".env").read_text()
     assert traffic.failures == []
 
 
@@ -86,7 +86,7 @@ def test_clients_do_not_notice_more_fewer_and_no_gateway_processes(stack: Stack,
         ["removed gateway-1", "removed gateway-2", "removed gateway-3"],
         ["started gateway-1", "started gateway-2"],
     ]
-    kept = {"nginx", "postgres", "redis", "litellm-1", "litellm-2", "litellm-3"}
+    kept = {"nginx", "postgres", "redis", *stack.replicas}
     assert {name: stack.compose.running()[name] for name in kept} == {name: before[name] for name in kept}
     assert traffic.failures == []
     assert traffic.streams > 0 < traffic.answers
@@ -99,7 +99,7 @@ def test_a_changed_setting_reaches_each_replica_and_nobody_notices(stack: Stack,
     with traffic.running():
         eventually(lambda: traffic.answers > 3, within=60)
         done = json.loads(stack.cli("deploy", "--json").stdout)
-    assert {f"started litellm-{number}" for number in (1, 2, 3)} <= set(done["changes"])
+    assert {f"started {name}" for name in stack.replicas} <= set(done["changes"])
     assert stack.compose.running()["nginx"] == before["nginx"]
     assert traffic.failures == []
 
@@ -141,9 +141,9 @@ def test_twin_a_replica_that_is_just_stopped_cuts_streams(stack: Stack, traffic:
     """Without a drain and without a wait. The traffic of the tests above would notice it."""
     traffic.models = LITELLMS_ROUTE
     container = next(row for row in stack.compose.containers() if row.service == "litellm-2")
-    rotation, others = Drain(stack.compose, PlainProgress()), ("litellm-1", "litellm-3")
+    rotation, others = Drain(stack.compose, PlainProgress()), [name for name in stack.replicas if name != "litellm-2"]
     try:
-        # Then every stream is on litellm-2. With all three it is chance which are, and now and then none is.
+        # Then every stream is on litellm-2. With all of them it is chance which are, and now and then none is.
         for name in others:
             rotation.take_out(name)
         with traffic.running():
@@ -171,7 +171,7 @@ def test_a_replica_that_does_not_start_stops_the_rollout(stack: Stack) -> None:
     """LiteLLM exits with this configuration: litellm-1 is out, and the others still serve with the old one."""
     gateway = stack.home / "config" / "gateway.yaml"
     original = gateway.read_text()
-    before = stack.compose.running()
+    before, others = stack.compose.running(), stack.replicas[1:]
     code = stack.site.rendered_dir / "code" / "tollgate" / "services" / "replica" / "server.py"
     healthy = code.read_text()
     mode = code.stat().st_mode
@@ -183,11 +183,10 @@ def test_a_replica_that_does_not_start_stops_the_rollout(stack: Stack) -> None:
         failed = stack.cli("start", check=False)
         after = stack.compose.running()
         assert failed.returncode == 1
-        assert "litellm-2, litellm-3 still serve as before; litellm-1 gets no requests" in failed.stderr
+        assert f"{', '.join(others)} still serve" in failed.stderr
+        assert "as before; litellm-1 gets no requests" in failed.stderr
         assert "broken on purpose" in failed.stderr
-        assert {name: after[name] for name in ("litellm-2", "litellm-3")} == {
-            name: before[name] for name in ("litellm-2", "litellm-3")
-        }
+        assert {name: after[name] for name in others} == {name: before[name] for name in others}
         headers = {"Authorization": f"Bearer {stack.key('contractor')}"}
         body = {"model": "by-litellm", "max_tokens": 8, "messages": [{"role": "user", "content": "hello"}]}
         for _ in range(6):

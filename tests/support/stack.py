@@ -99,6 +99,10 @@ class Stack:
         return Deployment(self.site, settings(self.site), self.compose)
 
     @property
+    def replicas(self) -> list[str]:
+        return [f"litellm-{number}" for number in range(1, self.deployment.settings.replicas + 1)]
+
+    @property
     def url(self) -> str:
         return self.deployment.public_url
 
@@ -148,7 +152,7 @@ def catalogue() -> str:
     return moved.replace("\nmodels:\n", f"\nmodels:\n{more}", 1)
 
 
-def prepare(home: Path, project: str, gateways: int = 2) -> Stack:
+def prepare(home: Path, project: str, gateways: int = 2, replicas: int = 3) -> Stack:
     """A fresh home with the shipped configuration, the test tenants, and ports of Docker's choosing.
 
     The same number of gateway processes on every machine. `TOLLGATE_TEST_GATEWAYS=0 make test T=tests/stack` tests
@@ -162,7 +166,7 @@ def prepare(home: Path, project: str, gateways: int = 2) -> Stack:
     shutil.copyfile(ROOT / "tenants" / "example.yaml", home / "tenants" / "example.yaml")
     ports = "".join(f"{name}_PORT=0\n" for name in ("GATEWAY", "ADMIN", "GRAFANA", "PROMETHEUS"))
     settings = f"COMPOSE_PROJECT_NAME={project}\nGATEWAY_BIND=127.0.0.1\nRECORDED_API_KEY=sk-recorded\n{ports}"
-    settings += f"GATEWAYS={os.environ.get('TOLLGATE_TEST_GATEWAYS', gateways)}\n"
+    settings += f"GATEWAYS={os.environ.get('TOLLGATE_TEST_GATEWAYS', gateways)}\nREPLICAS={replicas}\n"
     (home / ".env").write_text(settings)
     (home / ".env").chmod(0o600)
     dials_on(home)

@@ -128,5 +128,6 @@ def made_from(containers: Iterable[Container]) -> dict[str, str]:
 
 def stopped(error: StepError, name: str, untouched: Sequence[str]) -> StepError:
     """The error of a replica that stopped the rollout: which replicas still serve, and what to do."""
-    kept = f"{', '.join(untouched)} still serve as before; " if untouched else ""
+    serve = "serves" if len(untouched) == 1 else "serve"
+    kept = f"{', '.join(untouched)} still {serve} as before; " if untouched else ""
     return error.with_hint(f"{kept}{name} gets no requests. {error.hint}")
