@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
-from tollgate.stack.containers.compose import Compose, plain
+from tests.support.containers import of_project
+from tollgate.stack.containers.compose import SERVICE_LABEL, Compose
 
 # `[emerg]` and `[alert]` are nginx's, FATAL and PANIC Postgres', the rest Python's, Node's and Go's.
 TROUBLE = re.compile(
@@ -43,10 +44,16 @@ CLIENTS_FAULTS = (
 
 
 def since(compose: Compose, moment: str) -> list[str]:
-    """Lines logged after `moment` (RFC 3339), each with its container's name in front."""
-    command = compose.argv("logs", "--no-color", "--since", moment)
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=120, check=True)
-    return plain(done.stdout).splitlines()
+    """Lines logged after `moment` (RFC 3339), each with its service's name in front.
+
+    Asks the engine itself: `docker compose logs` takes seven times the CPU, and this runs after each test on a stack.
+    """
+    began = datetime.fromisoformat(moment).timestamp()
+    return [
+        f"{container.labels[SERVICE_LABEL]}  | {line}"
+        for container in of_project(compose.project)
+        for line in container.logs(since=began).decode(errors="replace").splitlines()
+    ]
 
 
 def trouble(lines: Iterable[str], allowed: Iterable[str] = ()) -> list[str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from testcontainers.compose import DockerCompose
 
+from tests.support.containers import of_project
 from tests.support.site import dials_on
 from tests.support.tiny_gguf import write as write_model
 from tollgate.site import Site
@@ -128,11 +129,12 @@ class Stack:
 
     def python(self, service: str, code: str) -> str:
         """Run Python inside a container; its standard output. For what only the internal network can see."""
-        command = self.compose.argv("exec", "-T", service, "python", "-c", code)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        if done.returncode != 0:
-            raise AssertionError(f"in {service}: {done.stderr.strip()[-1500:]}")
-        return done.stdout
+        [container] = of_project(self.project, service)
+        done = container.exec_run(["python", "-c", code], demux=True)
+        said, complained = (part.decode() if part else "" for part in done.output)
+        if done.exit_code != 0:
+            raise AssertionError(f"in {service}: {complained.strip()[-1500:]}")
+        return said
 
     def provider_requests(self) -> list[dict[str, object]]:
         """The embedded provider's record, oldest request first."""

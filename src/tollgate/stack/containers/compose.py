@@ -12,7 +12,7 @@ from dotenv import dotenv_values
 from tollgate.errors import TollgateError
 from tollgate.render.watchers import ON_REQUEST, WATCHERS
 from tollgate.site import Site
-from tollgate.stack.containers.container import LISTED, Container, read
+from tollgate.stack.containers.container import LISTED, Container, published, read
 from tollgate.stack.containers.probes import Probes
 from tollgate.stack.host.commands import Command
 from tollgate.stack.host.docker import docker
@@ -40,7 +40,9 @@ OPTIONAL = frozenset({*WATCHERS, *ON_REQUEST})
 BACKEND, ALL_BACKENDS = "backend-", "backends"
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 HALF_RECREATED = re.compile(r"[0-9a-f]{12}_")
-PROJECT_LABEL = "com.docker.compose.project"
+PROJECT_LABEL, SERVICE_LABEL = "com.docker.compose.project", "com.docker.compose.service"
+# Docker 20.10 writes the IPv6 one without brackets.
+WILDCARDS = ("0.0.0.0", "::", "[::]", "")  # noqa: S104
 
 
 @dataclass(frozen=True)
@@ -199,12 +201,18 @@ class Compose:
         return {name for name in services if name.startswith(BACKEND)}
 
     def address(self, service: str, port: int) -> tuple[str, int]:
-        """The address on this host that publishes `port` of `service`; a wildcard address becomes loopback."""
-        lines = self.ask("port", service, str(port)).split()
-        if not lines:
+        """The address on this host that publishes `port` of `service`; a wildcard address becomes loopback.
+
+        Asks the engine, because `docker compose port` takes three times the CPU.
+        """
+        self.must_be_rendered()
+        labels = (f"{PROJECT_LABEL}={self.project}", f"{SERVICE_LABEL}={service}")
+        filters = [word for label in labels for word in ("--filter", f"label={label}")]
+        found = published(docker(["docker", "ps", *filters, "--format", "{{.Ports}}"]), port)
+        if found is None:
             raise TollgateError(f"{service} does not publish port {port}: it is not running", "run `make start`")
-        host, _, published = lines[0].rpartition(":")
-        return ("127.0.0.1" if host in ("0.0.0.0", "[::]", "") else host), int(published)  # noqa: S104
+        host, number = found
+        return ("127.0.0.1" if host in WILDCARDS else host), number
 
     def tail(self, service: str, lines: int = 20) -> list[str]:
         """The last log lines of a service, without Compose's prefix; empty if Compose cannot read them."""

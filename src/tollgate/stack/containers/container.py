@@ -12,6 +12,8 @@ EXITED = re.compile(r"(?:Exited|Restarting) \((\d+)\)")
 HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
 # A service that crashes on start is "running" again and again. Without a health check only its age shows the crash.
 JUST_STARTED = re.compile(r"Up (?:Less than a second|1 second|[12] seconds)\Z")
+# The engine writes neighbouring ports as one range: "127.0.0.1:4000-4001->4000-4001/tcp".
+PUBLISHED = re.compile(r"(?P<host>\S*):(?P<outside>\d+)(?:-\d+)?->(?P<first>\d+)(?:-(?P<last>\d+))?/tcp")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,15 @@ class Container:
     @property
     def failed(self) -> bool:
         return self.state in ("exited", "dead", "restarting") or self.health == "unhealthy"
+
+
+def published(ports: str, port: int) -> tuple[str, int] | None:
+    """Where `port` is on the host, from the engine's list of a container's ports; None if it is not published."""
+    for found in PUBLISHED.finditer(ports):
+        first = int(found["first"])
+        if first <= port <= int(found["last"] or first):
+            return found["host"], int(found["outside"]) + port - first
+    return None
 
 
 def read(line: str) -> Container:

@@ -123,11 +123,14 @@ def test_any_running_asks_the_engine(docker: Docker, compose: Compose) -> None:
 @pytest.mark.parametrize(
     ("answer", "address"),
     [
-        ("0.0.0.0:4000", ("127.0.0.1", 4000)),
-        ("[::]:4000", ("127.0.0.1", 4000)),
-        ("127.0.0.1:32768", ("127.0.0.1", 32768)),
-        ("10.0.0.7:4000", ("10.0.0.7", 4000)),
-        ("0.0.0.0:4000\n[::]:4000", ("127.0.0.1", 4000)),
+        ("0.0.0.0:4000->4000/tcp", ("127.0.0.1", 4000)),
+        ("[::]:4000->4000/tcp", ("127.0.0.1", 4000)),
+        (":::4000->4000/tcp", ("127.0.0.1", 4000)),
+        ("127.0.0.1:32769->4001/tcp, 127.0.0.1:32768->4000/tcp, 8081/tcp", ("127.0.0.1", 32768)),
+        ("10.0.0.7:4000->4000/tcp", ("10.0.0.7", 4000)),
+        ("0.0.0.0:4000->4000/tcp, [::]:4000->4000/tcp", ("127.0.0.1", 4000)),
+        ("127.0.0.1:5003-5004->3999-4000/tcp", ("127.0.0.1", 5004)),
+        ("127.0.0.1:14000->14000/tcp, 127.0.0.1:40->4000/tcp", ("127.0.0.1", 40)),
     ],
 )
 def test_the_address_of_a_published_port(
@@ -137,8 +140,11 @@ def test_the_address_of_a_published_port(
     assert compose.address("nginx", 4000) == address
 
 
-def test_an_unpublished_port_is_an_error_with_a_hint(docker: Docker, compose: Compose) -> None:
-    docker("true")
+@pytest.mark.parametrize("answer", ["", "4000/tcp", "127.0.0.1:4000->4001/tcp", "127.0.0.1:4000->4000/udp"])
+def test_an_unpublished_port_is_an_error_with_a_hint(
+    docker: Docker, compose: Compose, tmp_path: Path, answer: str
+) -> None:
+    docker(printing(tmp_path, answer))
     with pytest.raises(TollgateError, match="nginx does not publish port 4000") as error:
         compose.address("nginx", 4000)
     assert error.value.hint == "run `make start`"
