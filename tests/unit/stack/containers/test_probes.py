@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tollgate.stack.containers.compose import Compose
-from tollgate.stack.containers.probes import AGAIN_S, Probes
+from tollgate.stack.containers.probes import AGAIN_S, SOON_S, Probes
 
 A, B = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
 Engine = Callable[..., None]
@@ -83,12 +83,32 @@ def test_who_failed_is_asked_again_after_a_while(engine: Engine, tmp_path: Path)
     probes = Probes(clock)
     ready = tmp_path / "ready"
     engine(**{A: ("t1", ["CMD", "test", "-f", str(ready)])})
-    assert probes.passing([A]) == set()
+    for failed, rest in enumerate((SOON_S, 2 * SOON_S, 4 * SOON_S, AGAIN_S, AGAIN_S), start=1):
+        assert probes.passing([A]) == set()
+        assert execs(tmp_path) == failed
+        clock.now += 0.9 * rest
+        (tmp_path / "calls").rename(tmp_path / "before")
+        assert probes.passing([A]) == set(), "too soon"
+        assert not (tmp_path / "calls").exists(), "and nothing is asked"
+        (tmp_path / "before").rename(tmp_path / "calls")
+        clock.now += 0.2 * rest
     ready.touch()
-    clock.now += AGAIN_S / 2
-    assert probes.passing([A]) == set(), "too soon"
-    assert execs(tmp_path) == 1
-    clock.now += AGAIN_S
+    assert probes.passing([A]) == {A}
+
+
+def test_who_passed_and_fails_after_a_new_start_is_asked_again_soon(engine: Engine, tmp_path: Path) -> None:
+    clock = Clock()
+    probes = Probes(clock)
+    engine(**{A: ("t1", ["CMD", "false"])})
+    for _ in range(5):
+        assert probes.passing([A]) == set()
+        clock.now += 2 * AGAIN_S
+    engine(**{A: ("t2", ["CMD", "true"])})
+    assert probes.passing([A]) == {A}
+    engine(**{A: ("t3", ["CMD", "false"])})
+    assert probes.passing([A]) == set()
+    engine(**{A: ("t3", ["CMD", "true"])})
+    clock.now += SOON_S
     assert probes.passing([A]) == {A}
 
 
