@@ -15,6 +15,7 @@ from tollgate.config.yaml.document import Document, Loc
 from tollgate.errors import Problem
 
 _BY_TIME = "code_execution"
+_DATED = re.compile(r"(.+)_\d{8}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _CREDENTIAL_HEADER = re.compile(r"authorization|cookie|token|secret|password|(^|-)api-?key|(^|-)key$", re.IGNORECASE)
 _CREDENTIAL_VALUE = re.compile(r"^(bearer|basic)\s|^(sk|pk|key|xai|gsk|ghp|AIza|AKIA)[-_A-Z0-9]", re.IGNORECASE)
@@ -63,8 +64,15 @@ def _by_cost(model: Model, gateway: Gateway, document: Document, loc: Loc) -> It
 
 
 def _tools(price: PriceOrWord | None, document: Document, loc: Loc) -> Iterator[Problem]:
-    """No request could pass: a price asks for `max_uses`, which providers do not accept for this tool."""
-    if isinstance(price, Price) and price.server_tools.get(_BY_TIME):
+    """No request could pass: a name with a date matches none, and a price asks for `max_uses`, which providers do not
+    accept for the tool that they bill by time."""
+    if not isinstance(price, Price):
+        return
+    for name in price.server_tools:
+        if plain := _DATED.match(name):
+            message = "expected a tool without the date of its type; with the date, its price counts for no request"
+            yield document.problem((*loc, "server_tools", name), message, f"write {plain[1]}")
+    if price.server_tools.get(_BY_TIME):
         message = "cannot be billed: its provider bills the time of a container, and no answer says that time"
         yield document.problem((*loc, "server_tools", _BY_TIME), message, f"write {_BY_TIME}: 0; you pay for the time")
 
