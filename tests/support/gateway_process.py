@@ -22,6 +22,7 @@ from tollgate.services.gateway.caller import Caller
 from tollgate.services.gateway.catalogue import Catalogue, Model, Protocol, Target
 from tollgate.services.gateway.console.routes import Addresses, Console
 from tollgate.services.gateway.convert.options import Options
+from tollgate.services.gateway.counting import Counting
 from tollgate.services.gateway.direct import Direct
 from tollgate.services.gateway.handover import LiteLLM
 from tollgate.services.gateway.inside import Inside
@@ -48,7 +49,7 @@ from tollgate.services.requests.rules import Rules
 HANDOVER_KEY = "handover-secret-0123456789"
 KEY, METRICS_KEY, CREDENTIAL = "sk-acme-secret-0123456789", "metrics-secret", "sk-provider-secret-0123456789"
 PRICES = Prices.of({"input": "0.000001", "output": "0.000005"})
-ROUTES = ("/v1/messages", "/v1/chat/completions", "/v1/models")
+ROUTES = ("/v1/messages", "/v1/messages/count_tokens", "/v1/chat/completions", "/v1/models")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -188,7 +189,7 @@ async def running(
         recent = Recent(redis, known)
         console = Console("gateway-1", directory, Addresses(), inside, cast("AsyncConnectionPool", None), redis, recent)
         own = Own(catalogue, limiter, _no_ledger, recent, console.answer)
-        app = App(catalogue, direct, handed, own, metrics, inside, METRICS_KEY)
+        app = App(catalogue, direct, Counting(asking), handed, own, metrics, inside, METRICS_KEY)
         names = frozenset({*known, "quick"})
         guard = Guard(
             app, _FindsKeys(holder), Rules(names, Bounds(1_000_000)), refused=app.refused_before, gateway=True

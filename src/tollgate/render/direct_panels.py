@@ -106,7 +106,8 @@ def _requests() -> Sequence[Panel]:
     return (
         series(
             "Gateway processes: requests by route",
-            "Requests a second by the route that answered: direct, handed to LiteLLM, or our own answers (own).",
+            "Requests a second by route: direct, tokens that a provider counted (count), handed to LiteLLM (litellm), "
+            "or our own answers (own).",
             _rate("requests_total", "route"),
             unit="reqps",
             width=8,

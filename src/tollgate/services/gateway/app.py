@@ -17,6 +17,8 @@ from tollgate.services.gateway.call import Call, HandOverError, RefusedError
 from tollgate.services.gateway.caller import Caller
 from tollgate.services.gateway.catalogue import Catalogue, Model, Protocol
 from tollgate.services.gateway.chosen import chosen
+from tollgate.services.gateway.counting import PATH as COUNT_TOKENS
+from tollgate.services.gateway.counting import Counting
 from tollgate.services.gateway.direct import Direct
 from tollgate.services.gateway.faults import where
 from tollgate.services.gateway.handover import CLIENT_GONE, LiteLLM
@@ -38,6 +40,7 @@ log = logging.getLogger("tollgate.gateway")
 
 PROTOCOLS = {
     "/v1/messages": Protocol.MESSAGES,
+    COUNT_TOKENS: Protocol.MESSAGES,
     "/v1/chat/completions": Protocol.CHAT,
     "/chat/completions": Protocol.CHAT,
 }
@@ -54,6 +57,7 @@ class App:
 
     catalogue: Catalogue
     direct: Direct
+    counting: Counting
     litellm: LiteLLM
     own: Own
     metrics: Metrics
@@ -102,6 +106,9 @@ class App:
                 return
             try:
                 call = self._call(scope, body, receive, answer, record)
+                if scope["path"] == COUNT_TOKENS:
+                    await self.counting.serve(call)
+                    return
                 async with answer.pings(call):
                     await self.direct.serve(call)
             except HandOverError as handed_over:

@@ -119,9 +119,13 @@ class Asking:
         if failed.rests:
             self.cooldowns.failed(target)
         self.metrics.failed(target.id, failed.kind)
-        # Other words of an upstream may be a piece of the answer, or quote the prompt.
-        detail = f": {harmless(failed.detail)}" if failed.kind == "account" and failed.detail else ""
-        log.warning("request %s: target %s failed: %s%s", call.request_id, target.id, failed.kind, detail)
+        log_failure(call, target, failed)
+
+
+def log_failure(call: Call, target: Target, failed: Failure) -> None:
+    # Other words of an upstream may be a piece of the answer, or quote the prompt.
+    detail = f": {harmless(failed.detail)}" if failed.kind == "account" and failed.detail else ""
+    log.warning("request %s: target %s failed: %s%s", call.request_id, target.id, failed.kind, detail)
 
 
 def passes(call: Call, model: Model) -> bool:

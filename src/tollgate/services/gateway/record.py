@@ -24,8 +24,8 @@ from tollgate.services.requests.asgi import Message
 
 log = logging.getLogger("tollgate.gateway.calls")
 
-# OWN: the gateway process answers itself, without a model.
-DIRECT, LITELLM, OWN = "direct", "litellm", "own"
+# COUNT: a target counts the tokens of a request. OWN: the gateway process answers itself, without a model.
+DIRECT, COUNT, LITELLM, OWN = "direct", "count", "litellm", "own"
 # Where JsonLines finds the fields of a line.
 FIELDS = "fields"
 # The longest name in a line. Somebody who makes a key by hand in LiteLLM can give it any name.

@@ -20,6 +20,7 @@ from tollgate.services.gateway.app import App
 from tollgate.services.gateway.asking import Asking
 from tollgate.services.gateway.console.routes import Addresses, Console
 from tollgate.services.gateway.cooling import SharedCooldowns
+from tollgate.services.gateway.counting import Counting
 from tollgate.services.gateway.direct import Direct
 from tollgate.services.gateway.front import Front
 from tollgate.services.gateway.handover import CONNECT_S, LiteLLM
@@ -129,7 +130,7 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
         asking = Asking(catalogue, upstreams, settings.credentials, cooldowns, metrics)
         direct = Direct(asking, limiter, ledger.journal, metrics, settings.secrets["handover_key"])
         own = Own(catalogue, limiter, asks, recent, console.answer)
-        app = App(catalogue, direct, litellm, own, metrics, inside, settings.secrets["metrics_key"])
+        app = App(catalogue, direct, Counting(asking), litellm, own, metrics, inside, settings.secrets["metrics_key"])
         await pool.open()
         await watch.look()
         forever = [

@@ -51,6 +51,8 @@ def _where(trace: Trace) -> str:
         return f"{by} handed it to LiteLLM{reason}." if by else "LiteLLM served it."
     if trace.route == "own":
         return f"{by} answered it without a model."
+    if trace.route == "count" and trace.target:
+        return f"{by} asked the target {trace.target} to count its tokens."
     if trace.target:
         other = f", which is the model {trace.answered_by}" if trace.answered_by not in ("", trace.model) else ""
         return f"{by} called the target {trace.target}{other}."

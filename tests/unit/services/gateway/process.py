@@ -24,6 +24,7 @@ from tollgate.services.gateway.caller import OPERATOR, Caller, of_rows
 from tollgate.services.gateway.catalogue import Catalogue, Model, Protocol, Target
 from tollgate.services.gateway.console.routes import Addresses, Console
 from tollgate.services.gateway.convert.options import Options
+from tollgate.services.gateway.counting import Counting
 from tollgate.services.gateway.direct import Direct
 from tollgate.services.gateway.front import Front
 from tollgate.services.gateway.handover import LiteLLM
@@ -130,6 +131,7 @@ class Process:
     journal: Journal
     metrics: Metrics
     direct: Direct
+    counting: Counting
     counters: LocalCounters
     litellm: Upstream
     session: aiohttp.ClientSession
@@ -247,12 +249,13 @@ async def process(
         asked, given = addresses or Addresses(), cast("AsyncConnectionPool", pool)
         console = Console("gateway-1", tmp_path, asked, inside, given, client, recent)
         own = Own(served, limiter, ask or _no_ledger, recent, console.answer)
-        app = App(served, direct, handover, own, metrics, inside, "metrics-key")
+        counting = Counting(asking)
+        app = App(served, direct, counting, handover, own, metrics, inside, "metrics-key")
         rules = Rules(names, bounds or Bounds())
         guard = Guard(app, KnownKeys(callers), rules, refused=app.refused_before, gateway=True)
         try:
             async with listening(guard) as url, aiohttp.ClientSession() as session:
-                yield Process(url, journal, metrics, direct, counters, litellm, session)
+                yield Process(url, journal, metrics, direct, counting, counters, litellm, session)
         finally:
             await console.close()
             await recent.close()

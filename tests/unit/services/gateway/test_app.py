@@ -48,7 +48,9 @@ def handed(tmp_path: Path, reason: str, path: str = "/v1/messages", who: Any = N
 @pytest.mark.parametrize(
     ("reason", "more"),
     [
-        ("route", {"path": "/v1/messages/count_tokens"}),
+        ("count_tokens", {"path": "/v1/messages/count_tokens", "model": "gpt"}),
+        ("provider", {"path": "/v1/messages/count_tokens", "model": "bedrock"}),
+        ("operator", {"path": "/v1/messages/count_tokens", "key": MASTER}),
         ("route", {"path": "/v1/embeddings", "input": "x"}),
         ("provider", {"model": "bedrock"}),
         ("name", {"model": "test-only-litellm"}),

@@ -29,7 +29,8 @@ SECRETS = (KEY, CREDENTIAL, METRICS_KEY, PROMPT, ANSWER)
 
 
 async def messages(request: web.Request) -> web.StreamResponse:
-    return web.json_response(MESSAGE if request.path == "/v1/messages" else CHAT)
+    answers = {"/v1/messages": MESSAGE, "/v1/messages/count_tokens": {"input_tokens": 10}}
+    return web.json_response(answers.get(request.path, CHAT))
 
 
 async def words(request: web.Request) -> web.StreamResponse:
@@ -84,7 +85,7 @@ def test_a_direct_call_leaves_one_line(tmp_path: Path) -> None:
     ("asked", "path", "expected"),
     [
         ({**ASKED, "model": "far"}, "/v1/messages", {"route": "litellm", "reason": "provider", "status": 200}),
-        (ASKED, "/v1/messages/count_tokens", {"route": "litellm", "reason": "route", "status": 200}),
+        (ASKED, "/v1/messages/count_tokens", {"route": "count", "target": "fast:1", "status": 200}),
         ({**ASKED, "model": "slow"}, "/v1/messages", {"model": "slow", "answered_by": "fast", "target": "fast:1"}),
         ({**ASKED, "model": "quick"}, "/v1/messages", {"model": "fast", "status": 200}),
         ({**ASKED, "model": "nobody-has-it"}, "/v1/messages", {"status": 403, "code": "model_not_allowed"}),

@@ -41,6 +41,10 @@ async def answers(request: web.Request) -> web.StreamResponse:
     return web.json_response(MESSAGE)
 
 
+async def counts(request: web.Request) -> web.StreamResponse:
+    return web.json_response({"input_tokens": 10})
+
+
 async def fails(request: web.Request) -> web.StreamResponse:
     return web.json_response({"type": "error", "error": {"type": "api_error", "message": PROMPT}}, status=500)
 
@@ -138,6 +142,13 @@ def test_a_refused_request_says_with_which_sentence_and_books_nothing(tmp_path: 
     trace = only(Places(parse(done.lines(), frozenset({"id-1"})), done.journal("id-1"), ()))
     assert (trace.booked, trace.status, trace.code) == ("nothing", 403, "model_not_allowed")
     assert "refused (model_not_allowed): “The request named a model that this key may not use." in paragraph(trace)
+
+
+def test_counted_tokens_are_no_call_of_a_model_and_book_nothing(tmp_path: Path) -> None:
+    done = left(tmp_path, counts, lambda process: process.ask(ASKED, "/v1/messages/count_tokens"))
+    trace = only(Places(parse(done.lines(), frozenset({"id-1"})), done.journal("id-1"), ()))
+    assert (trace.booked, trace.route, trace.status) == ("nothing", "count", 200)
+    assert "asked the target fast:1 to count its tokens. The answer had status 200" in paragraph(trace)
 
 
 def test_a_request_that_its_provider_failed_was_let_in_and_is_booked(books: Books, tmp_path: Path) -> None:
