@@ -47,7 +47,7 @@ NAMES = ("acme", "beta", "frugal", "full", "gone", "hasty", "held", "p1", "p2", 
 # Each counts or pays in one test of the direct route, whose ledger remembers.
 NAMES += ("again", "apart", "kept", "killed", "left", "mixed", "stranger")
 NAMES += ("choosing-text", "choosing-image", "closed", "copied", "refused", "blended")
-NAMES += ("once", "crowd", "freed", "purse", "poor-one", "poor-two", "guest")
+NAMES += ("once", "crowd", "freed", "purse", "poor-one", "poor-two", "guest", "counting", "counting-free")
 KEYS = ("default", "ci", "alice")
 NONE = State()
 
