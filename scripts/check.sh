@@ -61,7 +61,7 @@ main() {
     shellcheck "${scripts[@]}"
     shfmt -d "${scripts[@]}"
     echo "--> unit and golden tests"
-    .venv/bin/python -m pytest -p tests.suite.record -n 2 -m "not docker" -q tests
+    .venv/bin/python -m pytest -p tests.suite.record -n 3 -m "not docker" -q tests
 }
 
 main "$@"

@@ -107,3 +107,30 @@ def test_the_operator_reads_what_runs_and_who_spends(stack: Stack, window: Brows
     [row] = [row for row in rows if TENANT in row]
     assert usd(spent["this month"]) in row
     assert window.complaints() == []
+
+
+def test_the_console_shows_the_rest_while_prometheus_is_away(
+    stack: Stack, window: Browser, spent: dict[str, Decimal]
+) -> None:
+    prometheus = next(row.name for row in stack.compose.containers() if row.service == "prometheus")
+    show(window, f"{stack.admin_url}/console", stack.secret("litellm_master_key"))
+    assert "Alerts are not known" not in window.text("#alerts"), "twin: with Prometheus they are"
+
+    def panels() -> list[str]:
+        window.run("document.querySelector('#refresh').click()")
+        window.wait_for(SHOWN)
+        shown = "[...document.querySelectorAll('#now article, #charts article')].map((one) => one.innerText)"
+        found: list[str] = window.run(f"return {shown}")
+        return found
+
+    stack.docker("stop", prometheus)
+    try:
+        # A process keeps the answers of the last scrape for its interval.
+        eventually(lambda: all("Prometheus cannot be reached" in text for text in panels()), within=60, every=2)
+        assert "Alerts are not known" in window.text("#alerts")
+        assert "litellm-1" in window.text("#servers") and usd(spent["this month"]) in window.text("#tenants")
+        assert not window.sees("#problem")
+    finally:
+        stack.docker("start", prometheus)
+    eventually(lambda: not any("Prometheus" in text for text in panels()), within=90, every=2)
+    eventually(stack.ready, within=60)
