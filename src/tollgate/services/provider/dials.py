@@ -56,6 +56,7 @@ class Dials:
     roles: str | None = None
     context: int | None = None
     refuse: str | None = None
+    safeguard: str | None = None
 
 
 class BadDialError(ValueError):
@@ -107,10 +108,10 @@ def _fault(text: str) -> Fault:
     return Fault(_after(place), _status(status))
 
 
-def _word(expected: str) -> Callable[[str], str]:
+def _word(*expected: str) -> Callable[[str], str]:
     def read(text: str) -> str:
-        if text != expected:
-            raise BadDialError(f"expected {expected}")
+        if text not in expected:
+            raise BadDialError(f"expected {' or '.join(expected)}")
         return text
 
     return read
@@ -130,6 +131,7 @@ KNOWN: dict[str, tuple[str, Callable[[str], object]]] = {
     "roles": ("roles", _word("strict")),
     "context": ("context", lambda text: _whole(text, "tokens", 1, MAX_TOKENS)),
     "refuse": ("refuse", _word("content")),
+    "safeguard": ("safeguard", _word("flagged", "missing")),
 }
 BARE = frozenset({"drop", "hang", "error"})  # can have no value
 

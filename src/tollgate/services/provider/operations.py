@@ -8,6 +8,7 @@ from tollgate.services.provider import catalogue
 from tollgate.services.provider.answers import REFUSED, answer
 from tollgate.services.provider.anthropic import reply as anthropic_reply
 from tollgate.services.provider.anthropic import request as anthropic_request
+from tollgate.services.provider.anthropic.safeguards import Safeguards
 from tollgate.services.provider.api_errors import ApiError
 from tollgate.services.provider.delivery import Delivery
 from tollgate.services.provider.dials import from_model
@@ -28,10 +29,17 @@ def messages(exchange: Exchange) -> Delivery:
     if dialled.context is not None and prompt.usage.total > dialled.context:
         raise anthropic_request.too_long(prompt.usage.total, dialled.context)
     reply = REFUSED if dialled.refuse else answer(prompt, dialled)
+    # An upstream that knows no safeguards ignores the field.
+    asked = () if dialled.safeguard == "missing" else prompt.safeguards
+    checked = Safeguards(asked, flagged=dialled.safeguard == "flagged")
     if prompt.stream:
-        frames = anthropic_reply.events(reply, prompt.usage, reply_id=exchange.reply_id, model=body["model"])
+        frames = anthropic_reply.events(
+            reply, prompt.usage, reply_id=exchange.reply_id, model=body["model"], safeguards=checked
+        )
         return exchange.stream(frames, carries=reply.tokens)
-    whole = anthropic_reply.message(reply, prompt.usage, reply_id=exchange.reply_id, model=body["model"])
+    whole = anthropic_reply.message(
+        reply, prompt.usage, reply_id=exchange.reply_id, model=body["model"], safeguards=checked
+    )
     return exchange.whole(whole, carries=reply.tokens)
 
 

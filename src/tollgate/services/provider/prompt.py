@@ -50,7 +50,8 @@ class Prompt:
     """`user_text` is the last user message's text without dials; `model_dials` and `text_dials` are dials as written.
 
     `tool_results` is empty unless the request ends with tool results. `json_schema` is None for a plain answer and
-    {} for any JSON object. `thinking` says whether to think, and whether to show it.
+    {} for any JSON object. `thinking` says whether to think, and whether to show it. `safeguards` are the kinds of
+    safeguards that the client asks for (anthropic/safeguards.py).
     """
 
     model: str
@@ -70,3 +71,4 @@ class Prompt:
     json_schema: JsonObject | None = None
     thinking: Literal["off", "shown", "hidden"] = "off"
     system_roles: bool = False
+    safeguards: tuple[str, ...] = ()

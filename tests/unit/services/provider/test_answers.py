@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tollgate.services.provider import tokens
 from tollgate.services.provider.answers import Answer, Text, Thinking, ToolCall, answer
 from tollgate.services.provider.anthropic import reply as anthropic_reply
+from tollgate.services.provider.anthropic.safeguards import Safeguards
 from tollgate.services.provider.dials import Dials
 from tollgate.services.provider.openai import reply as openai_reply
 from tollgate.services.provider.prompt import InputUsage, Prompt, Tool, ToolChoice, ToolResult
@@ -40,6 +41,7 @@ prompts = st.builds(
     stop=st.sampled_from([(), ("answer",), ("zzz", "e")]),
     json_schema=st.sampled_from([None, {}, {"type": "object", "required": ["title"]}]),
     thinking=st.sampled_from(["off", "shown", "hidden"]),
+    safeguards=st.sampled_from([(), ("dangerous_tool_use", "of_next_year")]),
 )
 dialled = st.builds(Dials, tokens=st.none() | st.integers(1, 200))
 
@@ -93,7 +95,7 @@ def openai_completion(frames: list[Frame]) -> tuple[str, list[tuple[str, str, st
 
 
 def anthropic_both(prompt: Prompt, reply: Answer) -> tuple[dict[str, Any], list[Frame]]:
-    names = {"reply_id": "x", "model": "test-model"}
+    names: dict[str, Any] = {"reply_id": "x", "model": "test-model", "safeguards": Safeguards(prompt.safeguards)}
     whole = anthropic_reply.message(reply, prompt.usage, **names)
     return whole, list(anthropic_reply.events(reply, prompt.usage, **names))
 

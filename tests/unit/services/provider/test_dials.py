@@ -32,6 +32,8 @@ from tollgate.services.provider.dials import Dials, Fault, Gap
         ("roles=strict", Dials(roles="strict")),
         ("context=10", Dials(context=10)),
         ("refuse=content", Dials(refuse="content")),
+        ("safeguard=flagged", Dials(safeguard="flagged")),
+        ("safeguard=missing", Dials(safeguard="missing")),
     ],
 )
 def test_each_dial(item: str, expected: Dials) -> None:
@@ -46,6 +48,7 @@ def test_each_dial(item: str, expected: Dials) -> None:
         *("status=200", "status=99999", "status=", "retry-after=5"),
         *("drop=10", "drop=after:", "drop=after:-1", "hang=", "error=after:5:200", "error=5", "gap=after:5", "gap=2"),
         *("roles=loose", "refuse=all", "refuse", "context=0", "speed=9", "Tps=3", "=5", ""),
+        *("safeguard=maybe", "safeguard"),
     ],
 )
 def test_a_bad_dial_is_named_with_the_known_ones(item: str) -> None:

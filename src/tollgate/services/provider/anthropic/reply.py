@@ -1,7 +1,8 @@
 """Answers in the form of the Messages API: a whole message, the events of a stream, errors, the list of models.
 
 A stream has message_start; for each block content_block_start, its deltas (one per token) and content_block_stop; then
-message_delta with the stop reason and the usage; then message_stop. A ping follows the first block's start.
+message_delta with the stop reason, the results of safeguards and the usage; then message_stop. A ping follows the
+first block's start.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 
 from tollgate.services.provider import tokens
 from tollgate.services.provider.answers import Answer, Block, Stop, Text, Thinking, ToolCall
+from tollgate.services.provider.anthropic.safeguards import Safeguards
 from tollgate.services.provider.api_errors import ApiError, Kind
 from tollgate.services.provider.catalogue import MODELS, Model
 from tollgate.services.provider.prompt import InputUsage, JsonObject
@@ -35,18 +37,24 @@ ERRORS: dict[Kind, tuple[str, str]] = {
     "server": ("api_error", "Internal server error"),
     "overloaded": ("overloaded_error", "Overloaded"),
 }
+_NONE_ASKED = Safeguards()
 
 
-def message(answer: Answer, usage: InputUsage, *, reply_id: str, model: str) -> JsonObject:
+def message(
+    answer: Answer, usage: InputUsage, *, reply_id: str, model: str, safeguards: Safeguards = _NONE_ASKED
+) -> JsonObject:
     return {
         **_opening(reply_id, model),
         "content": [_block(block, reply_id, place) for place, block in enumerate(_sent(answer))],
         **_ending(answer),
+        **safeguards.fields(_calls(answer, reply_id)),
         "usage": _usage(usage, answer.tokens),
     }
 
 
-def events(answer: Answer, usage: InputUsage, *, reply_id: str, model: str) -> Iterator[Frame]:
+def events(
+    answer: Answer, usage: InputUsage, *, reply_id: str, model: str, safeguards: Safeguards = _NONE_ASKED
+) -> Iterator[Frame]:
     opening = {**_opening(reply_id, model), "usage": _usage(usage, min(1, answer.tokens))}
     yield _event("message_start", message=opening)
     blocks = _sent(answer)
@@ -61,7 +69,8 @@ def events(answer: Answer, usage: InputUsage, *, reply_id: str, model: str) -> I
         for delta, carries in _deltas(block):
             yield _event("content_block_delta", carries=carries, index=place, delta=delta)
         yield _event("content_block_stop", index=place)
-    yield _event("message_delta", delta=_ending(answer), usage=_usage(usage, answer.tokens))
+    ending = _ending(answer) | safeguards.fields(_calls(answer, reply_id))
+    yield _event("message_delta", delta=ending, usage=_usage(usage, answer.tokens))
     yield _event("message_stop")
 
 
@@ -127,6 +136,15 @@ def _sent(answer: Answer) -> list[Block]:
     return [block for block in answer.blocks if not isinstance(block, Text) or block.text]
 
 
+def _calls(answer: Answer, reply_id: str) -> list[str]:
+    """The ids of the tool calls that are sent."""
+    return [_call_id(reply_id, place) for place, block in enumerate(_sent(answer)) if isinstance(block, ToolCall)]
+
+
+def _call_id(reply_id: str, place: int) -> str:
+    return f"toolu_{reply_id}{place:02d}"
+
+
 def _block(block: Block, reply_id: str, place: int, *, empty: bool = False) -> JsonObject:
     """The block of a whole message, or with `empty` the block that opens a stream."""
     match block:
@@ -137,7 +155,7 @@ def _block(block: Block, reply_id: str, place: int, *, empty: bool = False) -> J
             return {"type": "thinking", "thinking": text if shown and not empty else "", "signature": signature}
         case ToolCall(name, arguments):
             value = {} if empty else json.loads(arguments)
-            return {"type": "tool_use", "id": f"toolu_{reply_id}{place:02d}", "name": name, "input": value}
+            return {"type": "tool_use", "id": _call_id(reply_id, place), "name": name, "input": value}
 
 
 def _deltas(block: Block) -> Iterator[tuple[JsonObject, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from tollgate.services.provider import dials, tokens
+from tollgate.services.provider.anthropic import safeguards
 from tollgate.services.provider.anthropic.content import Counter, bad, blocks, text_of
 from tollgate.services.provider.api_errors import ApiError
 from tollgate.services.provider.checks import is_number, is_whole
@@ -47,6 +48,7 @@ def read(body: JsonObject, *, counting: bool = False, dialled: bool = True) -> P
         json_schema=_json_schema(body),
         thinking=_thinking(body, counting),
         system_roles=any(message["role"] == "system" for message in messages),
+        safeguards=safeguards.read(body),
     )
 
 
