@@ -74,6 +74,7 @@ STATUS_WORDS = {
     "408": "timed out",
     "413": "too large",
     "422": "not understood",
+    "424": "not allowed, or refused by the provider",
     "429": "over a limit or budget",
     "500": "failed",
     "502": "provider failed",

@@ -123,7 +123,7 @@ class Metrics:
         asked = self._model(record.model)
         self._requests.labels(record.route, asked, _status(record.status)).inc()
         if record.route != OWN:
-            self._ended(outcome_of(record.status, record.code, record.error, record.route), record.tenant)
+            self._ended(outcome_of(record.meant, record.code, record.error, record.route), record.tenant)
             self._whole.labels(record.route, asked).observe(record.whole_s)
         if (first := record.first_byte_s) is not None:
             self._first_byte.labels(record.route, asked).observe(first)

@@ -36,10 +36,11 @@ _LETTERS = 200
 class Record:
     """`model` and `answered_by` are names of the catalogue. `code` is why it was refused, `error` how it broke off.
 
-    `status` is what the client saw, 499 if it left. `reason` is why LiteLLM answered. `first_byte` is in milliseconds
-    since 1970. Tokens and cost are only known of the direct route; LiteLLM books what it answers. `call_id` names the
-    call in the journal and the ledger; it is empty if the limits did not let it in. `sentence` is why it was refused,
-    without a word of a client or a provider.
+    `status` is what the client saw, 499 if it left. `refused_as` is the status of our own refusal, 0 without one: some
+    clients see another number (envelopes.py). `reason` is why LiteLLM answered. `first_byte` is in milliseconds since
+    1970. Tokens and cost are only known of the direct route; LiteLLM books what it answers. `call_id` names the call in
+    the journal and the ledger; it is empty if the limits did not let it in. `sentence` is why it was refused, without a
+    word of a client or a provider.
 
     `waited_s` is the time until the first byte that upstreams or LiteLLM took, `own_s` the rest of it: the time that
     this process took itself. It begins when the guard has read the whole body.
@@ -55,6 +56,7 @@ class Record:
     target: str = ""
     answered_by: str = ""
     status: int = 0
+    refused_as: int = 0
     code: str = ""
     sentence: str = ""
     error: str = ""
@@ -79,6 +81,11 @@ class Record:
         """Since it began."""
         return time.perf_counter() - self._clock
 
+    @property
+    def meant(self) -> int:
+        """The status, the same for every client."""
+        return self.refused_as or self.status
+
     def first_byte_now(self) -> None:
         if self.first_byte is None:
             self.first_byte = int(time.time() * 1000)
@@ -102,7 +109,7 @@ class Record:
 
     def refused(self, refusal: Refusal, scope: Message) -> None:
         self.code, self.error = refusal.code, ""
-        self.status = envelopes.status(refusal, envelopes.is_anthropic(scope["path"]))
+        self.status, self.refused_as = envelopes.status(refusal, scope), refusal.status
 
     def write(self) -> None:
         if log.isEnabledFor(logging.INFO):

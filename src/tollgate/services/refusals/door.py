@@ -56,8 +56,8 @@ def route_not_allowed() -> Refusal:
 def model_not_allowed(tenant: str, name: str) -> Refusal:
     """Also for a model that does not exist, so nobody learns which models other tenants have.
 
-    After a 404 Claude Code would not show the message, and after a 400 it would ask six times. `name` must be printable
-    and short.
+    After a 404 Claude Code would not show the message, and after a 400 it would ask six times. envelopes.py gives it a
+    424. `name` must be printable and short.
     """
     who = f'Tenant "{tenant}"' if tenant else "This gateway"
     message = f'{who} has no model "{name}" here. GET /v1/models lists those it may use; choose with /model or --model.'

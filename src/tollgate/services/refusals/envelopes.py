@@ -21,14 +21,23 @@ _OPENAI_TYPES = {
 _NO_REQUEST_ID = re.compile(r"[^A-Za-z0-9._-]")
 # OpenAI's clients expect 503 where Anthropic's expect 529. nginx does the same.
 _OPENAI_STATUSES = {529: 503}
+# After a 403 Claude Code tells its user to log in. After a 424 it shows our words and nothing else (decision 21).
+_CLAUDE_CODE_STATUSES = {403: 424}
+# Its User-Agent begins so.
+CLAUDE_CODE = "claude-cli/"
 
 
 def is_anthropic(path: str) -> bool:
     return path == "/v1/messages" or path.startswith("/v1/messages/")
 
 
-def status(refusal: Refusal, anthropic: bool) -> int:
-    return refusal.status if anthropic else _OPENAI_STATUSES.get(refusal.status, refusal.status)
+def status(refusal: Refusal, scope: MutableMapping[str, Any]) -> int:
+    """The number that the client of this request gets. Its User-Agent decides about nothing else."""
+    if not is_anthropic(scope["path"]):
+        return _OPENAI_STATUSES.get(refusal.status, refusal.status)
+    if _header(scope, b"user-agent").startswith(CLAUDE_CODE):
+        return _CLAUDE_CODE_STATUSES.get(refusal.status, refusal.status)
+    return refusal.status
 
 
 def body(refusal: Refusal, anthropic: bool, request_id: str) -> bytes:
@@ -55,8 +64,7 @@ def event(refusal: Refusal, request_id: str) -> bytes:
 
 def request_id(scope: MutableMapping[str, Any]) -> str:
     """The id from nginx, so that its log, our log and the client have the same id."""
-    sent = next((value for name, value in scope.get("headers", ()) if name == b"x-request-id"), b"")
-    return _NO_REQUEST_ID.sub("", sent.decode("latin-1"))[:128] or os.urandom(16).hex()
+    return _NO_REQUEST_ID.sub("", _header(scope, b"x-request-id"))[:128] or os.urandom(16).hex()
 
 
 def answer(refusal: Refusal, scope: MutableMapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -65,5 +73,11 @@ def answer(refusal: Refusal, scope: MutableMapping[str, Any]) -> tuple[dict[str,
     text = body(refusal, anthropic, identity)
     named = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode())]
     named += [*headers(refusal), (b"request-id", identity.encode())]
-    start = {"type": "http.response.start", "status": status(refusal, anthropic), "headers": named}
+    start = {"type": "http.response.start", "status": status(refusal, scope), "headers": named}
     return start, {"type": "http.response.body", "body": text}
+
+
+def _header(scope: MutableMapping[str, Any], name: bytes) -> str:
+    """The first value of a header, empty if there is none. `name` is in lower case, as ASGI has it."""
+    sent = next((value for named, value in scope.get("headers", ()) if named == name), b"")
+    return str(sent.decode("latin-1"))

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 class Refusal:
     """`status` and `kind` are chosen for the reaction of Claude Code (docs/refusals.md).
 
+    Some clients get another number for a `status` (envelopes.py).
+
     `code` is for programs, in OpenAI's envelope. `retry` becomes x-should-retry, which Claude Code and both SDKs obey.
     `counts` is True if a provider got the request; refusals of the gateway itself count against no limit.
     """

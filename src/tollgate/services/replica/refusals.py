@@ -70,6 +70,7 @@ class _Answer:
     """One answer on its way to the client."""
 
     def __init__(self, scope: Message, send: Send, ongoing: Ongoing, body: Body) -> None:
+        self._scope = scope
         self._send = send
         self._body = body
         self._ongoing = ongoing
@@ -113,7 +114,7 @@ class _Answer:
         headers = self._headers(self._start, drop=_OURS)
         headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         headers += envelopes.headers(refusal)
-        status = envelopes.status(refusal, self._anthropic)
+        status = envelopes.status(refusal, self._scope)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 

@@ -135,6 +135,7 @@ class Process:
     counters: LocalCounters
     litellm: Upstream
     session: aiohttp.ClientSession
+    recent: Recent
     taken: list[Call] = field(default_factory=list)
 
     def post(self, path: str = "/v1/messages", key: str = KEY, **more: Any) -> Any:
@@ -255,7 +256,7 @@ async def process(
         guard = Guard(app, KnownKeys(callers), rules, refused=app.refused_before, gateway=True)
         try:
             async with listening(guard) as url, aiohttp.ClientSession() as session:
-                yield Process(url, journal, metrics, direct, counting, counters, litellm, session)
+                yield Process(url, journal, metrics, direct, counting, counters, litellm, session, recent)
         finally:
             await console.close()
             await recent.close()

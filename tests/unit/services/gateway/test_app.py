@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.unit.services.gateway.process import (
     process,
     run,
 )
+from tollgate.services.gateway.record import FIELDS
 
 HANDED = b'{"handed":"over"}'
 WHOLE, WHOLE_CHAT = Answer([whole_message()], headers=JSON), Answer([whole_chat()], headers=JSON)
@@ -143,6 +145,50 @@ def test_a_suspended_tenant_a_route_and_a_model_are_refused(tmp_path: Path) -> N
         assert suspended[:2] == (401, "authentication_error") and "lead@example.org" in suspended[2]
         assert (await refusal(caller(key={"allowed_routes": ["/v1/models"]})))[0] == 403
         assert (await refusal(caller(team={"models": ["opus"]})))[:2] == (403, "permission_error")
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("agent", "status"), [("claude-cli/2.1.330 (external, cli)", 424), ("Anthropic/Python 0.97.0", 403)]
+)
+def test_claude_code_shows_the_words_of_a_refused_model_only_after_a_424(
+    tmp_path: Path, agent: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It changes the number and nothing else: it counts as refused, and log and console name it by its code."""
+    caplog.set_level(logging.INFO)
+
+    async def test() -> None:
+        async with upstream(WHOLE) as one, process(tmp_path, catalogue(model(messages(one)))) as gateway:
+            headers = {"user-agent": agent}
+            told = (await gateway.ask(model="opus", headers=headers)).told
+            assert told[:2] == (status, "permission_error") and 'has no model "opus" here' in told[2]
+            assert (await gateway.ask("/v1/chat/completions", model="opus", headers=headers)).status == 403
+            assert not one.asked
+            assert await gateway.shows(2, "outcomes_total", outcome="refused")
+            assert gateway.metric("outcomes_total", outcome="upstream_failed") == 0
+            assert gateway.metric("refusals_total", code="model_not_allowed") == 2
+            kept = await gateway.recent.read_all()
+            assert [(entry["code"], entry["failed"]) for entry in kept] == [("model_not_allowed", False)] * 2
+            assert {entry["status"] for entry in kept} == {status, 403}
+
+    run(test)
+    lines = [getattr(line, FIELDS) for line in caplog.records if hasattr(line, FIELDS)]
+    assert [(line["status"], line["code"]) for line in lines] == [
+        (status, "model_not_allowed"),
+        (403, "model_not_allowed"),
+    ]
+
+
+def test_a_replicas_424_is_no_failure(tmp_path: Path) -> None:
+    """A replica says 424 to Claude Code where it says 403 to others."""
+
+    async def test() -> None:
+        async with process(tmp_path, catalogue(model(name="bedrock", reason="provider"))) as gateway:
+            gateway.litellm.answers(Answer([b"{}"], 424))
+            assert (await gateway.ask(model="bedrock")).status == 424
+            assert await gateway.shows(1, "outcomes_total", outcome="refused")
+            assert [entry["failed"] for entry in await gateway.recent.read_all()] == [False]
 
     run(test)
 

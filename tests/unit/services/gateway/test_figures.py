@@ -31,6 +31,7 @@ from tollgate.services.gateway.record import Record
         ("upstream_failed", {"status": 529, "code": "provider_failed"}),
         ("upstream_failed", {"status": 429, "code": "provider_rate_limit"}),
         ("upstream_failed", {"status": 424, "code": "provider_refused_gateway"}),
+        ("refused", {"status": 424, "route": "litellm"}),
         ("upstream_failed", {"status": 200, "error": "TimeoutError"}),
         ("upstream_failed", {"status": 529, "route": "litellm"}),
         ("gateway_failed", {"status": 500, "route": "litellm"}),

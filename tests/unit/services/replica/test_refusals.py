@@ -27,7 +27,10 @@ def piece(body: bytes, more: bool = True) -> Message:
 
 
 def answers(
-    *messages: Message, path: str = "/v1/messages", before: Callable[[], Awaitable[None]] | None = None
+    *messages: Message,
+    path: str = "/v1/messages",
+    before: Callable[[], Awaitable[None]] | None = None,
+    agent: str = "curl/8.5.0",
 ) -> list[Message]:
     """The client's messages when LiteLLM sends `messages`."""
     sent: list[Message] = []
@@ -44,7 +47,8 @@ def answers(
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
-    scope = {"type": "http", "path": path, "headers": [(b"x-request-id", b"edge-1")]}
+    sent_headers = [(b"x-request-id", b"edge-1"), (b"user-agent", agent.encode())]
+    scope = {"type": "http", "path": path, "headers": sent_headers}
     asyncio.run(with_refusals(litellm)(scope, receive, send))
     return sent
 
@@ -75,6 +79,17 @@ def test_overload_is_529_for_anthropics_clients_and_503_for_openais() -> None:
     down = start(503), piece(b'{"error":{"type":"no_db_connection"}}', more=False)
     assert answers(*down)[0]["status"] == 529
     assert answers(*down, path="/v1/chat/completions")[0]["status"] == 503
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+@pytest.mark.parametrize("kind", ["team_model_access_denied", "model_cost_map_missing", "auth_error"])
+def test_what_is_not_allowed_is_424_for_claude_code_and_403_for_others(kind: str, path: str) -> None:
+    refused = start(403), piece(json.dumps({"error": {"message": "x", "type": kind}}).encode(), more=False)
+    shown = answers(*refused, path=path, agent="claude-cli/2.1.330 (external, cli)")
+    others = answers(*refused, path=path)
+    assert [shown[0]["status"], others[0]["status"]] == [424, 403]
+    assert shown[0]["headers"] == others[0]["headers"] and shown[1] == others[1]
+    assert json.loads(shown[1]["body"])["error"]["type"] == "permission_error"
 
 
 @pytest.mark.parametrize("path", ["/key/info", "/team/list", "/health/readiness", "/metrics", "/v1/messages/x/y"])

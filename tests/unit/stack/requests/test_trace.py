@@ -151,6 +151,15 @@ def test_counted_tokens_are_no_call_of_a_model_and_book_nothing(tmp_path: Path) 
     assert "asked the target fast:1 to count its tokens. The answer had status 200" in paragraph(trace)
 
 
+def test_a_refusal_of_claude_code_is_named_by_its_code(tmp_path: Path) -> None:
+    """It gets a 424, which is also the number for a provider that refuses the gateway."""
+    agent = {"user-agent": "claude-cli/2.1.330 (external, cli)"}
+    done = left(tmp_path, answers, lambda process: process.ask({**ASKED, "model": "nobody-has-it"}, **agent))
+    trace = only(Places(parse(done.lines(), frozenset({"id-1"})), done.journal("id-1"), ()))
+    assert (trace.booked, trace.status, trace.code) == ("nothing", 424, "model_not_allowed")
+    assert "refused (model_not_allowed): “The request named a model that this key may not use." in paragraph(trace)
+
+
 def test_a_request_that_its_provider_failed_was_let_in_and_is_booked(books: Books, tmp_path: Path) -> None:
     done = left(tmp_path, fails, lambda process: process.ask(ASKED))
     lines = parse(done.lines(), frozenset({"id-1"}))

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tollgate.services.gateway.caller import Caller
+from tollgate.services.gateway.outcomes import not_of_the_client
 from tollgate.services.gateway.record import Record
 from tollgate.services.limits.counters import AwayError, FullError
 from tollgate.services.limits.resp import Redis, Script
@@ -74,8 +75,7 @@ class Recent:
         """Keep a refusal. It costs the request nothing. `refusal` is None if LiteLLM or its provider refused."""
         code = refusal.code if refusal is not None else "other_route"
         entry = self._entry(caller, record, code, sentence(record.status, refusal))
-        # 424: the provider refused the gateway, not the client.
-        failed = record.status >= 500 or record.status == 424
+        failed = not_of_the_client(record.meant, record.route)
         self._keep(FAILED if failed else REFUSED, {**entry, "tenant": caller.tenant, "failed": failed})
         if caller.space:
             self._keep(caller.space, entry)

@@ -25,7 +25,7 @@ from tollgate.services.requests.routes import CONSOLE, GREETING, USAGE
 
 LISTS = frozenset({"/v1/models", "/models"})
 # Its calls through Anthropic's SDK, and its own, such as the one for the list of models.
-_CLAUDE_CODE = ("claude-cli/", "claude-code/")
+_CLAUDE_CODE = (envelopes.CLAUDE_CODE, "claude-code/")
 _READS = frozenset({"GET", "HEAD"})
 _JSON = b"application/json"
 _NO_STORE = ((b"cache-control", b"no-store"),)
