@@ -48,7 +48,7 @@ CASES = {
     "unknown key": Case("unknown", ("Failed to authenticate", "401", "does not know this key"), ("401",)),
     "expired key": Case("expired", ("Failed to authenticate", "401", "expired"), ("401",)),
     "revoked key": Case("revoked", ("Failed to authenticate", "401", "revoked"), ("401",)),
-    "model not allowed": Case("developer", ("403", "has no model", "/model"), ("403",), model="gpt-4o-mini"),
+    "model not allowed": Case("developer", ("API Error: 424", "has no model", "/model"), ("424",), model="gpt-4o-mini"),
     # It asks three times for Opus and eleven for any other model, five seconds apart: one time more shows that it does.
     "upstream down": Case(
         "developer",
@@ -153,6 +153,12 @@ def test_what_its_user_reads(runs: dict[str, Finished], name: str, route: str) -
     in_time = [row for row in rows if float(row["request_time"]) < PING_S]
     assert {row["status"] for row in in_time} == set(case.statuses)
     assert len(rows) <= case.posts, f"asked {len(rows)} times"
+
+
+def test_only_a_wrong_key_is_a_matter_of_authentication(runs: dict[str, Finished]) -> None:
+    said = {name: [word for word in ("authenticate", "login") if word in runs[name].out] for name in CASES}
+    assert said["model not allowed"] == []
+    assert said["unknown key"] == ["authenticate"], "twin"
 
 
 @pytest.mark.parametrize("name", CASES)

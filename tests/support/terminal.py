@@ -52,16 +52,20 @@ class Terminal:
         self.shows(f"{PROMPT} {line}")
         self._process.send("\r")
 
+    def press(self, key: str) -> None:
+        """A key for what is on the screen now, such as a question."""
+        self._process.send(key)
+
 
 @contextmanager
-def open_terminal(claude: ClaudeCode, **more: str | None) -> Iterator[Terminal]:
-    """Past the first start's questions: a known theme, a trusted folder."""
+def open_terminal(claude: ClaudeCode, *arguments: str, **more: str | None) -> Iterator[Terminal]:
+    """`claude ARGUMENTS`, past the first start's questions: a known theme, a trusted folder."""
     trusted = {str(claude.work): {"hasTrustDialogAccepted": True}}
     known = {"hasCompletedOnboarding": True, "theme": "dark", "projects": trusted}
     (claude.home / ".claude.json").write_text(json.dumps(known))
     environment = claude.environment(TERM="xterm-256color", **more)
     process = pexpect.spawn(
-        str(binary()), [], cwd=str(claude.work), env=environment, dimensions=(ROWS, COLUMNS), encoding="utf-8"
+        str(binary()), [*arguments], cwd=str(claude.work), env=environment, dimensions=(ROWS, COLUMNS), encoding="utf-8"
     )
     try:
         yield Terminal(process)
