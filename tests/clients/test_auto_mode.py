@@ -51,14 +51,12 @@ def test_a_harmless_action_runs_without_a_question(claude: ClaudeCode, recorded:
     assert str(claude.home) not in "\n".join(logs.since(claude.stack.compose, began)), "a log has the context"
 
 
-@pytest.mark.on_both_routes
 def test_a_dangerous_action_is_blocked(claude: ClaudeCode) -> None:
     run, made, _ = ask(claude, "[[safeguard=flagged]]")
     assert "denied by the Claude Code auto mode classifier. Reason: Flagged by the dial of a test" in run.out
     assert not made.exists()
 
 
-@pytest.mark.on_both_routes
 def test_a_chat_server_cannot_judge_and_nobody_can_be_asked(claude: ClaudeCode, recorded: Recorded) -> None:
     run, made, word = ask(claude, "", "--model", CHAT)
     assert (run.returncode, CANNOT in run.err) == (1, True), run.out + run.err
