@@ -52,7 +52,7 @@ def since(compose: Compose, moment: str) -> list[str]:
     return [
         f"{container.labels[SERVICE_LABEL]}  | {line}"
         for container in of_project(compose.project)
-        for line in container.logs(since=began).decode(errors="replace").splitlines()
+        for line in container.logs(since=max(began, 1)).decode(errors="replace").splitlines()
     ]
 
 
