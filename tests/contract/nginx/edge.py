@@ -189,7 +189,7 @@ class Edge:
     def wait_for_rotation(self, *names: str) -> None:
         """Until nginx balances over exactly these replicas."""
         wanted = {f"{self.ip(name)}:{port_of(name)}" for name in names}
-        eventually(lambda: self.in_rotation() == wanted, within=60)
+        eventually(lambda: self.in_rotation() == wanted, within=60, every=0.5)
 
     def wait_until_open(self) -> None:
         """Until nginx takes requests and passes them on."""
