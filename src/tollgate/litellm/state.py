@@ -30,7 +30,7 @@ TENANT_ROUTES = (
 )
 TEAMS_MODELS = "all-team-models"  # LiteLLM's word for a key that may use every model of its team
 DAY, WEEK, MONTH = (DURATIONS[window] for window in ("day", "week", "month"))
-EXPIRED = "expired"  # replaces each time in the past, so that two expired keys compare equal
+EXPIRED = "expired"  # stands for each time in the past, so that two expired keys compare equal
 
 Names = tuple[str, ...]
 Pairs = tuple[tuple[str, str], ...]  # sorted names with their values as JSON

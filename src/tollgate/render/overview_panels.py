@@ -32,7 +32,7 @@ from tollgate.render.panels import (
 
 OUTCOMES = "tollgate_gateway_outcomes_total"
 FAILED = f'{OUTCOMES}{{outcome=~"gateway_failed|upstream_failed"}}'
-# A request that was rightly refused deserves no answer.
+# A refused request is no failure: nobody owes it an answer.
 DESERVED = f'{OUTCOMES}{{outcome!="refused"}}'
 DISK = 'fstype!~"tmpfs|ramfs|squashfs"'
 # As df counts: the blocks that only root may use are no part of the disk.

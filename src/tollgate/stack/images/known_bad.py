@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-# On 2026-03-24 a thief of the project's credentials published these. They steal the credentials of their users.
+# On 2026-03-24 somebody stole the project's credentials and published these releases. They steal secrets.
 BACKDOORED = {(1, 82, 7), (1, 82, 8)}
 # The version with the fix, and what an attacker can do in older versions.
 FIXED_IN = (

@@ -176,7 +176,7 @@ class Restore:
         if postgres.free() < needed:
             raise TollgateError(
                 f"expected {needed / GIB:.1f} GiB free on the database's volume, found {postgres.free() / GIB:.1f}",
-                "free space there: for a while the volume has both databases",
+                "make room there: for a while the volume holds both databases",
             )
         with self._step("load"):
             with self.archive.part(DATABASE) as dump:

@@ -196,7 +196,7 @@ def _disk(change: ReleaseChange) -> str:
     needed = MIGRATION_LEAST + MIGRATION_SHARE * size
     if free < needed:
         raise TollgateError(
-            f"expected {room(int(needed))} free on the database's volume, found {room(free)}", "free space there first"
+            f"expected {room(int(needed))} free on the database's volume, found {room(free)}", "make room there first"
         )
     here = disk_free_gib()
     if here < IMAGE_GIB and not _image_here(change):
