@@ -31,8 +31,14 @@ FORMATS = {
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
 LENGTHS = (("minLength", 0), ("maxLength", MAX_SIZE))
-# A nested repeat such as (a+)+ can take very long to match, so such patterns are not tried.
-_NESTED_REPEAT = re.compile(r"[*+}][^()]*\)[*+{]")
+# A client's pattern can take for ever to match: the time grows with the number of repeats and choices in it, which is
+# the power of the text's length. So a pattern with many is tried on short texts only, and a repeated group on none.
+_REPEATED_GROUP = re.compile(r"\)[*+?{]")
+_REPEAT_OR_CHOICE = re.compile(r"[*+?|]|\{\d*,\d*\}")
+_LONGEST_PATTERN = 256
+_LONGEST_TEXT = {0: 256, 1: 128, 2: 32}
+# So many different ones are tried for one value.
+_MOST_PATTERNS = 30
 # Texts that are tried against a pattern, in this order.
 SHAPES = ("example", "Example", "EXAMPLE", "a", "A", "0", "1", "/example", "./example", "a1", "A1", "#a1b2c3", "1.0.0")
 
@@ -56,6 +62,8 @@ class _Filler:
         self.root = root
         self.fill = fill
         self.size = 0
+        # By pattern and the allowed lengths: the text that fits.
+        self.fitting: dict[tuple[str, int, int], str] = {}
 
     def grows(self, size: int) -> None:
         """Count the value's size. Raises ValueError if it is too large: a small schema can describe a huge value."""
@@ -146,15 +154,23 @@ class _Filler:
         if (shape := FORMATS.get(schema.get("format", ""))) is not None:
             return shape
         pattern = schema.get("pattern")
-        if not isinstance(pattern, str) or _NESTED_REPEAT.search(pattern):
+        if not isinstance(pattern, str):
             return _fitted(self.fill, least, most)
+        asked = pattern, least, most
+        if asked not in self.fitting:
+            longest = _tried_up_to(pattern) if len(self.fitting) < _MOST_PATTERNS else 0
+            found = self.matching(pattern, least, min(most, longest)) if longest else None
+            self.fitting[asked] = _fitted(self.fill, least, most) if found is None else found
+        return self.fitting[asked]
+
+    def matching(self, pattern: str, least: int, most: int) -> str | None:
+        """The first text of an allowed length that matches."""
         candidates = chain((self.fill,), SHAPES, FORMATS.values())
         lengths = chain.from_iterable(
             (text, *(_fitted(text, size, size) for size in (least, most, 2, 3, 4, 6, 8, 10, 12, 16, 32, 40, 64)))
             for text in candidates
         )
-        fits = (text for text in lengths if least <= len(text) <= most and _matches(pattern, text))
-        return next(fits, _fitted(self.fill, least, most))
+        return next((text for text in lengths if least <= len(text) <= most and _matches(pattern, text)), None)
 
 
 def number_value(schema: JsonObject, *, whole: bool) -> int | float:
@@ -215,6 +231,13 @@ def _distinct(items: list[Any], schema: JsonObject) -> list[Any]:
 def _fitted(text: str, least: int, most: int) -> str:
     repeated = text * (-(-least // len(text))) if text and len(text) < least else text
     return repeated[: max(least, len(text))][:most]
+
+
+def _tried_up_to(pattern: str) -> int:
+    """The length of the longest text that is tried against `pattern`; 0 if none is."""
+    if len(pattern) > _LONGEST_PATTERN or _REPEATED_GROUP.search(pattern):
+        return 0
+    return _LONGEST_TEXT.get(len(_REPEAT_OR_CHOICE.findall(pattern)), 0)
 
 
 def _matches(pattern: str, text: str) -> bool:

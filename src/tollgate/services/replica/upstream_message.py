@@ -11,9 +11,13 @@ from tollgate.services.refusals.upstream_words import message_of
 _PREFIX = re.compile(
     r"^\s*(?:Invalid request format:|litellm\.\w+:(?: \w+Error:)?|[\w.]+Exception(?: \w+Error)? -|Error code: \d+ -)\s*"
 )
+# LiteLLM wraps a message two or three times. An upstream's own text may look like any number of wrappings.
+MOST_LAYERS = 12
 # The text that LiteLLM's router adds at the end: model groups, fallbacks, retries, deployments in cooldown.
+# It begins where white space begins: else it would look at the rest of a long space again from each place in it.
 _SUFFIX = re.compile(
-    r"(?:[.,]?\s*(?:Received Model Group\s*=|Available Model Group Fallbacks\s*=|LiteLLM Retried:|LiteLLM Max Retries:)"
+    r"(?:(?<!\s)|(?=[.,]))(?:[.,]?\s*"
+    r"(?:Received Model Group\s*=|Available Model Group Fallbacks\s*=|LiteLLM Retried:|LiteLLM Max Retries:)"
     r"|\s*\n\nLiteLLM: model group).*$",
     re.DOTALL,
 )
@@ -21,11 +25,12 @@ _SUFFIX = re.compile(
 
 def unwrap(text: str) -> str:
     """The innermost message: without prefixes, out of its JSON, without the router's text at the end."""
-    before = None
-    while before != text:
+    for _ in range(MOST_LAYERS):
         before = text
         text = _SUFFIX.sub("", _PREFIX.sub("", text)).strip()
         text = _opened(text)
+        if text == before:
+            break
     return text
 
 
@@ -36,6 +41,6 @@ def _opened(text: str) -> str:
         return text
     try:
         answer, _ = json.JSONDecoder().raw_decode(inner)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return message_of(answer) or text

@@ -10,7 +10,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 # The form of our keys. LiteLLM looks up nothing else as a virtual key.
 _KEY = re.compile(r"^sk-[!-~]{5,252}$")
-_BEARER = re.compile(r"^(?:bearer\s+)+", re.IGNORECASE)
+_BEARER = re.compile(r"^(?:bearer\s+){1,9}", re.IGNORECASE)
 # Every header in which LiteLLM looks for a key, in LiteLLM's order.
 CARRIERS = (
     b"x-litellm-api-key",

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tollgate.services.provider import schema_values
 from tollgate.services.provider.schema_values import FORMATS, MAX_SIZE, SchemaError, value_for
 
 CHECKS: dict[str, Any] = {
@@ -120,9 +121,43 @@ def test_a_schema_without_a_finite_value_ends() -> None:
             value_for(huge)
 
 
-def test_a_pattern_that_could_match_forever_is_not_tried() -> None:
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "^(a+)+$",
+        "^(a|a)*$",
+        "^(a|aa)+$",
+        "(" + "|".join("." * 20) + "){12}X",
+        "(a?){30}a{30}$",
+        ".*" * 30 + "X",
+        "(a|a)" * 40 + "X",
+        ".*a.*a.*X",
+        "a{1,200}" * 4 + "X",
+        "[" + "ab" * 200 + "]X",
+    ],
+)
+def test_a_pattern_that_could_match_forever_is_not_tried(pattern: str) -> None:
     endless = "a" * 40 + "!"
-    assert value_for({"type": "string", "pattern": "^(a+)+$"}, fill=endless) == endless
+    assert value_for({"type": "string", "pattern": pattern, "minLength": 3000}, fill=endless).startswith(endless)
+
+
+@pytest.mark.parametrize(("pattern", "fill"), [(r"\d{200}X", "1" * 290), ("a*X", "a" * 290), ("a*a*X", "a" * 290)])
+def test_long_texts_are_not_tried_against_a_pattern_with_repeats(
+    monkeypatch: pytest.MonkeyPatch, pattern: str, fill: str
+) -> None:
+    tried: list[int] = []
+    found = schema_values._matches
+
+    def matches(pattern: str, text: str) -> bool:
+        tried.append(len(text))
+        return found(pattern, text)
+
+    monkeypatch.setattr(schema_values, "_matches", matches)
+    many = {f"a{number}": {"type": "string", "pattern": f"{pattern}{number}"} for number in range(33)}
+    value_for({"type": "object", "properties": many, "required": [*many]}, fill=fill)
+    repeats = pattern.count("*")
+    assert 0 < max(tried) <= (256, 128, 32)[repeats], "twin: short ones are"
+    assert len(tried) < 20_000, "of the first patterns only"
 
 
 @pytest.mark.parametrize("schema", [{"type": "object", "properties": 3, "required": ["x"]}, {"anyOf": {"a": 1}}])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from tollgate.services.replica.upstream_message import unwrap
@@ -18,6 +21,7 @@ from tollgate.services.replica.upstream_message import unwrap
         ("AzureException BadRequestError - No.", "No."),
         ("No.\n\nLiteLLM: model group 'm' failed with the error above. No fallback was attempted.", "No."),
         ("No.. Received Model Group=m\nAvailable Model Group Fallbacks=None LiteLLM Retried: 2 times", "No."),
+        ("No , Received Model Group=m", "No"),
         ("ValueError: at line 3", "ValueError: at line 3"),
         ("{not json", "{not json"),
         ("", ""),
@@ -25,3 +29,17 @@ from tollgate.services.replica.upstream_message import unwrap
 )
 def test_the_innermost_message_is_found(wrapped: str, inner: str) -> None:
     assert unwrap(wrapped) == inner
+
+
+UNWRAP = """
+from tollgate.services.replica.upstream_message import unwrap
+for piece in (" ", "\\n", ". ", ", \\n", "litellm.A: ", "AException - ", "[", '{"message":', "b'{", "\\\\"):
+    for end in ("x", ""):
+        unwrap(piece * (300_000 // len(piece)) + end)
+"""
+
+
+def test_no_text_of_an_upstream_takes_long() -> None:
+    """An upstream may quote what the client sent. The time is for a machine that stands still."""
+    done = subprocess.run([sys.executable, "-c", UNWRAP], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-500:]

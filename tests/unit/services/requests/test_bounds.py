@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import subprocess
+import sys
 import tracemalloc
 import zlib
 
@@ -12,7 +14,7 @@ import pytest
 import zstandard
 
 from tollgate.services.requests.addresses import Strangers
-from tollgate.services.requests.bounds import has_more_values, too_deep, too_many_values
+from tollgate.services.requests.bounds import Bounds, has_more_values, too_deep, too_many_values
 from tollgate.services.requests.credentials import candidates, carried, with_key
 from tollgate.services.requests.encoding import READ, TooLargeError, UnreadableError, decoded, encoding_of
 from tollgate.services.requests.room import SMALL, Room
@@ -41,6 +43,28 @@ def test_few_values_pass_also_when_they_are_parsed(value: object) -> None:
 def test_separators_inside_a_string_do_not_count(text: str) -> None:
     body = json.dumps({"messages": [{"role": "user", "content": text}]}).encode()
     assert not too_many_values(body, 200)
+
+
+COUNT = """
+import resource, sys
+from tollgate.services.requests.bounds import too_many_values
+piece, times, closed = sys.argv[1].encode(), int(sys.argv[2]), sys.argv[3]
+body = b'{"model":"x","a":"' + b"," * 200_001 + piece * (times // len(piece)) + (b'"}' if closed == "closed" else b"")
+used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (used + 6 * len(body) + 100_000_000,) * 2)
+print(too_many_values(body, 200_000))
+"""
+
+
+@pytest.mark.parametrize("closed", ["closed", "open"])
+@pytest.mark.parametrize("piece", ['\\"', "\\\\", "\\n", 'a\\"', '""', "\\", '","', "a"])
+def test_no_string_takes_long_or_much_memory(piece: str, closed: str) -> None:
+    """A regular expression for strings took hours for a string of escapes without an end, and gigabytes for one with
+    it. The time is for a machine that stands still, and the memory for some copies of the body."""
+    command = [sys.executable, "-c", COUNT, piece, str(Bounds().body), closed]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert done.stdout.strip() == str(piece in ('""', '","'))
 
 
 def test_depth_counts_lists_and_objects() -> None:
