@@ -126,6 +126,7 @@ def test_providers_are_compared_and_the_order_does_not_matter(gateway: Front) ->
         ({"max_cost": "cheap"}, "'cheap'"),
         ({"max_cost": 1, "service_tier": "priority"}, "service_tier"),
         ({"max_cost": 1, "web_search_options": {"a": 1}}, "web_search_options"),
+        ({"max_cost": 1, "web_search_options": {}}, "web_search_options"),
         ({"max_cost": 1, "tools": [{"type": "web_search"}]}, "the tool web_search"),
         ({"max_cost": 1, "n": 0}, "n as a whole number"),
         ({"providers": {}}, "providers"),

@@ -88,7 +88,7 @@ def _room(
 
 def answers_of(more: Mapping[str, Any], messages: Sequence[Mapping[str, Any]] = ()) -> int:
     """How many answers the request asks for; ConfigurationError for what makes the listed price not hold."""
-    expensive = sorted(name for name in _MORE_EXPENSIVE if more.get(name))
+    expensive = sorted(name for name in _MORE_EXPENSIVE if more.get(name) not in (None, []))
     if more.get("service_tier") not in _BASE_TIERS:
         expensive.append("service_tier")
     if more.get("modalities") not in (None, ["text"]):

@@ -19,7 +19,7 @@ from tollgate.services.gateway.upstream import failure
 from tollgate.services.gateway.upstream.client import Upstreams
 from tollgate.services.gateway.upstream.failure import Failure
 from tollgate.services.refusals.upstream_words import harmless
-from tollgate.services.requests import paid_tools
+from tollgate.services.requests import paid_tools, surcharges
 
 log = logging.getLogger("tollgate.gateway.asking")
 
@@ -75,7 +75,7 @@ class Asking:
             model = self.catalogue.model(name)
             if model is None or not call.caller.may_use(*self.catalogue.names_of(name)):
                 continue
-            if model is call.model or not tool_problem(call, model):
+            if model is call.model or not price_problem(call, model):
                 yield model
 
     async def _first(self, call: Call, booked: Booked, models: Iterable[Model], tried: _Tried) -> Exchange | None:
@@ -133,11 +133,15 @@ def passes(call: Call, model: Model) -> bool:
     return any(call.protocol in target.urls for target in model.targets)
 
 
-def tool_problem(call: Call, model: Model) -> str:
-    """The first tool that a provider of this model would run and nobody could bill; empty without one."""
-    if model.tool_prices is None or not passes(call, model):
+def price_problem(call: Call, model: Model) -> str:
+    """The first field or tool that would cost more than this model's prices say; empty without one.
+
+    A translated request has none of them.
+    """
+    if not passes(call, model):
         return ""
-    return paid_tools.problem(call.parsed, model.tool_prices)
+    tools = "" if model.tool_prices is None else paid_tools.problem(call.parsed, model.tool_prices)
+    return surcharges.problem(call.parsed) or tools
 
 
 def too_long(call: Call, model: Model) -> bool:

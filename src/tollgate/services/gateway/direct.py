@@ -14,8 +14,8 @@ from functools import partial
 import aiohttp
 
 from tollgate.services.choice.choose import ANSWERED
-from tollgate.services.gateway import booking, surcharges
-from tollgate.services.gateway.asking import Asking, passes, tool_problem
+from tollgate.services.gateway import booking
+from tollgate.services.gateway.asking import Asking, price_problem
 from tollgate.services.gateway.booking import CLIENT_LEFT, Booked
 from tollgate.services.gateway.call import Call, HandOverError, RefusedError
 from tollgate.services.gateway.exchange import Exchange, Stream
@@ -148,7 +148,7 @@ def _check(call: Call) -> None:
     """Checks that need no question to anybody. Raises RefusedError or HandOverError."""
     if all(protocol_for(call, target) is None for target in call.model.targets):
         raise HandOverError("protocol")
-    if passes(call, call.model) and (problem := surcharges.problem(call.parsed) or tool_problem(call, call.model)):
+    if problem := price_problem(call, call.model):
         raise RefusedError(malformed(problem))
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from tollgate.services.requests import surcharges
+
 Fields = dict[str, Any]
 Block = dict[str, Any]
 
@@ -35,11 +37,11 @@ def for_others(
     """`fields` of a Messages call for an upstream that is not Anthropic's.
 
     `sent` are the names of the client's fields. Names that are not `known` are removed, because LiteLLM would pass them
-    on unchanged.
+    on unchanged. Names of surcharges.py are removed too: with them the answer costs more than the model's price.
     """
     shaped = {name: value for name, value in fields.items() if name not in ANTHROPIC_ONLY}
     for name in sent:
-        if not known(name):
+        if not known(name) or name in surcharges.NAMES:
             shaped.pop(name, None)
     if provider not in OPENAI:
         shaped.pop("metadata", None)

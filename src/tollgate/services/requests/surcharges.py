@@ -1,6 +1,7 @@
-"""Refuses fields that make an answer more expensive than its price in the catalogue, or let another model answer.
+"""Fields that make an answer more expensive than its price in the catalogue, or let another model answer.
 
-The catalogue has one price for a model. Unknown fields pass, so that a new Claude Code works.
+The catalogue has one price for a model. A request with such a field is refused where an upstream would get the field,
+and is sent without it where the request is translated. Unknown fields pass, so that a new Claude Code works. Pure.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ _AT_BASE_PRICE: Mapping[str, tuple[Any, ...]] = {
 }
 # OpenAI's search and sound; OpenRouter's choice of models, providers and plugins.
 _REFUSED = ("web_search_options", "audio", "models", "provider", "route", "plugins", "preset")
+# An empty object is a value: `web_search_options: {}` switches the search on. These two ask for nothing.
+_NOTHING: tuple[Any, ...] = (None, [])
+NAMES = frozenset((*_AT_BASE_PRICE, *_REFUSED))
 
 
 def problem(body: Mapping[str, Any]) -> str:
@@ -29,7 +33,7 @@ def problem(body: Mapping[str, Any]) -> str:
         if body.get(name) is not None and body[name] not in values:
             return f"{name}: this gateway has no price for this value; leave it out, or send {_shown(values[0])}"
     for name in _REFUSED:
-        if body.get(name):
+        if body.get(name) not in _NOTHING:
             return f"{name}: this gateway does not accept it from a client; leave it out"
     return ""
 
