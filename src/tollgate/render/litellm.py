@@ -18,7 +18,7 @@ from tollgate.config.gateway.providers import EMBEDDED, PROVIDERS, VERTEX_CREDEN
 from tollgate.config.gateway.routing import Routing
 from tollgate.errors import TollgateError
 from tollgate.render.output import Rendered, fill
-from tollgate.render.prices import may_run_tools, search_price, token_prices, tool_prices
+from tollgate.render.prices import may_run_tools, search_price, token_prices, tool_prices, translated
 
 EMBEDDED_BASE = "http://provider:8080/v1"
 # The callback that separates the cached answers of tenants.
@@ -82,7 +82,8 @@ def _render(root: Path, template: str, directory: str, gateway: Gateway, setting
 
 
 def request_rules(catalogue: Catalogue, gateway: Gateway) -> dict[str, object]:
-    """The names that a request may ask for, the most bytes that it may have, and the prices of server tools."""
+    """The names that a request may ask for, the most bytes that it may have, the prices of server tools, and the models
+    for which a Messages request is always translated."""
     names = {*catalogue.models, *catalogue.aliases, *catalogue.cheapest}
     prices = {
         name: tool_prices(price_of(model.targets[0], model))
@@ -93,6 +94,7 @@ def request_rules(catalogue: Catalogue, gateway: Gateway) -> dict[str, object]:
         "models": sorted(names),
         "max_body_bytes": gateway.edge.max_body_mb * 1024 * 1024,
         "tool_prices": {name: priced for name, priced in prices.items() if priced is not None},
+        "translated": sorted(name for name, model in catalogue.models.items() if all(map(translated, model.targets))),
     }
 
 

@@ -82,6 +82,14 @@ answer says that time, so the gateway cannot bill it to a tenant. Tools that the
 refuses in the same way, and bills web search only. With gateway processes, `/v1/models` has these prices as
 `server_tools`.
 
+**Fields that make an answer more expensive** than the model's price are refused, and the message names the field. They
+are `service_tier` (all but `auto`, `default`, `standard_only` and `flex`), `speed`, `inference_geo`, `modalities` with
+more than text, `audio`, `web_search_options`, and OpenRouter's `models`, `provider`, `route`, `plugins` and `preset`.
+An empty object counts too: `web_search_options: {}` switches the search on. A Messages request for a server that has
+only chat completions is translated. The translated request has none of these fields, so it is not refused for them;
+only a region in `inference_geo` can be refused there, because such a server promises none. A fallback that would get
+such a field, or a tool without a price, is left out. Both routes do so.
+
 ## The cheapest model that can do it
 A name under `cheapest:` is a model like others: tenants must be allowed to use it, and `/v1/models` lists it. For each
 request the gateway chooses the cheapest candidate that the tenant may use and that can do it. `tools: false` and

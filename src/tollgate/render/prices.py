@@ -9,6 +9,8 @@ from tollgate.config.gateway.providers import PROVIDERS
 
 # Servers of one's own with OpenAI's chat completions. They run no tools.
 _CHAT_ONLY = ("hosted_vllm", "llamafile", "lm_studio", "ollama_chat", "custom_openai")
+# Without `native_messages`, both routes translate a Messages request for these to chat completions.
+_TRANSLATED = (*_CHAT_ONLY, "openai", "openrouter")
 
 
 def token_prices(price: object) -> dict[str, Decimal]:
@@ -43,6 +45,11 @@ def tool_prices(price: object) -> dict[str, str] | None:
 def may_run_tools(target: Target) -> bool:
     """A server of one's own that only knows chat completions runs no tools."""
     return target.native_messages or PROVIDERS[target.model.partition("/")[0]].name not in _CHAT_ONLY
+
+
+def translated(target: Target) -> bool:
+    """Whether this target's server never gets a Messages request as the client sent it. False if we do not know."""
+    return not target.native_messages and target.model.partition("/")[0] in _TRANSLATED
 
 
 def search_price(price: object) -> dict[str, object]:

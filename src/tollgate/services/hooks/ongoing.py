@@ -38,6 +38,8 @@ class Ongoing:
     errors: list[LogRecord] | None = field(default_factory=list, repr=False)
     # True if LiteLLM has no limit of its own for this caller, so that it need not count the call.
     counted_by_us: bool = False
+    # Whether the prices of a model that answers instead cover all that the request asks for (hooks/paid_tools.py).
+    has_prices: Callable[[str], bool] | None = None
     # Whether the caller's budgets allow a model that answers instead.
     may_pay: Callable[[str], Awaitable[bool]] | None = None
 

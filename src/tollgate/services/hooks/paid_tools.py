@@ -1,14 +1,15 @@
-"""The callback that refuses a tool which the provider runs, if the model has no price for it in config/gateway.yaml.
+"""The callback that refuses what would cost more than the model's prices in config/gateway.yaml.
 
-It runs after the `cheapest` choice and before the limits. A gateway process asks the same code. Fallbacks that LiteLLM
-chooses later are not asked.
+That is a tool which the provider runs and for which the model has no price, and a field with a surcharge. The callback
+runs after the `cheapest` choice and before the limits. Before a fallback, LiteLLM asks `Ongoing.has_prices`
+(replica/fallback_money.py). A gateway process asks the same code.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +19,53 @@ from litellm.proxy._types import ProxyException
 from tollgate.services.hooks import ledger
 from tollgate.services.hooks.ongoing import CURRENT
 from tollgate.services.refusals.door import malformed
-from tollgate.services.requests import paid_tools, rules
+from tollgate.services.requests import paid_tools, rules, surcharges
+
+# LiteLLM's words for a call of /v1/messages.
+_MESSAGES = ("anthropic_messages", "aanthropic_messages")
 
 
 class PaidTools(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed when types are checked
-    """`prices` are those of each model. A model that is not there has free tools, or LiteLLM's list has its prices."""
+    """`prices` are those of each model's tools. A model that is not there has free tools, or LiteLLM's list has its
+    prices. `translated` are the models whose servers never get a Messages request as it came."""
 
-    def __init__(self, prices: Mapping[str, paid_tools.Prices]) -> None:
+    def __init__(self, prices: Mapping[str, paid_tools.Prices], translated: Collection[str]) -> None:
         super().__init__()
         self._prices = prices
+        self._translated = translated
 
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
     ) -> dict[str, Any]:
-        prices = self._prices.get(ledger.model_of(str(data.get("model", ""))))
-        if prices is not None and (problem := paid_tools.problem(data, prices)):
+        ongoing, asked = CURRENT.get(None), dict(data)
+        if problem := self._problem(asked, str(data.get("model", "")), call_type):
             refusal = malformed(problem)
-            if (ongoing := CURRENT.get(None)) is not None:
+            if ongoing is not None:
                 ongoing.refusal = refusal
-            raise ProxyException(message=refusal.message, type=refusal.kind, param="tools", code=refusal.status)
+            field = problem.partition(":")[0].partition(".")[0]
+            raise ProxyException(message=refusal.message, type=refusal.kind, param=field, code=refusal.status)
+        if ongoing is not None:
+            ongoing.has_prices = lambda name: not self._problem(asked, name, call_type)
         return data
+
+    def _problem(self, data: Mapping[str, Any], name: str, call_type: str) -> str:
+        model = ledger.model_of(name)
+        # upstream_shape.py takes such fields out of a request that is translated.
+        if not (call_type in _MESSAGES and model in self._translated) and (problem := surcharges.problem(data)):
+            return problem
+        prices = self._prices.get(model)
+        return "" if prices is None else paid_tools.problem(data, prices)
 
     def most(self, data: Mapping[str, Any], model: str) -> int:
         """The most that the tools of a request cost, in nano-dollars."""
         return paid_tools.most(data, self._prices.get(model, {}))
 
 
-def _configured() -> dict[str, paid_tools.Prices]:
+def _configured() -> PaidTools:
     """From the file in the directory of LiteLLM's own configuration."""
-    text = Path(os.environ["CONFIG_FILE_PATH"]).with_name(rules.FILE).read_text()
-    return {model: paid_tools.nano_each(priced) for model, priced in json.loads(text)["tool_prices"].items()}
+    values = json.loads(Path(os.environ["CONFIG_FILE_PATH"]).with_name(rules.FILE).read_text())
+    prices = {model: paid_tools.nano_each(priced) for model, priced in values["tool_prices"].items()}
+    return PaidTools(prices, frozenset(values["translated"]))
 
 
-handler = PaidTools(_configured())
+handler = _configured()

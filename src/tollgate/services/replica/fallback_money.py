@@ -1,7 +1,8 @@
-"""Makes LiteLLM ask a tenant's budgets before another model answers instead.
+"""Makes LiteLLM ask our prices and a tenant's budgets before another model answers instead.
 
 LiteLLM itself asks the key's own budget there. Without this, a tenant whose budget is spent could use a free model
-whose fallback costs money.
+whose fallback costs money. A field that means nothing to the first model could make the answer of the next one cost
+more than its price.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ def ask_budgets_for_fallbacks() -> None:
         if not await litellms_own(self, model=model, request_kwargs=request_kwargs, llm_router=llm_router):
             return False
         ongoing = CURRENT.get(None)
-        return ongoing is None or ongoing.may_pay is None or await ongoing.may_pay(model)
+        if ongoing is None:
+            return True
+        # First, because it reserves nothing.
+        if ongoing.has_prices is not None and not ongoing.has_prices(model):
+            return False
+        return ongoing.may_pay is None or await ongoing.may_pay(model)
 
     RouterFallbackBudgetCheck.__call__ = both

@@ -175,7 +175,8 @@ def test_uses_survive_the_journal_and_an_older_release_reads_the_line(tmp_path: 
 @pytest.fixture
 def replica(tmp_path: Path) -> Iterator[Any]:
     """The hook of a replica whose `sonnet` has a price, whose `opus` has none, and whose `local` is free."""
-    text = {"models": [], "max_body_bytes": 1, "tool_prices": {"sonnet": {"web_search": "0.01"}, "opus": {}}}
+    text = {"models": [], "max_body_bytes": 1, "translated": []}
+    text["tool_prices"] = {"sonnet": {"web_search": "0.01"}, "opus": {}}
     (tmp_path / "requests.json").write_text(json.dumps(text))
     router = {"llm_router": type("Router", (), {"model_group_alias": {"big": "opus"}})}
     with hook("paid_tools", tmp_path, {"litellm.proxy.proxy_server": router}) as module:
