@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -173,8 +174,6 @@ class App:
             raise HandOverError("name")
         if model is not None and model.reason:
             raise HandOverError(model.reason)
-        if caller.suspended:
-            raise RefusedError(door.tenant_suspended(caller.tenant, caller.owner))
         if scope["path"] not in caller.routes:
             raise RefusedError(door.route_not_allowed())
         if not caller.may_use(*self.catalogue.names_of(name)):
@@ -215,7 +214,13 @@ async def _refuse(refused: RefusedError, scope: Message, send: Send) -> None:
 
 
 def _closed(caller: Caller) -> Refusal:
-    """The gateway process refuses a closed key itself, because a replica may still have the open key in memory."""
+    """The gateway process refuses a closed key itself, because a replica may still have the open key in memory.
+
+    LiteLLM looks first whether the key is blocked, then whether it is expired, then at the tenant. Of a blocked key our
+    words there name the suspended tenant. So both routes say the same.
+    """
+    if caller.suspended and (caller.blocked or not caller.expired_at(datetime.now(UTC))):
+        return door.tenant_suspended(caller.tenant, caller.owner)
     whose = f'Key "{caller.key_name}" of tenant "{caller.tenant}"'
     return door.key_revoked(whose) if caller.blocked else door.key_expired(whose, caller.expires)
 

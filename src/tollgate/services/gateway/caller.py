@@ -62,8 +62,11 @@ class Caller:
     show_keys: bool = False
 
     def closed_at(self, now: datetime) -> bool:
-        """Whether the key opens nothing at `now`: blocked or expired."""
-        return self.blocked or (self.expires is not None and self.expires <= now)
+        """Whether the key opens nothing at `now`: blocked or expired, or its tenant is suspended."""
+        return self.blocked or self.suspended or self.expired_at(now)
+
+    def expired_at(self, now: datetime) -> bool:
+        return self.expires is not None and self.expires <= now
 
     @property
     def closed(self) -> bool:

@@ -69,7 +69,11 @@ async def _look_up(server: Any, token: str, remembered: bool) -> Any:
 
 
 def _closed(caller: Any, now: datetime) -> bool:
-    """Whether the key is blocked or expired. Replicas see this immediately; a tenant's changes take up to a minute."""
+    """Whether the key is blocked or expired. Replicas see this immediately; a tenant's changes take up to a minute.
+
+    The keys of a suspended tenant are blocked. `team_blocked` is not asked: LiteLLM remembers it with the key for ten
+    minutes, but decides by the tenant's own row. So it would let a resumed tenant pass, without the body.
+    """
     expires = expiry(caller)
     return bool(getattr(caller, "blocked", False)) or (expires is not None and expires <= now)
 

@@ -76,7 +76,7 @@ class Guard:
             return
         scope = {**scope, "headers": credentials.with_key(scope["headers"], key), CALLER: known}
         if scope["method"] in _NO_BODY or known.closed:
-            # LiteLLM itself refuses a closed key, and needs no body for that.
+            # The application refuses a closed key itself, and needs no body for that.
             await self._application(_as_client(scope, known), nothing(incoming), lingering(incoming, send))
             return
         await self._with_body(scope, known, incoming, send)

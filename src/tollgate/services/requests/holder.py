@@ -10,7 +10,7 @@ class KeysAwayError(Exception):
 
 
 class Holder(Protocol):
-    """`operator` means the master key; `closed` means that the key is revoked or expired."""
+    """`operator` means the master key; `closed` means that the key is revoked or expired, or its tenant suspended."""
 
     @property
     def tenant(self) -> str: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import datetime
 from pathlib import Path
@@ -69,23 +70,61 @@ def test_a_key_with_options_of_litellms_is_handed_over(tmp_path: Path) -> None:
     handed(tmp_path, "foreign_key", who=caller(key={"budget_id": "x"}))
 
 
+SUSPENDED = 'Tenant "acme" is suspended: none of its keys work until it is resumed. Ask lead@example.org.'
+GONE = {"expires": datetime(2025, 11, 3)}
+CLOSED = {
+    "revoked": ({"blocked": True}, {}, 'Key "default" of tenant "acme" was revoked'),
+    "expired": (GONE, {}, 'Key "default" of tenant "acme" expired on Nov 3 2025'),
+    "suspended": ({}, {"blocked": True}, SUSPENDED),
+    "suspended, as apply does it": ({"blocked": True}, {"blocked": True}, SUSPENDED),
+    "suspended, of a key that we did not make": ({"budget_id": "x"}, {"blocked": True}, SUSPENDED),
+    # LiteLLM's route has the same order.
+    "blocked and expired": ({"blocked": True, **GONE}, {"blocked": True}, SUSPENDED),
+    "expired before": (GONE, {"blocked": True}, 'Key "default" of tenant "acme" expired'),
+}
+
+
+@pytest.mark.parametrize(("key", "team", "words"), CLOSED.values(), ids=CLOSED)
 @pytest.mark.parametrize(
-    ("closed", "words"),
-    [
-        ({"blocked": True}, 'Key "default" of tenant "acme" was revoked'),
-        ({"expires": datetime(2025, 11, 3)}, 'Key "default" of tenant "acme" expired on Nov 3 2025'),
-    ],
+    "path", ["/v1/messages", "/v1/messages/count_tokens", "/v1/embeddings", "/v1/models", "/gateway/usage"]
 )
-@pytest.mark.parametrize("path", ["/v1/messages", "/v1/embeddings", "/v1/models"])
-def test_a_closed_key_is_refused_here(tmp_path: Path, closed: Any, words: str, path: str) -> None:
+def test_a_closed_key_is_refused_here(tmp_path: Path, key: Any, team: Any, words: str, path: str) -> None:
     """A replica may remember the key as it was."""
 
     async def test() -> None:
-        async with process(tmp_path, catalogue(), caller(key=closed)) as gateway:
-            method = "GET" if path == "/v1/models" else "POST"
+        async with process(tmp_path, catalogue(), caller(key=key, team=team)) as gateway:
+            method = "GET" if path in ("/v1/models", "/gateway/usage") else "POST"
             async with gateway.session.request(method, gateway.url + path, headers={"x-api-key": KEY}) as answer:
                 assert answer.status == 401 and words in (await answer.json())["error"]["message"]
             assert not gateway.litellm.asked
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("who", "said"),
+    [
+        (caller(team={"blocked": True}), b" 401 "),
+        (caller(key={"blocked": True}), b" 401 "),
+        (caller(key=GONE), b" 401 "),
+        (caller(), b" 100 "),
+    ],
+    ids=["suspended", "revoked", "expired", "twin: open"],
+)
+def test_a_body_is_received_only_for_an_open_key(tmp_path: Path, who: Any, said: bytes) -> None:
+    """The client asks first. uvicorn says 100 as soon as somebody wants the body."""
+
+    async def test() -> None:
+        async with process(tmp_path, catalogue(), who) as gateway:
+            host, port = gateway.url.removeprefix("http://").split(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            head = "POST /v1/messages HTTP/1.1", "host: x", f"x-api-key: {KEY}", "expect: 100-continue"
+            writer.write("\r\n".join((*head, "content-length: 30000000", "", "")).encode())
+            async with asyncio.timeout(3):
+                line = await reader.readline()
+            writer.close()
+            assert said in line
+            assert not gateway.litellm.asked and not gateway.booked()
 
     run(test)
 

@@ -82,10 +82,10 @@ def test_a_key_is_closed_from_the_second_at_which_it_expires(expires: datetime) 
     assert not found.closed_at(NOW - timedelta(seconds=1))
 
 
-def test_a_blocked_key_is_closed_and_a_blocked_tenant_is_suspended() -> None:
+def test_a_blocked_key_is_closed_and_so_is_that_of_a_suspended_tenant() -> None:
     assert caller(key={"blocked": True}).closed
     suspended = caller(team={"blocked": True})
-    assert suspended.suspended and not suspended.closed
+    assert suspended.suspended and suspended.closed and not suspended.blocked
 
 
 @pytest.mark.parametrize("metadata", [None, "text", [], 5])

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import zstandard
 
+from tests.unit.services.gateway.process import caller
+from tollgate.services.gateway.caller import Caller
 from tollgate.services.replica.keys import Known
 from tollgate.services.requests.addresses import Strangers
 from tollgate.services.requests.bounds import Bounds
@@ -154,6 +156,19 @@ def test_litellm_refuses_a_closed_key_itself_and_gets_no_body(client: Client, be
     assert client.read_before_answer == 0
     assert behind.bodies == [b""]
     assert client.read == 50, "and the client can send its whole body"
+
+
+@pytest.mark.parametrize(("blocked", "pieces"), [(True, 0), (False, 50)], ids=["suspended", "twin: not suspended"])
+def test_a_gateway_process_reads_no_body_of_a_suspended_tenant(behind: Behind, blocked: bool, pieces: int) -> None:
+    class Keys:
+        async def find(self, key: str, *, remembered: bool = False) -> Caller:
+            return caller(team={"blocked": blocked})
+
+    rules = Rules(frozenset({"test-model"}), Bounds())
+    client = Client(Guard(behind, Keys(), rules, gateway=True))
+    assert client.ask([GOOD, *[b" " * 1000] * 49]) == 200, "the answer is the application's; here it is a stand-in"
+    assert client.read_before_answer == pieces
+    assert ("parsed_body" in behind.scopes[0]) is not blocked
 
 
 def test_a_refused_client_can_send_its_whole_body(client: Client) -> None:

@@ -83,8 +83,6 @@ class Own:
         return True
 
     def _models(self, path: str, caller: Caller, *, claude_code: bool) -> dict[str, Any] | None:
-        if caller.suspended:
-            raise RefusedError(door.tenant_suspended(caller.tenant, caller.owner))
         if "/v1/models" not in caller.routes:
             raise RefusedError(door.route_not_allowed())
         if path in LISTS:
