@@ -49,17 +49,19 @@ instead ([local backends](local-backends.md)).
 The gateway tries the target with the lowest `order` first. Targets of the same order share the requests by `weight`.
 After a failure it tries the model's other targets, then the models in its `fallbacks`. A target that fails more than
 `allowed_fails` times within `cooldown_s` gets no requests for `cooldown_s`. A model's only target always gets requests.
-Each gateway process counts failures itself, and tells the others within a second which targets get no requests.
+Each gateway process counts failures itself, and tells the others within a second which targets get no requests. It does
+not count a refusal that the request can have caused ([refusals](refusals.md#the-answer-to-a-client)).
 
 Gateway processes and LiteLLM differ in what they try again at the same target. A gateway process repeats only a call
 that certainly did not reach the provider. LiteLLM repeats a call up to `routing.retries` times after a 5xx, 401, 402 or
 404, but not after a 429 or a timeout. Only LiteLLM uses `routing.strategy`.
 
-A request that a provider calls malformed (400) is not tried elsewhere. A prompt that is too long goes only to
-`context_window_fallbacks`. If a provider refuses a request for its content, LiteLLM tries `content_policy_fallbacks`.
-Gateway processes do not use that list: write `route: litellm` at a model that needs it. Without such a fallback the
-client sees the error, so that it can compact its conversation. (Anthropic also answers 400 for an account without
-credit. LiteLLM then does not try the fallbacks; a gateway process does.)
+A request that a provider calls malformed (400) is not tried elsewhere, and gateway processes do not try flagged input
+elsewhere either. They do try a 404 elsewhere: another provider may have the file or the feature. A prompt that is too
+long goes only to `context_window_fallbacks`. If a provider refuses a request for its content, LiteLLM tries
+`content_policy_fallbacks`. Gateway processes do not use that list: write `route: litellm` at a model that needs it.
+Without such a fallback the client sees the error, so that it can compact its conversation. (Anthropic also answers 400
+for an account without credit. LiteLLM then does not try the fallbacks; a gateway process does.)
 
 A fallback never leads a tenant to a model that its file does not allow, and it is billed at its own price. With gateway
 processes, `/v1/models` names the fallbacks of each model that the tenant may use. If a gateway process answers from a

@@ -30,8 +30,8 @@ from tollgate.services.gateway.leaving import until_left
 from tollgate.services.gateway.outgoing import FailedError, request_body
 from tollgate.services.gateway.own.routes import whole as send_whole
 from tollgate.services.gateway.record import COUNT
+from tollgate.services.gateway.upstream import blame, failure
 from tollgate.services.gateway.upstream import call as upstream_call
-from tollgate.services.gateway.upstream import failure
 from tollgate.services.gateway.upstream.call import NoAnswerError
 from tollgate.services.gateway.upstream.client import beginning, whole
 from tollgate.services.gateway.upstream.failure import Failure
@@ -129,14 +129,17 @@ class Counting:
                 text = await beginning(answer)
             finally:
                 answer.close()  # changes nothing after the release
-        if answer.status in _NO_ROUTE and not _about_the_model(answer.status, text, target):
+        if answer.status in _NO_ROUTE and not _has_the_route(answer.status, text, target):
             raise _CannotCountError
         raise FailedError(failure.of_status(answer.status, answer.headers, text, native=True))
 
 
-def _about_the_model(status: int, text: bytes, target: Target) -> bool:
-    """Whether a 404 is about the model, whose name it then has, and not about the route."""
-    return status == 404 and target.model.encode() in text
+def _has_the_route(status: int, text: bytes, target: Target) -> bool:
+    """Whether a 404 is about the model, whose name it then has, or about the request, such as a file that is not there.
+
+    A tenant can cause such an error. It must not end the counting of all others.
+    """
+    return status == 404 and (target.model.encode() in text or blame.in_anthropics_shape(text))
 
 
 def _checked(text: bytes) -> bytes:

@@ -206,6 +206,7 @@ def test_the_door_checks_a_count_too(tmp_path: Path, body: Any) -> None:
         (error(401, "authentication_error", "key"), 424, "api_error", "not your key", {"x-should-retry": "false"}),
         (error(403, "permission_error", "no"), 424, "api_error", "not your key", {"x-should-retry": "false"}),
         (error(404, "not_found_error", "model: one-upstream"), 424, "api_error", "does not have the model", {}),
+        (error(404, "not_found_error", "File not found: file_1"), 400, "invalid_request_error", "file_1", {}),
         (Answer([], 307, {"location": "http://127.0.0.1:9/"}), 502, "api_error", "redirect", {}),
         (Answer([b"<html>"]), 529, "overloaded_error", "server sent", {"retry-after": "5"}),
         (Answer([b"[1]"]), 529, "overloaded_error", "server sent", {"retry-after": "5"}),
@@ -242,11 +243,12 @@ async def two(tmp_path: Path, first: Answer, test: Any, **more: Any) -> None:
     [
         (error(529, "overloaded_error", "busy"), 200, 1),
         (error(401, "authentication_error", "key"), 200, 1),
-        (error(404, "not_found_error", "nothing here"), 200, 1),
+        (Answer([b"404 page not found"], 404), 200, 1),
+        (error(404, "not_found_error", "File not found: file_1"), 200, 1),
         (Answer(before="reset"), 200, 1),
         (error(400, "invalid_request_error", "tools.0: no"), 400, 0),
     ],
-    ids=["529", "account", "no route", "broken", "twin: the request's own fault"],
+    ids=["529", "account", "no route", "no file", "broken", "twin: the request's own fault"],
 )
 def test_another_target_is_asked_if_it_may_do_better(tmp_path: Path, said: Answer, status: int, others: int) -> None:
     async def test(gateway: Process, one: Upstream, other: Upstream) -> None:
@@ -308,8 +310,18 @@ def test_the_models_timeout_bounds_the_whole_answer(tmp_path: Path, steps: Answe
     counting(tmp_path, test, steps, served=lambda one: catalogue(model(messages(one, timeout_s=0.5))))
 
 
-@pytest.mark.parametrize("status", [404, 405, 501])
-def test_a_server_without_the_route_is_asked_once_in_a_while(tmp_path: Path, status: int) -> None:
+NO_ROUTE = {
+    "llama.cpp": (404, b'{"error":{"code":404,"message":"File Not Found","type":"not_found_error"}}'),
+    "fastapi": (404, b'{"detail":"Not Found"}'),
+    "a page": (404, b"<html>404</html>"),
+    "nothing": (404, b""),
+    "405": (405, b'{"detail":"Method Not Allowed"}'),
+    "501": (501, b'{"type":"error","error":{"type":"api_error","message":"not implemented"}}'),
+}
+
+
+@pytest.mark.parametrize(("status", "said"), NO_ROUTE.values(), ids=NO_ROUTE)
+def test_a_server_without_the_route_is_asked_once_in_a_while(tmp_path: Path, status: int, said: bytes) -> None:
     now = [100.0]
 
     async def test(gateway: Process, one: Upstream) -> None:
@@ -323,7 +335,27 @@ def test_a_server_without_the_route_is_asked_once_in_a_while(tmp_path: Path, sta
         assert (await count(gateway)).text == COUNTED
         assert (await count(gateway)).text == COUNTED
 
-    counting(tmp_path, test, error(status, "not_found_error", "File Not Found"))
+    counting(tmp_path, test, Answer([said], status))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        error(404, "not_found_error", "File not found: file_1"),
+        error(404, "not_found_error", "Not found"),
+        Answer([b'{"error":{"message":"x","type":"not_found_error"},"type":"error"}'], 404),
+        Answer([b'{"type":"error","error":{"type":"not_found_error","message":"' + b"x" * 300_000], 404),
+    ],
+    ids=["file", "few words", "another order", "cut off"],
+)
+def test_one_tenants_404_ends_the_counting_of_nobody(tmp_path: Path, said: Answer) -> None:
+    async def test(gateway: Process, one: Upstream) -> None:
+        assert (await count(gateway)).status in (400, 424)
+        one.answers(TEN)
+        assert (await count(gateway)).text == COUNTED
+        assert len(one.asked) == 2 and not gateway.litellm.asked
+
+    counting(tmp_path, test, said)
 
 
 def test_a_server_that_speaks_only_chat_counts_with_litellm(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ import orjson
 
 from tollgate.services.gateway.convert import upstream_error
 from tollgate.services.gateway.convert.upstream_error import UpstreamFailedError
+from tollgate.services.gateway.upstream import blame
+from tollgate.services.gateway.upstream.blame import Whose
 from tollgate.services.refusals.refusal import Refusal
 from tollgate.services.refusals.upstream_words import harmless, message_of
 
@@ -25,10 +27,9 @@ OPERATOR = "Tell the operator of this gateway the request id."
 TRY_AGAIN_S = 5
 # Errors of the request itself. Another target would say the same.
 _THE_REQUESTS = frozenset({400, 413, 422})
-_ACCOUNT = frozenset({401, 402, 403})
-# Anthropic answers 400 for an empty account.
 _LONG_PROMPT = re.compile(r"prompt is too long", re.IGNORECASE)
-_NO_CREDIT = re.compile(r"credit balance is too low", re.IGNORECASE)
+# Anthropic answers 400 for an empty account. It begins so; a part of the request may stand further back.
+_NO_CREDIT = re.compile(r"(?:your )?credit balance is too low", re.IGNORECASE)
 _KINDS = frozenset(
     (
         *("invalid_request_error", "authentication_error", "billing_error", "permission_error", "not_found_error"),
@@ -95,11 +96,10 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes, *, native: b
     answer = _json(body)
     words = _words(answer)
     status = status if status < 600 else 500
-    if status in _ACCOUNT or _NO_CREDIT.search(words):
+    if status in blame.STATUSES:
+        return _blamed(status, blame.of(status, body, answer, words), words)
+    if _NO_CREDIT.match(words):
         return _account(words)
-    if status == 404:
-        message = f"The provider does not have the model that the gateway's configuration names. {OPERATOR}"
-        return Failure("model_missing", Refusal(424, "api_error", "provider_model_missing", message, counts=True))
     if not native and (status in _THE_REQUESTS or status >= 500 or status in (408, 429)):
         return _chat(status, headers, answer)
     kind = _kind(answer) or _KIND_OF.get(status, "api_error" if status >= 500 else "invalid_request_error")
@@ -111,6 +111,19 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes, *, native: b
     return Failure(f"status_{status}", refusal, final, rests=not final, too_long=bool(_LONG_PROMPT.match(words)))
 
 
+def _blamed(status: int, blamed: blame.Blame, words: str) -> Failure:
+    if blamed.whose is Whose.ACCOUNT:
+        return _account(words, rests=blamed.rests)
+    if blamed.whose is Whose.MODEL:
+        message = f"The provider does not have the model that the gateway's configuration names. {OPERATOR}"
+        refusal = Refusal(424, "api_error", "provider_model_missing", message, counts=True)
+        return Failure("model_missing", refusal, rests=blamed.rests)
+    # Claude Code would replace the words of a 403 or a 404 with its own.
+    told = harmless(words) or _silent_words(400)
+    refusal = Refusal(400, "invalid_request_error", "invalid_request", told, counts=True)
+    return Failure(f"status_{status}", refusal, blamed.final, rests=False)
+
+
 def _chat(status: int, headers: Mapping[str, str], answer: Any) -> Failure:
     """A chat server's error. Its kind decides about the status: servers use 400 and 500 for many things."""
     failed = upstream_error.from_error(answer)
@@ -118,7 +131,8 @@ def _chat(status: int, headers: Mapping[str, str], answer: Any) -> Failure:
         return _too_long(failed)
     if status in _THE_REQUESTS:
         if failed.kind == "account":
-            return _account(failed.detail)
+            # Only by its words, which may quote the request.
+            return _account(failed.detail, rests=False)
         words = harmless(_words(answer)) or _silent_words(status)
         kind = _KIND_OF.get(status, "invalid_request_error")
         refused = Refusal(status, kind, "invalid_request", words, counts=True)
@@ -159,11 +173,11 @@ def _redirect() -> Failure:
     return Failure("redirect", Refusal(502, "api_error", "provider_redirects", message, counts=True))
 
 
-def _account(detail: str) -> Failure:
+def _account(detail: str, *, rests: bool = True) -> Failure:
     """Claude Code shows the words of a 424 unchanged (docs/refusals.md)."""
     message = f"The provider of this model refused the gateway's own account, not your key. {OPERATOR}"
     refusal = Refusal(424, "api_error", "provider_refused_gateway", message, counts=True)
-    return Failure("account", refusal, detail=harmless(detail))
+    return Failure("account", refusal, detail=harmless(detail), rests=rests)
 
 
 def _overloaded(code: str, message: str, retry_after: int) -> Refusal:

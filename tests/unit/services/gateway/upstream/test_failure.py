@@ -136,7 +136,7 @@ def test_a_litellm_behind_us_says_its_own_sentence(make: Any) -> None:
 
 @pytest.mark.parametrize("make", [native, chat])
 def test_a_model_that_the_provider_lacks_is_the_operators_trouble(make: Any) -> None:
-    refusal = make(404).refusal
+    refusal = make(404, words="model: one").refusal
     assert (refusal.status, refusal.code, refusal.retry) == (424, "provider_model_missing", False)
 
 
