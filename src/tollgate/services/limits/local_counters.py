@@ -87,7 +87,10 @@ class LocalCounters:
                 self.running.get(take.key, set()).discard(call.id)
             elif take.rule.kind == MONEY and take.key in self.money:
                 self.money[take.key].reserved += held
-                self.money[take.key].spent += always
+                if not late:
+                    self.money[take.key].spent += always
+                elif always:
+                    self.money[take.key].compared = 0.0
             elif take.key in self.numbers:
                 self.numbers[take.key] += held
 

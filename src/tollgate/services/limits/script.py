@@ -5,7 +5,7 @@ Names in Redis all begin with the tenant's hash tag:
     {tenant}:leases          sorted set of running calls by the end of their lease
     {tenant}:call:ID         the reservations of a running call, as `counter amount ...`; `lapsed`; or `done`
     {tenant}:...:WINDOW      a count of requests or tokens
-    {tenant}:...:money:...   a hash: `s` spent, `r` reserved by running calls, `t` last comparison with the ledger
+    {tenant}:...:money:...   a hash: `s` spent, `r` reserved, `t` last comparison with the ledger, `l` last late end
     {tenant}:...:parallel:.. sorted set of running calls by the end of their lease
 
 The rules for one request:
@@ -17,7 +17,8 @@ The rules for one request:
 
 A counter of money that is missing is `unknown`: the script takes nothing and names all such counters at once. The
 process seeds them from the ledger. Seeding never lowers a counter. After LEDGER_S the script names a counter as `stale`
-to one process, which compares it with the ledger.
+to one process, which compares it with the ledger. A settlement that comes late, because Redis was away, adds no spend:
+the ledger may have it already. The script then names its counters sooner (AGAIN_S).
 
 Leases follow the clock of Redis, because several processes write and compare them. If a process is killed, its leases
 end. The next request of the tenant then takes the dead calls' reservations off the money (`lapsed`). The cost of those
@@ -41,6 +42,8 @@ from tollgate.services.limits.rule import MONEY, PARALLEL
 LEASE_S = 30.0
 # Money is compared with the ledger this often: the ledger also has what a killed process never settled.
 LEDGER_S = 300
+# The ledger may lack a late settlement's call for LEDGER_LAG_S: until then its counters are compared every AGAIN_S.
+LEDGER_LAG_S, AGAIN_S = 60, 5
 # Leases and calls must outlive every counter of money, or the reservation of a dead call would never be released.
 _KEEP_CALLS_S = 40 * 86400
 # A settlement that is sent again comes within seconds.
@@ -69,12 +72,13 @@ for i = 3, #KEYS do
   local counter, at = KEYS[i], 4 * i - 9
   local kind, limit = ARGV[at], tonumber(ARGV[at + 1])
   if kind == 'm' then
-    local money = redis.call('HMGET', counter, 's', 'r', 't')
+    local money = redis.call('HMGET', counter, 's', 'r', 't', 'l')
+    local age, settled = now - tonumber(money[3] or '0'), now - tonumber(money[4] or '0')
     if not money[1] then
       unknown[#unknown + 1] = i - 3
     elseif tonumber(money[1]) + tonumber(money[2] or '0') >= limit then
       return {{1, i - 3, money[1], money[2] or '0'}}
-    elseif now - tonumber(money[3] or '0') > {LEDGER_S} then
+    elseif age > {LEDGER_S} or age > {AGAIN_S} and settled < age + {LEDGER_LAG_S} then
       answer[#answer + 1] = i - 3
     end
   elseif kind == 'p' then
@@ -112,15 +116,15 @@ return answer
 """
 
 # KEYS: leases, call, counters. ARGV: id, `late` or nothing, then kind and both changes of each counter.
-# A call that is missing was lost with the memory of Redis: its spend is added to what was seeded since. A settlement
-# that had to wait (`late`) is not added: the ledger has it by then.
+# A call that is missing was lost with the memory of Redis: its spend is added to what was seeded since. The spend of a
+# `late` settlement comes from the ledger: the counter may have been raised to it already.
 SETTLE = f"""
 local leases, record, id = KEYS[1], KEYS[2], ARGV[1]
 local held = redis.call('GET', record)
 if held == 'done' then return 0 end
 redis.call('ZREM', leases, id)
 local live = held and held ~= 'lapsed'
-local spend = held or ARGV[2] ~= 'late'
+local late = ARGV[2] == 'late'
 for i = 3, #KEYS do
   local counter, at = KEYS[i], 3 * i - 6
   local kind, of_live, always = ARGV[at], ARGV[at + 1], ARGV[at + 2]
@@ -129,10 +133,15 @@ for i = 3, #KEYS do
   elseif redis.call('EXISTS', counter) == 1 then
     if kind == 'm' then
       if live then redis.call('HINCRBY', counter, 'r', of_live) end
-      if spend then redis.call('HINCRBY', counter, 's', always) end
+      if not late then
+        redis.call('HINCRBY', counter, 's', always)
+      elseif always ~= '0' then
+        redis.call('HDEL', counter, 't')
+        redis.call('HSET', counter, 'l', redis.call('TIME')[1])
+      end
     elseif held then
       if of_live ~= '0' then redis.call('INCRBY', counter, of_live) end
-    elseif spend and always ~= '0' then
+    elseif not late and always ~= '0' then
       redis.call('INCRBY', counter, always)
     end
   end

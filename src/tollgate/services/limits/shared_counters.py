@@ -2,11 +2,11 @@
 
 After a failure no request asks Redis for AWAY_S. Then one request tries it, while all others go on without it. A call
 is settled at the counters that it took from. If these are in Redis and Redis is away, the settlement waits (`_owed`)
-and is sent when Redis is back. A settlement may arrive twice, so nothing is lost or counted double.
+and is sent when Redis is back. A settlement may arrive twice, so nothing is lost or counted double. A settlement that
+waited adds no spend, because another process may have read that from the ledger meanwhile: the next request compares.
 
 If Redis is away for longer than a lease, the calls that were running lose their slots there, and a tenant can have that
-many more requests running at once until they end. Their reservations on money end too; what they cost is added as soon
-as they are settled.
+many more requests running at once until they end. Their reservations on money end too; their cost still counts.
 """
 
 from __future__ import annotations

@@ -192,6 +192,37 @@ def test_large_amounts_are_exact(counting: Any, amount: int) -> None:
     counting(test)
 
 
+def test_a_settlement_that_waited_adds_no_spend_twice(counting: Any) -> None:
+    """The ledger had the call before Redis was back, and another process has compared since."""
+
+    async def test(counters: Counters) -> None:
+        money, tokens = take(MONEY, 100, 60), take(TOKENS, 100, 60)
+        await counters.seed(call("s", money), {0: 10})
+        assert await counters.take(call("a", money, tokens, SLOT)) == LET_IN
+        await counters.seed(call("s", money), {0: 15})
+        await counters.settle(call("a", money, tokens, SLOT), used(7, 5), late=True)
+        assert await counters.take(call("b", take(MONEY, 15, 1))) == Answer(0, 15, 0)
+        assert await counters.take(call("b", take(TOKENS, 1, 1))) == Answer(0, 7)
+        assert await counters.take(call("b", SLOT)) == LET_IN
+
+    counting(test)
+
+
+def test_twin_a_ledger_that_did_not_have_it_yet_is_asked_again(counting: Any) -> None:
+    async def test(counters: Counters) -> None:
+        money = take(MONEY, 100, 60)
+        await counters.seed(call("s", money), {0: 10})
+        for name, ended in (("free", used()), ("paid", used(nano=5))):
+            await counters.take(call(name, money))
+            await counters.settle(call(name, money), ended, late=True)
+            known = call(f"after {name}", take(MONEY, 100, 0))
+            assert await counters.take(known) == (Answer(stale=(0,)) if ended.nano else LET_IN)
+        await counters.seed(call("s", money), {0: 15})
+        assert await counters.take(call("b", take(MONEY, 15, 1))) == Answer(0, 15, 0)
+
+    counting(test)
+
+
 # ---- any order
 
 
@@ -331,6 +362,8 @@ LACKING = {
     "once": ("if held == 'done' then return 0 end", ""),
     "same": ("if redis.call('EXISTS', record) == 1 then return 0 end", ""),
     "slots": ("redis.call('ZREM', counter, id)", ""),
+    "late": ("if not late then\n        redis.call('HINCRBY'", "if true then\n        redis.call('HINCRBY'"),
+    "comparing": ("redis.call('HDEL', counter, 't')", ""),
 }
 EVERY_RULE = (
     test_a_limit_lets_as_many_pass_as_it_says,
@@ -339,6 +372,8 @@ EVERY_RULE = (
     test_money_that_nobody_knows_is_asked_for_all_at_once,
     test_letting_in_twice_takes_once,
     test_one_request_alone_is_never_refused_for_its_reservation,
+    test_a_settlement_that_waited_adds_no_spend_twice,
+    test_twin_a_ledger_that_did_not_have_it_yet_is_asked_again,
 )
 
 

@@ -43,7 +43,7 @@ class Reachable(LocalCounters):
         await self._answer()
         if late:
             self.late.append((call.id, real))
-        await super().settle(call, real)
+        await super().settle(call, real, late)
 
     async def free(self, call: Call) -> None:
         await self._answer()
@@ -183,7 +183,7 @@ def test_what_was_taken_from_redis_is_not_given_back_to_memory() -> None:
     with_shared(test, away=0.0)
 
 
-def test_money_that_was_spent_while_redis_was_away_reaches_it() -> None:
+def test_money_that_was_spent_while_redis_was_away_comes_from_the_ledger() -> None:
     async def test(shared: Reachable, counters: SharedCounters) -> None:
         await counters.seed(call("s", CAP), {0: 10})
         await counters.take(call("a", CAP))
@@ -194,7 +194,8 @@ def test_money_that_was_spent_while_redis_was_away_reaches_it() -> None:
         await until(lambda: shared.asked > asked + 2)  # it is sent again and again, and waits
         shared.away = False
         await until(lambda: shared.money[CAP.key].reserved == 0)
-        assert shared.money[CAP.key].spent == 17
+        assert shared.money[CAP.key].spent == 10
+        assert await counters.take(call("b", CAP)) == Answer(stale=(0,))
 
     with_shared(test, away=0.0, renew_every=0.001)
 
