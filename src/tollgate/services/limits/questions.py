@@ -17,8 +17,11 @@ from tollgate.services.limits.spent import Question
 _DAILY, _CALLS = '"LiteLLM_DailyTeamSpend"', '"LiteLLM_SpendLogs"'
 # As text, because neither client then rounds it.
 _NANO = "COALESCE(round(SUM(spend)::numeric * 1000000000), 0)::bigint::text AS nano"
+# A rotation deletes the old key in the end. This name keeps the spend of the old key.
 _SAME_NAME = (
     '(api_key = {token} OR api_key IN (SELECT token FROM "LiteLLM_VerificationToken"'
+    " WHERE team_id = {team} AND metadata->>'name' = {name}"
+    ' UNION ALL SELECT token FROM "LiteLLM_DeletedVerificationToken"'
     " WHERE team_id = {team} AND metadata->>'name' = {name}))"
 )
 

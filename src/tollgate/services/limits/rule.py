@@ -16,7 +16,7 @@ class Holder:
     """Whose limit it is: a tenant or one of its keys. `created` is when the tenant was created.
 
     `name` is for people: the tenant's id, or the key's name. `token` is the key's hash. `named` means that the name is
-    from the tenant's file, so that the spend of all keys of this name counts, not only that of `token`.
+    from the tenant's file, so that the spend of all keys of this name counts, deleted ones too.
     """
 
     kind: str

@@ -14,10 +14,14 @@ from tests.unit.services.gateway.process import KEY
 from tollgate.migrate import notices
 
 TOKEN = hashlib.sha256(KEY.encode()).hexdigest()
-NAMES = ("LiteLLM_VerificationToken", "LiteLLM_TeamTable", "LiteLLM_DailyTeamSpend", "LiteLLM_SpendLogs")
+NAMES = (
+    *("LiteLLM_VerificationToken", "LiteLLM_DeletedVerificationToken", "LiteLLM_TeamTable"),
+    *("LiteLLM_DailyTeamSpend", "LiteLLM_SpendLogs"),
+)
 TABLES = """
 CREATE TABLE "LiteLLM_VerificationToken" (token text PRIMARY KEY, team_id text, key_alias text, user_id text,
   blocked boolean, expires timestamp, models text[], allowed_routes text[], metadata jsonb, spend float8 DEFAULT 0);
+CREATE TABLE "LiteLLM_DeletedVerificationToken" (token text, team_id text, metadata jsonb);
 CREATE TABLE "LiteLLM_TeamTable" (team_id text PRIMARY KEY, blocked boolean, models text[], metadata jsonb,
   spend float8 DEFAULT 0, created_at timestamp DEFAULT now());
 CREATE TABLE "LiteLLM_DailyTeamSpend" (team_id text, api_key text, model_group text, date text, spend float8);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,6 +54,32 @@ def test_spend_is_summed_by_holder_model_and_window(database: Database, question
     insert = 'INSERT INTO "LiteLLM_VerificationToken" (token, team_id, metadata) VALUES (%s, %s, %s)'
     database.sql(insert, "old", "acme", '{"name": "ci"}')
     assert answers(database, question) == [usd * NANO]
+
+
+@pytest.mark.parametrize(
+    ("deleted", "usd"),
+    [
+        ([("old", "acme", "ci")], 7),
+        ([("old", "acme", "ci"), ("old", "acme", "ci"), ("older", "acme", "ci")], 15),
+        ([("old", "acme", "other")], 3),
+        ([("old", "beta", "ci")], 3),
+        ([], 3),
+    ],
+    ids=["rotated", "rotated twice", "twin: another name", "twin: another tenant", "twin: never a key"],
+)
+def test_a_key_keeps_what_its_deleted_predecessors_spent(
+    database: Database, deleted: list[tuple[str, str, str]], usd: int
+) -> None:
+    insert = 'INSERT INTO "LiteLLM_DailyTeamSpend" VALUES (%s, %s, %s, %s, %s)'
+    for key, spend in (("rotated", 1), ("retiring", 2), ("old", 4), ("older", 8)):
+        database.sql(insert, *day("2026-11-21", spend, key=key))
+    database.sql(insert, *day("2026-11-21", 100, team="beta", key="old"))
+    insert = 'INSERT INTO "LiteLLM_VerificationToken" (token, team_id, metadata) VALUES (%s, %s, %s)'
+    database.sql(insert, "retiring", "acme", '{"name": "ci"}')
+    for token, team, name in deleted:
+        insert = 'INSERT INTO "LiteLLM_DeletedVerificationToken" VALUES (%s, %s, %s)'
+        database.sql(insert, token, team, json.dumps({"name": name}))
+    assert answers(database, Question(NAMED, "", DAY, NEXT)) == [usd * NANO]
 
 
 def test_a_tenant_that_was_created_today_starts_at_its_creation(database: Database) -> None:
