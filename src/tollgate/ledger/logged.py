@@ -13,7 +13,8 @@ INTERRUPTED = "Interrupted"
 
 @dataclass(frozen=True)
 class Logged:
-    """One row. `route` is direct for what a gateway process booked, litellm otherwise. Times are UTC.
+    """One row. `route` is direct for what a gateway process booked, litellm otherwise. `model` is the name that was
+    asked for; in a row of LiteLLM's it is the fallback that answered, if one did. Times are UTC.
     `first_byte` is None if nothing was sent. `tokens_in` contains cached tokens. `error` is the class of a failure.
     """
 

@@ -188,7 +188,8 @@ FAILURES = _question(
 
 _REQUEST = """
     SELECT request_id AS id, metadata->'tollgate'->>'request_id' AS request_id, metadata->'tollgate'->>'route' AS route,
-           team_id AS tenant, metadata->>'user_api_key_alias' AS alias, model_group AS model, model AS answered_by,
+           team_id AS tenant, metadata->>'user_api_key_alias' AS alias, model AS answered_by,
+           coalesce(metadata->'tollgate'->>'asked', model_group) AS model,
            "startTime" AS started, "endTime" AS ended, "completionStartTime" AS first_byte, spend::numeric AS usd,
            prompt_tokens AS tokens_in, completion_tokens AS tokens_out, status,
            metadata->'error_information'->>'error_code' AS error_code,

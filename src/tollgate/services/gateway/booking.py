@@ -56,7 +56,7 @@ class Booked:
     def asks(self, model: Model, target: Target) -> None:
         """This target is called now. If it cannot have been reached, its caller sets `asked` back."""
         self.asked, self.model, self.target = True, model, target
-        to = ledger_target(target, model)
+        to = ledger_target(target, model, "" if model is self.call.model else model.name)
         # The same object for the usual target: the journal asks with every piece of a stream whether it is another.
         self._to = self.begun.target if to == self.begun.target else to
 
@@ -149,9 +149,10 @@ def reserved(call: Call, model: Model) -> tuple[int, int]:
     return read, cost(Usage(input=read, output=answers * written), model.prices) + tools
 
 
-def ledger_target(target: Target, model: Model) -> calls.Target:
+def ledger_target(target: Target, model: Model, group: str = "") -> calls.Target:
+    """`group` is the model's name if it answers instead of the one that was asked for."""
     provider = target.booked_as.partition("/")[0]
-    return calls.Target(target.booked_as, provider, target.id, next(iter(target.urls.values())), model.prices)
+    return calls.Target(target.booked_as, provider, target.id, next(iter(target.urls.values())), model.prices, group)
 
 
 def now_ms() -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.scripted_upstream import (
+    HANG,
     JSON,
     Answer,
     end,
@@ -19,8 +21,11 @@ from tests.support.scripted_upstream import (
     whole_message,
 )
 from tests.unit.services.gateway.process import caller, catalogue, free, messages, model, process, run
+from tollgate.services.gateway.ledger.recover import recover
+from tollgate.services.gateway.ledger.rows import row
 
 WHOLE, WHOLE_CHAT = Answer([whole_message()], headers=JSON), Answer([whole_chat()], headers=JSON)
+STREAM = {"content-type": "text/event-stream"}
 DOWN = error(529, "overloaded_error", "busy")
 
 
@@ -59,6 +64,56 @@ def test_a_fallback_answers_for_a_model_that_is_down(tmp_path: Path) -> None:
                 assert two.asked[0].body["model"] == "two-upstream"
                 (booked,) = await gateway.ended()
                 assert (booked.begun.model, booked.begun.target.id) == ("sonnet", "two")
+                assert booked.begun.target.group == "opus"
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("asked", "script", "group"),
+    [
+        ("sonnet", [DOWN, WHOLE], "opus"),
+        ("fast", [DOWN, WHOLE], "opus"),
+        ("fast", [WHOLE], "fast"),
+        ("sonnet", [DOWN], "opus"),
+    ],
+    ids=["fallback", "fallback of an alias", "twin: the model itself", "all failed"],
+)
+def test_a_request_is_booked_for_the_model_that_was_asked_last(
+    tmp_path: Path, asked: str, script: list[Answer], group: str
+) -> None:
+    async def test() -> None:
+        async with upstream(*script) as one:
+            served = catalogue(
+                *(model(messages(one, name), name=name) for name in ("sonnet", "opus")),
+                aliases={"fast": "sonnet"},
+                fallbacks=dict.fromkeys(("sonnet", "fast"), ("opus",)),
+            )
+            async with process(tmp_path, served) as gateway:
+                await gateway.ask(model=asked)
+                (booked,) = await gateway.ended()
+                found = row(booked)
+                assert (found["model_group"], found["model_id"]) == (group, "opus" if group == "opus" else "sonnet")
+                assert found["metadata"]["tollgate"].get("asked", group) == (asked if group == "opus" else group)
+
+    run(test)
+
+
+@pytest.mark.parametrize("down", [True, False])
+def test_a_stream_of_a_fallback_that_a_crash_interrupts_is_booked_for_it(tmp_path: Path, down: bool) -> None:
+    """The next process reads the journal of one that was killed."""
+
+    async def test() -> None:
+        first = [DOWN] if down else []
+        async with upstream(*first, Answer([start(), text("x"), HANG], 200, STREAM)) as one:
+            served = catalogue(
+                *(model(messages(one, name), name=name) for name in ("sonnet", "opus")), fallbacks={"sonnet": ("opus",)}
+            )
+            async with process(tmp_path, served) as gateway, gateway.post(stream=True) as answer:
+                await answer.content.readany()
+                shutil.copytree(tmp_path, left := tmp_path / "left")
+                (calls,) = [run.take(9).calls for run in recover(left)]
+                assert [row(call)["model_group"] for call in calls] == ["opus" if down else "sonnet"]
 
     run(test)
 

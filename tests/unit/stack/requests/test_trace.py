@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,12 +17,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.support.gateway_ledger import begun, outcome
+from tests.support.gateway_ledger import TARGET, begun, outcome
 from tests.support.gateway_ledger import request_id as call_id
 from tests.support.gateway_process import KEY, Process, running
 from tests.unit.services.gateway.own.books import Books
 from tollgate.ledger import queries
 from tollgate.ledger.logged import Logged, logged
+from tollgate.services.gateway.ledger.calls import Call
 from tollgate.services.gateway.ledger.find import find
 from tollgate.services.gateway.ledger.journal import Journal
 from tollgate.services.gateway.ledger.recover import recover
@@ -135,6 +136,16 @@ def test_the_ledger_alone_tells_of_a_request_whose_log_is_gone(books: Books, tmp
     trace = only(Places(ledger=shipped(books, tmp_path, {"id-1"}, datetime.now(UTC))))
     assert (trace.request_id, trace.booked, trace.tenant, trace.model) == ("id-1", "ledger", "acme", "fast")
     assert traces("id-2", Places(ledger=shipped(books, tmp_path, {"id-2"}, datetime.now(UTC)))) == [], "twin"
+
+
+def test_a_request_that_a_fallback_answered_has_the_asked_name(books: Books) -> None:
+    now = datetime.now(UTC)
+    fell_back = begun(1, target=replace(TARGET, group="haiku"))
+    for call in (Call.of(fell_back, outcome(1)), Call.of(begun(2), outcome(2))):
+        books.insert("SpendLogs", [spend_log(row(call))])
+    ids = ",".join(call_id(number) for number in (1, 2))
+    rows = logged(books.psql(queries.REQUEST, ids=ids, since=f"{now}"[:19], until=f"{now}"[:19]))
+    assert [one.model for one in rows] == ["sonnet", "sonnet"]
 
 
 def test_a_refused_request_says_with_which_sentence_and_books_nothing(tmp_path: Path) -> None:

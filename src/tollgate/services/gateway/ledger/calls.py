@@ -29,7 +29,7 @@ _OF_BEGUN = {
     "address": 64,
     "request": 128,
 }
-_OF_TARGET = {"model": 200, "provider": 64, "id": 200, "api_base": 300}
+_OF_TARGET = {"model": 200, "provider": 64, "id": 200, "api_base": 300, "group": 100}
 _OF_TAG, _OF_ERROR = 128, 64
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
@@ -47,7 +47,8 @@ class Target:
     """Where a call goes, and its prices at that moment.
 
     `model` is the target as config/gateway.yaml has it, with the provider's prefix. LiteLLM writes it so, and both
-    routes then add to one row.
+    routes then add to one row. `group` is the name in the catalogue of a model that answers instead of the one that was
+    asked for, and empty otherwise. The call counts for that model, as in the limits and on LiteLLM's route.
     """
 
     model: str
@@ -55,6 +56,7 @@ class Target:
     id: str = ""
     api_base: str = ""
     prices: Prices = FREE
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

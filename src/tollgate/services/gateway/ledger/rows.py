@@ -48,7 +48,7 @@ def row(call: Call) -> dict[str, Any]:
         "day": _moment(begun.started)[:10],
         "model": target.model,
         "model_id": target.id,
-        "model_group": begun.model,
+        "model_group": target.group or begun.model,
         "provider": target.provider,
         "api_base": target.api_base,
         "session_id": begun.session or None,
@@ -83,6 +83,8 @@ def metadata(call: Call) -> dict[str, Any]:
     if usage.tools:
         # As LiteLLM has it in the usage of an answer of Anthropic's.
         fields["usage_object"]["server_tool_use"] = {f"{tool.name}_requests": tool.uses for tool in usage.tools}
+    if begun.target.group:
+        fields["tollgate"]["asked"] = begun.model
     if begun.request:
         fields["tollgate"]["request_id"] = begun.request
     if call.failed:

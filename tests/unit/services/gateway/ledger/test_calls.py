@@ -32,6 +32,19 @@ def test_a_target_without_a_price_is_free() -> None:
     assert content["prices"] == [0, 0, 0, 0, 0] and calls.target(content).prices == Prices()
 
 
+def test_a_fallback_counts_for_its_own_model_and_keeps_the_asked_name() -> None:
+    call = Call.of(begun(target=replace(TARGET, group="haiku")), outcome())
+    content = json.loads(json.dumps(plain_call(call)))
+    assert calls.call(content) == call
+    found = row(call)
+    assert (found["model_group"], found["metadata"]["tollgate"]["asked"]) == ("haiku", "sonnet")
+    # A line of an earlier version, and every call that its own model answered.
+    del content["begun"]["target"]["group"]
+    found = row(calls.call(content))
+    assert found["model_group"] == "sonnet" and "asked" not in found["metadata"]["tollgate"]
+    assert "group" not in plain_target(TARGET)
+
+
 def test_texts_are_cleaned_and_cut() -> None:
     odd = "a\0b\ud800c\n" + "x" * 1000
     content = plain_begun(begun(model=odd, tags=tuple(f"{odd}{number}" for number in range(50))))
