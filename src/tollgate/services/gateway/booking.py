@@ -24,11 +24,10 @@ from tollgate.services.limits.refusals import refusal_of
 from tollgate.services.limits.ticket import sign
 from tollgate.services.refusals.refusal import Refusal
 from tollgate.services.requests import paid_tools
-from tollgate.services.requests.fields import ANSWERS, largest_output
+from tollgate.services.requests.longest_answer import longest_answer
+from tollgate.services.requests.routes import Api
 
 CLIENT_LEFT = "ClientLeft"
-# Reserved for a chat that names no bound of its answer, if the catalogue has none either.
-USUAL_OUTPUT = 4096
 # LiteLLM's words for the two APIs, which its own pages group by.
 _CALL_TYPES = {True: "anthropic_messages", False: "acompletion"}
 
@@ -141,12 +140,10 @@ def unwritable() -> Refusal:
 def reserved(call: Call, model: Model) -> tuple[int, int]:
     """The tokens of the input as estimated, and what the call costs at most, in nano-dollars."""
     read = call.input_tokens
-    written = largest_output(call.parsed) or model.max_output_tokens or USUAL_OUTPUT
-    if model.max_output_tokens:
-        written = min(written, model.max_output_tokens)
-    answers = max(call.parsed.get(name) or 1 for name in ANSWERS)
+    longest = longest_answer(call.parsed, Api(call.protocol.value))
+    written = longest.together(model.max_output_tokens)
     tools = paid_tools.most(call.parsed, model.tool_prices or {})
-    return read, cost(Usage(input=read, output=answers * written), model.prices) + tools
+    return read, cost(Usage(input=read, output=written), model.prices) + tools
 
 
 def ledger_target(target: Target, model: Model, group: str = "") -> calls.Target:

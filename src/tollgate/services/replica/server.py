@@ -29,7 +29,7 @@ from tollgate.services.replica.own_limits import keep_limits_apart
 from tollgate.services.replica.prisma_types import defer_prisma_types
 from tollgate.services.replica.refusals import with_refusals
 from tollgate.services.replica.refused_log import log_refusals_as_information
-from tollgate.services.replica.reservation import reserve_the_largest
+from tollgate.services.replica.reservation import reserve_the_longest
 from tollgate.services.requests.asgi import Application
 from tollgate.services.requests.guard import Guard
 from tollgate.services.requests.rules import FILE, read
@@ -75,7 +75,7 @@ def application() -> Application:
     retry_spend_when_disk_full()
     keep_limits_apart()
     keep_nul_from_the_database()
-    reserve_the_largest()
+    reserve_the_longest()
     ask_budgets_for_fallbacks()
     rules = read(Path(os.environ["CONFIG_FILE_PATH"]).with_name(FILE).read_text())
     inner = with_metrics_key(with_refusals(without_provider_headers(app)), os.environ.get("TOLLGATE_METRICS_KEY", ""))
