@@ -43,7 +43,8 @@ ROOMS: Mapping[str, Sequence[Sequence[str]]] = {
     ),
     "services": (
         ("provider", "refusals"),
-        ("choice", "limits", "requests"),
+        ("limits", "requests"),
+        ("choice",),
         ("gateway", "hooks"),
         ("replica",),
     ),

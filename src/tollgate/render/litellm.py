@@ -228,7 +228,17 @@ def _candidate(name: str, model: Model) -> dict[str, object]:
         "max_output": model.max_output_tokens,
         "tools": model.tools is not False,
         "vision": model.vision is not False,
+        "tool_prices": _highest_tool_prices(model),
     }
+
+
+def _highest_tool_prices(model: Model) -> dict[str, str]:
+    """USD as text, for one use of each tool that a provider of the model runs."""
+    highest: dict[str, Decimal] = {}
+    for target in model.targets:
+        for name, usd in (tool_prices(price_of(target, model)) or {}).items():
+            highest[name] = max(Decimal(usd), highest.get(name, Decimal(0)))
+    return {name: f"{usd:f}" for name, usd in highest.items()}
 
 
 def scalar(value: object) -> str:

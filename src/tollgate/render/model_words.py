@@ -98,11 +98,15 @@ request the gateway chooses the cheapest candidate that the tenant may use and t
 `vision: false` exclude a candidate from requests with tools or images. `context_tokens` excludes it from longer
 requests.
 
-The gateway computes what a request can cost from its prompt (three bytes a token), its `max_tokens` and the prices
-above. It refuses a request that could cost more than `max_cost`. A client can lower that limit with the header
-`x-tollgate-max-cost: 0.05`. The answer's header `x-tollgate-model` names the chosen model. The chosen model is booked,
-and its budgets and limits apply. If the gateway processes serve every candidate directly, they choose and answer
-themselves. Otherwise LiteLLM answers, and chooses by the same rule.
+The gateway computes what a request can cost. It adds the prompt (three bytes a token, an image as 1,600, a PDF by its
+size), the longest answer, and every use of a tool that the provider runs, each at the prices above. The longest answer
+is that of `max_tokens`, once for each of `n` answers. Without `max_tokens` it is the candidate's `max_output_tokens`,
+or 4,096 tokens. The gateway refuses a request that could cost more than `max_cost`. A client can lower that limit with
+the header `x-tollgate-max-cost: 0.05`.
+
+The answer's header `x-tollgate-model` names the chosen model. The chosen model is booked, and its budgets and limits
+apply. If the gateway processes serve every candidate directly, they choose and answer themselves. Otherwise LiteLLM
+answers, and chooses by the same rule.
 
 ## The response cache
 `cache: {enabled: true}` answers an identical request of the same tenant from Redis for `ttl_s`, at no cost. It works on

@@ -11,6 +11,7 @@ from typing import Any
 
 from tollgate.services.choice.candidates import Candidate, Choice, cheapest, needs, unable
 from tollgate.services.refusals.refusal import Refusal
+from tollgate.services.requests.routes import Api
 
 # With this header a client can lower `max_cost` for a request, but not raise it.
 MAX_COST = "x-tollgate-max-cost"
@@ -27,21 +28,26 @@ class NoModelError(Exception):
 
 
 def choose(
-    name: str, choice: Choice, allowed: Sequence[Candidate], body: Mapping[str, Any], max_cost: str | None
+    name: str,
+    choice: Choice,
+    allowed: Sequence[Candidate],
+    body: Mapping[str, Any],
+    api: Api | None,
+    max_cost: str | None,
 ) -> str:
     """The name of the cheapest of `allowed` that can handle `body`. Raises NoModelError.
 
-    `allowed` are the candidates that the caller may use, in the order of `choice`. `max_cost` is the client's header in
-    USD; None without one.
+    `allowed` are the candidates that the caller may use, in the order of `choice`. `api` is that of the route.
+    `max_cost` is the client's header in USD; None without one.
     """
     if not allowed:
         message = f"{name}: this key may not use any of its models"
         raise NoModelError(Refusal(403, "permission_error", "model_not_allowed", message))
-    wanted = needs(body)
+    wanted = needs(body, api)
     able = cheapest(allowed, wanted)
     if not able:
         reasons = ", ".join(f"{model.name} {unable(model, wanted)}" for model in allowed)
-        raise _refused(f"{name}: no model can handle this request (about {wanted.prompt} tokens): {reasons}")
+        raise _refused(f"{name}: no model can handle this request (about {wanted.context} tokens): {reasons}")
     price, model = able[0]
     limit = _limit(choice, max_cost)
     if limit is not None and price > limit:
@@ -64,7 +70,7 @@ def _limit(choice: Choice, sent: str | None) -> Decimal | None:
 def _too_expensive(name: str, model: Candidate, price: Decimal, limit: Decimal) -> str:
     return (
         f"{name}: this request could cost ${price:.4f} with {model.name}, the cheapest suitable model, but the limit "
-        f"is ${limit.normalize():f}; ask for fewer max_tokens, or name a model"
+        f"is ${limit.normalize():f}; send a smaller max_tokens, or name a model"
     )
 
 

@@ -161,7 +161,7 @@ class App:
         self._check(scope, caller, name, model)
         choice = ""
         if model is None:
-            choice, model = name, chosen(self.catalogue, name, caller, parsed, scope["headers"])
+            choice, model = name, chosen(self.catalogue, name, caller, parsed, scope)
             name = record.model = model.name
         identity = os.urandom(16).hex()
         fields = (caller, protocol, body, parsed, name, model, record.began, record, choice)

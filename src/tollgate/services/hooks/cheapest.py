@@ -20,6 +20,7 @@ from tollgate.services.choice.candidates import Choice, read
 from tollgate.services.choice.choose import ANSWERED, MAX_COST, NoModelError, choose
 from tollgate.services.hooks.ongoing import CURRENT
 from tollgate.services.requests.fields import unpacked
+from tollgate.services.requests.routes import api_of
 
 ASKED = "tollgate_asked"
 
@@ -47,7 +48,7 @@ class Cheapest(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed 
     async def _choose(self, name: str, choice: Choice, data: Mapping[str, Any], caller: Any) -> str:
         allowed = [model for model in choice.models if await _may_use(caller, model.name)]
         try:
-            return choose(name, choice, allowed, data, _max_cost(data))
+            return choose(name, choice, allowed, data, api_of(str(caller.request_route or "")), _max_cost(data))
         except NoModelError as error:
             refusal = error.refusal
             if (ongoing := CURRENT.get(None)) is not None:

@@ -11,7 +11,6 @@ from typing import Any
 from tollgate.services.limits.questions import statements
 from tollgate.services.limits.rule import NANO
 from tollgate.services.limits.spent import Question
-from tollgate.services.requests.estimate import input_tokens
 from tollgate.services.requests.fields import unpacked
 
 log = logging.getLogger("tollgate.limits")
@@ -61,11 +60,6 @@ def created_at(identity: str, team: Any) -> datetime | str | None:
     if team is not None:
         _CREATED[identity] = team.created_at or _CREATED.get(identity)
     return _CREATED.get(identity)
-
-
-def input_tokens_of(data: Mapping[str, Any]) -> int:
-    """An estimate, for every API: the texts to embed or to complete have fields of their own."""
-    return input_tokens(data) + input_tokens({"system": [data.get("input"), data.get("prompt")]})
 
 
 def highest_cost(data: Mapping[str, Any], model: str, route: str, tokens: int) -> int:

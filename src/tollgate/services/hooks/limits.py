@@ -28,6 +28,7 @@ from tollgate.services.limits.resp import Redis
 from tollgate.services.limits.rule import NANO, Rule
 from tollgate.services.limits.rules import rules_of
 from tollgate.services.refusals.refusal import Refusal
+from tollgate.services.requests.estimate import tokens_of_any
 
 
 class LimitsHook(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed when types are checked
@@ -81,7 +82,7 @@ class LimitsHook(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installe
 
 
 def _asked(caller: Any, rules: tuple[Rule, ...], data: Mapping[str, Any]) -> Asked:
-    route, tokens = str(caller.request_route or ""), ledger.input_tokens_of(data)
+    route, tokens = str(caller.request_route or ""), tokens_of_any(data)
 
     def cost(name: str) -> tuple[str, int]:
         model = ledger.model_of(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 # Tokenizers of today make about one token of four bytes of UTF-8 text, in English, code and Chinese alike.
@@ -34,7 +35,10 @@ def input_tokens(body: Any) -> int:
             waiting += value
         elif isinstance(value, dict):
             if value.get("type") == "base64":
-                tokens += _encoded(value)
+                tokens += encoded_tokens(value)
+                continue
+            if value.get("type") == "image_url" and _is_data(value.get("image_url")):
+                tokens += IMAGE_TOKENS
                 continue
             size += sum(map(len, value))
             waiting += (inner for name, inner in value.items() if name not in SKIPPED)
@@ -43,8 +47,25 @@ def input_tokens(body: Any) -> int:
     return tokens + -(-size // BYTES_PER_TOKEN)
 
 
-def _encoded(source: dict[str, Any]) -> int:
-    data, media_type = source.get("data"), source.get("media_type")
-    if isinstance(media_type, str) and media_type.startswith("image/"):
+def tokens_of_any(body: Mapping[str, Any]) -> int:
+    """The same for every API: the texts to embed or to complete have fields of their own."""
+    return input_tokens(body) + input_tokens({"system": [body.get("input"), body.get("prompt")]})
+
+
+def _is_data(image: Any) -> bool:
+    """Whether OpenAI's `image_url` is the image itself and no address."""
+    url = image.get("url") if isinstance(image, dict) else image
+    return isinstance(url, str) and url.startswith("data:image/")
+
+
+def is_image(source: Mapping[str, Any]) -> bool:
+    media_type = source.get("media_type")
+    return isinstance(media_type, str) and media_type.startswith("image/")
+
+
+def encoded_tokens(source: Mapping[str, Any]) -> int:
+    """Of an image or a document in base64, as `source` of Anthropic's blocks."""
+    if is_image(source):
         return IMAGE_TOKENS
+    data = source.get("data")
     return max(PDF_TOKENS, len(data) // PDF_LETTERS_PER_TOKEN) if isinstance(data, str) else 0

@@ -26,11 +26,15 @@ from tollgate.services.gateway.catalogue import Catalogue
 from tollgate.services.gateway.chosen import chosen
 from tollgate.services.gateway.ledger.price import Prices
 from tollgate.services.hooks.ongoing import CURRENT, Ongoing
+from tollgate.services.requests.paid_tools import nano_each
 
 WHOLE = Answer([whole_message()], headers=JSON)
 STREAM = Answer([start(), text("x"), end()], 200, {"content-type": "text/event-stream"})
+SEARCH = "web_search"
 TOOL = {"name": "ls", "input_schema": {"type": "object"}}
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+PDF = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "A" * 90_000}}
+SEARCHES = {"type": "web_search_20250305", "name": SEARCH, "max_uses": 5}
 
 
 def candidate(name: str, price: str, **more: Any) -> Candidate:
@@ -40,7 +44,7 @@ def candidate(name: str, price: str, **more: Any) -> Candidate:
 
 AUTO = Choice(
     (
-        candidate("dear", "0.001"),
+        candidate("dear", "0.001", tool_prices=nano_each({SEARCH: "0.01"})),
         candidate("fair", "0.0001", tools=False),
         candidate("cheap", "0.00001", vision=False, context=1000),
     ),
@@ -156,6 +160,36 @@ def test_what_no_candidate_may_or_can_answer_is_refused(
     run(test)
 
 
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [({}, 200), ({"n": 128}, 400), ({"max_completion_tokens": 100_000}, 400), ({"max_tokens": None}, 400)],
+    ids=str,
+)
+def test_no_field_hides_what_a_request_costs(tmp_path: Path, more: dict[str, Any], status: int) -> None:
+    """The first is the twin. The usual answer costs four cents, and the limit is three."""
+
+    async def test() -> None:
+        async with upstream(WHOLE) as one, process(tmp_path, served(one)) as gateway:
+            answer = await gateway.ask(model="auto", headers={"x-tollgate-max-cost": "0.03"}, **more)
+            assert answer.status == status, answer
+            assert len(one.asked) == (status == 200)
+
+    run(test)
+
+
+def test_a_count_of_tokens_is_not_refused_for_the_longest_answer() -> None:
+    long = replace(AUTO, models=tuple(replace(one, max_output=10**6) for one in AUTO.models))
+    body = {"model": "auto", "messages": []}
+
+    def choose(path: str) -> str:
+        scope = {"path": path, "headers": []}
+        return chosen(replace(served(), choices={"auto": long}), "auto", caller(), body, scope).name
+
+    assert choose("/v1/messages/count_tokens") == "cheap"
+    with pytest.raises(RefusedError):
+        choose("/v1/messages")
+
+
 def test_a_protocol_of_litellms_is_handed_over_with_the_clients_name(tmp_path: Path) -> None:
     """The replica chooses again, with the same code: the ticket is for the chosen model."""
 
@@ -178,13 +212,16 @@ class Litellm:
     def __init__(self, hook: Any) -> None:
         self.hook = hook
 
-    def choose(self, who: Caller, body: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[str, Any]:
+    def choose(
+        self, who: Caller, body: Mapping[str, Any], headers: Mapping[str, str], path: str = "/v1/messages"
+    ) -> tuple[str, Any]:
+        asking = SimpleNamespace(may_use=who.may_use, request_route=path)
         data = {**body, "proxy_server_request": {"headers": headers}}
 
         async def ask() -> tuple[str, Any]:
             CURRENT.set(ongoing := Ongoing())
             try:
-                changed = await self.hook.async_pre_call_hook(who, None, data, "completion")
+                changed = await self.hook.async_pre_call_hook(asking, None, data, "completion")
             except Exception:  # noqa: BLE001  the fake's exception; what the client gets is the refusal
                 return "", ongoing.refusal
             return changed["model"], None
@@ -194,51 +231,58 @@ class Litellm:
 
 @pytest.fixture(scope="module")
 def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Litellm]:
-    async def is_model_authorized_for_token(model: str, valid_token: Caller, llm_router: Any) -> bool:
-        return valid_token.may_use(model)
+    async def is_model_authorized_for_token(model: str, valid_token: Any, llm_router: Any) -> bool:
+        return bool(valid_token.may_use(model))
 
     parts = {
         "litellm.proxy.auth.fallback_model_access": {"is_model_authorized_for_token": is_model_authorized_for_token},
         "litellm.proxy.proxy_server": {"llm_router": None},
     }
     directory = tmp_path_factory.mktemp("litellm")
-    table = {"models": [{**vars(one), "input": str(one.input), "output": str(one.output)} for one in AUTO.models]}
+    models = [{**vars(one), "input": str(one.input), "output": str(one.output)} for one in AUTO.models]
+    table = {"models": [{**one, "tool_prices": {SEARCH: "0.01"} if one["tool_prices"] else {}} for one in models]}
     (directory / "choices.json").write_text(json.dumps({"auto": {**table, "max_cost": "2"}}))
     with hook("cheapest", directory, parts) as module:
         yield Litellm(module.handler)
 
 
-def at_gateway(who: Caller, body: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[str, Any]:
+def at_gateway(
+    who: Caller, body: Mapping[str, Any], headers: Mapping[str, str], path: str = "/v1/messages"
+) -> tuple[str, Any]:
     sent = [(name.encode(), value.encode()) for name, value in headers.items()]
     try:
-        return chosen(served(), "auto", who, body, sent).name, None
+        return chosen(served(), "auto", who, body, {"path": path, "headers": sent}).name, None
     except RefusedError as refused:
         return "", refused.refusal
 
 
 words = st.sampled_from(["hello", "word " * 1500, "\ud800 half a pair", "é" * 500])
-blocks = st.one_of(words.map(lambda said: {"type": "text", "text": said}), st.just(IMAGE))
+blocks = st.one_of(words.map(lambda said: {"type": "text", "text": said}), st.sampled_from([IMAGE, PDF]))
 turns = st.one_of(words, st.lists(blocks, min_size=1, max_size=3)).map(lambda said: {"role": "user", "content": said})
 bodies = st.fixed_dictionaries(
     {"model": st.sampled_from(["auto", "claude-router-6175746f"]), "messages": st.lists(turns, max_size=3)},
     optional={
         "max_tokens": st.integers(1, 5000),
         "max_completion_tokens": st.integers(1, 5000),
-        "tools": st.just([TOOL]),
+        "n_predict": st.integers(1, 5000),
+        "thinking": st.fixed_dictionaries({"budget_tokens": st.integers(1, 5000)}),
+        "n": st.integers(1, 128),
+        "tools": st.lists(st.sampled_from([TOOL, SEARCHES]), max_size=2),
         "system": words,
     },
 )
+paths = st.sampled_from(["/v1/messages", "/v1/chat/completions", "/chat/completions"])
 rights = st.lists(st.sampled_from(["auto", "cheap", "fair", "dear"]), unique=True)
 costs = st.one_of(st.just({}), st.sampled_from(["0.001", "5", "-1", "x"]).map(lambda usd: {"x-tollgate-max-cost": usd}))
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(bodies, rights, costs)
+@given(bodies, rights, costs, paths)
 def test_both_routes_choose_alike_and_refuse_with_the_same_words(
-    litellm: Litellm, body: dict[str, Any], models: list[str], headers: dict[str, str]
+    litellm: Litellm, body: dict[str, Any], models: list[str], headers: dict[str, str], path: str
 ) -> None:
     who = caller(team={"models": models})
-    assert at_gateway(who, body, headers) == litellm.choose(who, body, headers)
+    assert at_gateway(who, body, headers, path) == litellm.choose(who, body, headers, path)
 
 
 def test_twin_a_hook_with_another_rule_would_be_noticed(litellm: Litellm, monkeypatch: pytest.MonkeyPatch) -> None:

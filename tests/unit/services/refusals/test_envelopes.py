@@ -13,6 +13,7 @@ from tollgate.services.hooks.ongoing import Ongoing
 from tollgate.services.refusals import door, envelopes
 from tollgate.services.refusals.refusal import Refusal
 from tollgate.services.replica.wording import refusal_of
+from tollgate.services.requests.routes import Api
 
 CLAUDE_CODE = "claude-cli/2.1.330 (external, cli)"
 OTHERS = (
@@ -31,7 +32,7 @@ ELSEWHERE = ("/v1/chat/completions", "/v1/models", "/gateway/usage", "/v1/messag
 
 def no_candidate() -> Refusal:
     with pytest.raises(NoModelError) as raised:
-        choose("auto", Choice((), None), [], {"messages": []}, None)
+        choose("auto", Choice((), None), [], {"messages": []}, Api.CHAT, None)
     return raised.value.refusal
 
 

@@ -41,6 +41,17 @@ def test_an_image_is_not_counted_by_its_bytes() -> None:
     assert input_tokens({"messages": [image("application/pdf", 7)]}) == 4 + 3
 
 
+@pytest.mark.parametrize("wrap", [lambda url: {"url": url}, lambda url: url], ids=["object", "text"])
+def test_openais_image_is_not_counted_by_its_bytes_either(wrap: Any) -> None:
+    def tokens(url: str, kind: str = "image_url") -> int:
+        return input_tokens({"messages": [{"type": kind, "image_url": wrap(url)}]})
+
+    encoded = "data:image/png;base64," + "A" * 9_000_000
+    assert tokens(encoded) == 4 + IMAGE_TOKENS
+    assert tokens(encoded, "text") > 2_000_000, "the twin: these are words"
+    assert tokens("https://example.org/" + "x" * 4000) > 1000
+
+
 def test_any_depth() -> None:
     deep: Any = "x"
     for _ in range(50_000):
