@@ -16,6 +16,8 @@ MESSAGE_TOKENS = 4
 COUNTED = ("system", "messages", "tools", "output_config", "output_format")
 # They hold no words for the model.
 SKIPPED = ("cache_control", "signature", "citations", "encrypted_content")
+# JSON that the model reads as text. An object in it is no image, even if it looks like one.
+WORDS = ("input", "input_schema", "input_examples", "parameters")
 
 
 def input_tokens(body: Any) -> int:
@@ -27,24 +29,47 @@ def input_tokens(body: Any) -> int:
     tokens = MESSAGE_TOKENS * len(messages) if isinstance(messages, list) else 0
     size = 0
     waiting: list[Any] = [body.get(name) for name in COUNTED]
+    words: list[Any] = []
     while waiting:
         value = waiting.pop()
-        if isinstance(value, str):
-            size += len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
-        elif isinstance(value, list):
+        if isinstance(value, list):
+            waiting += value
+        elif not isinstance(value, dict):
+            size += _bytes(value)
+        elif value.get("type") == "base64":
+            tokens += encoded_tokens(value)
+        elif value.get("type") == "image_url" and _is_data(value.get("image_url")):
+            tokens += IMAGE_TOKENS
+        else:
+            size += sum(map(len, value))
+            for name, inner in value.items():
+                if name in WORDS:
+                    words.append(inner)
+                elif name not in SKIPPED:
+                    waiting.append(inner)
+    size += _bytes_inside(words)
+    return tokens + -(-size // BYTES_PER_TOKEN)
+
+
+def _bytes_inside(waiting: list[Any]) -> int:
+    """Of all texts, names and numbers in these values, which it removes."""
+    size = 0
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
             waiting += value
         elif isinstance(value, dict):
-            if value.get("type") == "base64":
-                tokens += encoded_tokens(value)
-                continue
-            if value.get("type") == "image_url" and _is_data(value.get("image_url")):
-                tokens += IMAGE_TOKENS
-                continue
             size += sum(map(len, value))
-            waiting += (inner for name, inner in value.items() if name not in SKIPPED)
-        elif value is not None:
-            size += BYTES_PER_TOKEN
-    return tokens + -(-size // BYTES_PER_TOKEN)
+            waiting += value.values()
+        else:
+            size += _bytes(value)
+    return size
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
+    return 0 if value is None else BYTES_PER_TOKEN
 
 
 def tokens_of_any(body: Mapping[str, Any]) -> int:

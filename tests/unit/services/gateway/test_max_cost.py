@@ -32,7 +32,9 @@ def encoded(kind: str, media_type: str, letters: int) -> dict[str, Any]:
 
 
 sizes = st.sampled_from([0, 5, 90_000, 3_000_000])
+hidden = {"type": "base64", "media_type": "image/png", "data": "word " * 8000}
 blocks = st.one_of(
+    st.just({"type": "tool_use", "id": "t", "name": "x", "input": hidden}),
     sizes.map(lambda size: encoded("document", "application/pdf", size)),
     sizes.map(lambda size: encoded("image", "image/png", size)),
     sizes.map(lambda size: encoded("document", "image/png", size)),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tollgate.services.requests.estimate import IMAGE_TOKENS, PDF_TOKENS, input_tokens
+from tollgate.services.requests.estimate import IMAGE_TOKENS, PDF_TOKENS, WORDS, input_tokens
 
 
 def image(kind: str = "image/png", data: Any = "A" * 9_000_000) -> dict[str, Any]:
@@ -50,6 +50,22 @@ def test_openais_image_is_not_counted_by_its_bytes_either(wrap: Any) -> None:
     assert tokens(encoded) == 4 + IMAGE_TOKENS
     assert tokens(encoded, "text") > 2_000_000, "the twin: these are words"
     assert tokens("https://example.org/" + "x" * 4000) > 1000
+
+
+@pytest.mark.parametrize("field", WORDS)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"type": "base64", "media_type": "image/png", "data": "word " * 8000},
+        {"type": "image_url", "image_url": {"url": "data:image/png," + "word " * 8000}},
+        {"signature": "word " * 8000},
+    ],
+    ids=["image", "image_url", "signature"],
+)
+def test_what_only_looks_like_an_image_is_text(field: str, shape: dict[str, Any]) -> None:
+    """The model reads the input of a tool as text. As an image it would cost a sixth. The second line is the twin."""
+    assert input_tokens({"messages": [{"type": "tool_use", field: [{"deep": shape}]}]}) > 10_000
+    assert input_tokens({"messages": [{"type": "x", "source": [shape]}]}) < IMAGE_TOKENS + 20
 
 
 def test_any_depth() -> None:
