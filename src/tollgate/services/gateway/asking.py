@@ -99,11 +99,13 @@ class Asking:
         # Before the call: if the client leaves meanwhile, the target may still bill the request.
         booked.asks(model, target)
         try:
-            exchange = await begin(call, model, target, self.upstreams, self.credentials)
+            exchange = await begin(call, model, target, self.upstreams, self.credentials, booked.began)
         except HandOverError as error:
-            booked.asked, tried.handover = asked, error
+            # A fault of ours in reading an answer: its provider bills it, and LiteLLM's as well.
+            booked.asked, tried.handover = booked.gave_up() or asked, error
             return None
         except FailedError as error:
+            booked.gave_up(billed=error.failure.billed)
             booked.asked = asked or error.failure.reached
             tried.last = error.failure
             self._note(call, target, error.failure)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from tollgate.services.gateway.call import Call, RefusedError
 from tollgate.services.gateway.catalogue import Model, Target
 from tollgate.services.gateway.counted import Counted
+from tollgate.services.gateway.exchange import Exchange
 from tollgate.services.gateway.ledger import calls
 from tollgate.services.gateway.ledger.journal import Journal, JournalUnwritableError
-from tollgate.services.gateway.ledger.price import cost
+from tollgate.services.gateway.ledger.lost import NOTHING, Lost
+from tollgate.services.gateway.ledger.price import MILLION, cost
 from tollgate.services.gateway.ledger.usage import Usage
 from tollgate.services.limits.limiter import Limiter
 from tollgate.services.limits.outcome import Admitted, Refused
@@ -28,6 +30,7 @@ from tollgate.services.requests.longest_answer import longest_answer
 from tollgate.services.requests.routes import Api
 
 CLIENT_LEFT = "ClientLeft"
+HANDED_OVER = "HandedOver"
 # LiteLLM's words for the two APIs, which its own pages group by.
 _CALL_TYPES = {True: "anthropic_messages", False: "acompletion"}
 
@@ -48,26 +51,52 @@ class Booked:
     model: Model = field(init=False)
     target: Target | None = None
     _to: calls.Target | None = None
+    # The answers that were given up; and the part of their cost that the limits do not know yet.
+    _lost: Lost = NOTHING
+    _unsettled: int = 0
+    # The answer of the target that is asked, from its 200 on.
+    _arriving: Exchange | None = None
 
     def __post_init__(self) -> None:
         self.model = self.call.model
 
     def asks(self, model: Model, target: Target) -> None:
         """This target is called now. If it cannot have been reached, its caller sets `asked` back."""
-        self.asked, self.model, self.target = True, model, target
+        self.asked, self.model, self.target, self._arriving = True, model, target, None
         to = ledger_target(target, model, "" if model is self.call.model else model.name)
         # The same object for the usual target: the journal asks with every piece of a stream whether it is another.
         self._to = self.begun.target if to == self.begun.target else to
+
+    def began(self, exchange: Exchange) -> None:
+        self._arriving = exchange
+
+    def gave_up(self, *, billed: bool = True) -> bool:
+        """The answer that had begun is given up. Notes what it cost if the provider has counted it, or if `billed`.
+
+        False if none had begun. An estimate, without the provider's count, is at most what was reserved.
+        """
+        exchange, self._arriving = self._arriving, None
+        if exchange is None or not (billed or exchange.counted):
+            return exchange is not None
+        usage = exchange.usage()
+        if usage.estimated:
+            usage = _within_reserved(usage, self.call, exchange.model)
+        nano = cost(usage, exchange.model.prices)
+        self._lost, self._unsettled = self._lost.also(usage, nano), self._unsettled + nano
+        return True
 
     async def switch(self, model: Model) -> bool:
         """Whether the tenant's budgets allow `model`, which answers instead of the model that was asked for."""
         _, nano = reserved(self.call, model)
         now = datetime.now(UTC)
-        outcome = await self.limiter.admit_money(self.held, self.call.caller.rules, model.name, nano, now)
+        spent, self._unsettled = self._unsettled, 0
+        outcome = await self.limiter.admit_money(self.held, self.call.caller.rules, model.name, nano, now, spent)
         return not isinstance(outcome, Refused)
 
     def progress(self, usage: Callable[[], Usage]) -> None:
-        self.journal.progress(self.begun.id, usage, self._to)
+        lost = self._lost
+        so_far = usage if lost is NOTHING else lambda: lost.beside(usage())
+        self.journal.progress(self.begun.id, so_far, self._to)
 
     async def end(self, usage: Usage, status: int, error: str) -> None:
         """Write what the call used, then settle its limits. Runs once; later calls change nothing."""
@@ -75,27 +104,38 @@ class Booked:
             return
         self.settled = True
         record = self.call.record
-        outcome = calls.Outcome(now_ms(), usage, status, error, record.first_byte)
-        ended = self.journal.end(self.begun.id, outcome, self._to)
-        record.status, record.error, record.usage, record.nano = status, error, usage, ended.cost
+        ended = self._write_end(usage, status, error)
+        used = ended.outcome.usage
+        record.status, record.error, record.usage, record.nano = status, error, used, ended.cost
         if self.target is not None:
             record.target, record.answered_by = self.target.id, self.model.name
-        await self.limiter.settle(self.held, usage.prompt + usage.output, ended.cost, self.asked)
+        nano = ended.cost - self._lost.nano + self._unsettled
+        await self.limiter.settle(self.held, used.prompt + used.output, nano, self.asked)
+
+    def _write_end(self, usage: Usage, status: int, error: str) -> calls.Call:
+        lost = None if self._lost is NOTHING else self._lost
+        outcome = calls.Outcome(now_ms(), usage, status, error, self.call.record.first_byte, lost)
+        return self.journal.end(self.begun.id, outcome, self._to)
 
     async def unanswered(self, status: int, error: str) -> None:
-        """No upstream answered. If one was asked when the client left, it may bill the input."""
-        left = self.asked and error == CLIENT_LEFT
+        """No upstream answered. If one was asked when the client left, it may bill the input, and what it has sent."""
+        begun = self.gave_up()
+        left = self.asked and error == CLIENT_LEFT and not begun
         await self.end(self.begun.estimate if left else Usage(), status, error)
 
     async def hand_over(self, secret: str) -> Counted | None:
         """LiteLLM answers and books the call. The replica gets a ticket with what the call took, signed with `secret`.
 
+        An answer that was given up before is booked here. The limits learn of it from the ledger: the replica settles.
         None if only this process has counted it: then it is given back, and the replica counts alone too.
         """
         if self.settled:
             return None
         self.settled = True
-        self.journal.hand_over(self.begun.id)
+        if self._lost is NOTHING:
+            self.journal.hand_over(self.begun.id)
+        else:
+            self._write_end(Usage(), 0, HANDED_OVER)
         taken = await self.limiter.hand_on(self.held)
         if taken is None:
             return None
@@ -144,6 +184,16 @@ def reserved(call: Call, model: Model) -> tuple[int, int]:
     written = longest.together(model.max_output_tokens)
     tools = paid_tools.most(call.parsed, model.tool_prices or {})
     return read, cost(Usage(input=read, output=written), model.prices) + tools
+
+
+def _within_reserved(usage: Usage, call: Call, model: Model) -> Usage:
+    """An estimate from bytes, which can be anything, as what `call` has reserved for `model`."""
+    read, most = reserved(call, model)
+    usage = replace(usage, input=min(usage.input, read), tools=())
+    if not model.prices.output:
+        return usage
+    left = max(0, most - cost(replace(usage, output=0), model.prices))
+    return replace(usage, output=min(usage.output, left * MILLION // model.prices.output))
 
 
 def ledger_target(target: Target, model: Model, group: str = "") -> calls.Target:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from typing import Protocol as Interface
@@ -11,7 +11,7 @@ from typing import Protocol as Interface
 import aiohttp
 import orjson
 
-from tollgate.services.gateway import body
+from tollgate.services.gateway import body, bounded
 from tollgate.services.gateway.call import Call, HandOverError
 from tollgate.services.gateway.catalogue import Model, Protocol, Target
 from tollgate.services.gateway.convert import answer as chat_answer
@@ -31,6 +31,8 @@ from tollgate.services.requests import paid_tools
 
 # No whole answer is larger.
 ANSWER_BYTES = 64 * 1024 * 1024
+# Where the two APIs count what was written.
+_OUTPUT_COUNTS = ("output_tokens", "completion_tokens")
 
 
 class Stream(Interface):
@@ -55,18 +57,19 @@ class Stream(Interface):
 
 @dataclass
 class Exchange:
-    """An answer that has begun. `first` is what the client gets at once; with `stream` None it is the whole answer."""
+    """An answer whose headers are here, with status 200. `first` is what the client gets at once; with `stream` None it
+    is the whole answer."""
 
     target: Target
     model: Model
     answer: aiohttp.ClientResponse
-    first: bytes
     stream: Stream | None
-    figures: Any
     speaks: Protocol
     characters_in: int
     # Of the request, and of a whole answer, for the tools that the upstream ran.
     request: Mapping[str, Any]
+    first: bytes = b""
+    figures: Any = None
     content: Any = None
 
     def usage(self) -> Usage:
@@ -75,6 +78,14 @@ class Exchange:
         if not self.model.tool_prices or self.speaks is not Protocol.MESSAGES:
             return usage
         return replace(usage, tools=tuple(self._tools(self.model.tool_prices)))
+
+    @property
+    def counted(self) -> bool:
+        """Whether the upstream told a count of tokens."""
+        figures = self.figures if self.stream is None else self.stream.counted
+        return isinstance(figures, Mapping) and any(
+            isinstance(figures.get(name), int) and figures[name] > 0 for name in _OUTPUT_COUNTS
+        )
 
     def _tools(self, prices: paid_tools.Prices) -> Iterator[Tool]:
         stream = self.stream
@@ -86,7 +97,9 @@ class Exchange:
             yield Tool(name, uses, prices[name])
 
     def _tokens(self) -> Usage:
-        out = self.stream.characters if self.stream is not None else len(self.first)
+        # A whole answer that was given up has no `first`.
+        whole = len(self.first) or self.answer.content.total_bytes
+        out = self.stream.characters if self.stream is not None else whole
         seen = Estimate(self.characters_in, out)
         bounds = Bounds.of(self.model.context_tokens, self.model.max_output_tokens, self.characters_in, out)
         read = ledger_usage.anthropic if self.speaks is Protocol.MESSAGES else ledger_usage.openai
@@ -100,9 +113,17 @@ class Exchange:
 
 
 async def begin(
-    call: Call, model: Model, target: Target, upstreams: Upstreams, credentials: Mapping[str, str]
+    call: Call,
+    model: Model,
+    target: Target,
+    upstreams: Upstreams,
+    credentials: Mapping[str, str],
+    began: Callable[[Exchange], None],
 ) -> Exchange:
-    """Ask `target`, and wait until there is something to send. Raises FailedError or HandOverError."""
+    """Ask `target`, and wait until there is something to send. Raises FailedError or HandOverError.
+
+    `began` gets the answer before that, as soon as a 200 is here: if the answer is given up, it is booked.
+    """
     speaks = protocol_for(call, target)
     if speaks is None:
         raise HandOverError("protocol")
@@ -114,25 +135,33 @@ async def begin(
     except NoAnswerError as error:
         raise FailedError(failure.no_answer(error.kind, reached=error.sent)) from error
     try:
-        return await _begun(call, model, target, speaks, answer)
+        await _check_status(call, speaks, answer)
+        stream = _stream(call, speaks) if call.streams else None
+        exchange = Exchange(target, model, answer, stream, speaks, len(call.body), call.parsed)
+        began(exchange)
+        await _begin(call, exchange)
+        return exchange
     except BaseException:  # also if the client left: then nobody needs the rest of the upstream's answer
         answer.close()
         raise
 
 
-async def _begun(
-    call: Call, model: Model, target: Target, speaks: Protocol, answer: aiohttp.ClientResponse
-) -> Exchange:
-    native = speaks is Protocol.MESSAGES
+async def _check_status(call: Call, speaks: Protocol, answer: aiohttp.ClientResponse) -> None:
     if answer.status >= 400:
         with call.record.waiting():
             text = await beginning(answer)
+        native = speaks is Protocol.MESSAGES
         raise FailedError(failure.of_status(answer.status, answer.headers, text, native=native))
-    begin_answer = _first_of_stream if call.streams else _whole_answer
+
+
+async def _begin(call: Call, exchange: Exchange) -> None:
     try:
-        return await begin_answer(call, model, target, speaks, answer)
+        if exchange.stream is not None:
+            await _first_of_stream(call, exchange, exchange.stream)
+        else:
+            await _whole_answer(call, exchange)
     except NoAnswerError as error:
-        raise FailedError(failure.no_answer(error.kind)) from error
+        raise FailedError(failure.no_answer(error.kind, billed=True)) from error
     except UpstreamFailedError as failed:
         raise FailedError(failure.of_stream(failed)) from failed
     except (FailedError, HandOverError):
@@ -141,15 +170,12 @@ async def _begun(
         raise not_converted(call, ANSWER, error) from error
 
 
-async def _first_of_stream(
-    call: Call, model: Model, target: Target, speaks: Protocol, answer: aiohttp.ClientResponse
-) -> Exchange:
+async def _first_of_stream(call: Call, exchange: Exchange, stream: Stream) -> None:
     """Comments and pings of the upstream do not begin an answer, so they do not make its first byte later."""
-    stream = _stream(call, speaks)
     first: list[bytes] = []
     try:
-        async with asyncio.timeout(target.timeout_s):
-            pieces = pieces_of(answer)
+        async with asyncio.timeout(exchange.target.timeout_s):
+            pieces = pieces_of(exchange.answer)
             while not (stream.started or stream.failed):
                 with call.record.waiting():
                     data = await anext(pieces, None)
@@ -161,7 +187,7 @@ async def _first_of_stream(
         raise NoAnswerError("timeout") from error
     if not stream.started:
         raise FailedError(_failure_of(stream, b"".join(first)))
-    return Exchange(target, model, answer, b"".join(first), stream, None, speaks, len(call.body), call.parsed)
+    exchange.first = b"".join(first)
 
 
 def _stream(call: Call, speaks: Protocol) -> Stream:
@@ -171,7 +197,7 @@ def _stream(call: Call, speaks: Protocol) -> Stream:
             model=call.name,
             message_id=f"msg_{call.id}",
             estimate=call.input_tokens,
-            loads=orjson.loads,
+            loads=bounded.loads,
         )
     if speaks is Protocol.MESSAGES:
         return PassedMessages()
@@ -185,20 +211,20 @@ def _failure_of(stream: Stream, events: bytes) -> Failure:
         return failure.of_stream(stream.failure)
     error = getattr(stream, "error", None)
     if error is None:
-        return failure.no_answer(str(stream.failed or "empty"))
+        return failure.no_answer(str(stream.failed or "empty"), billed=True)
     native = isinstance(stream, PassedMessages)
     failed = failure.of_status(529, {}, orjson.dumps(error), native=native)
     return replace(failed, events=events) if native and failed.kind == "status_529" else failed
 
 
-async def _whole_answer(
-    call: Call, model: Model, target: Target, speaks: Protocol, answer: aiohttp.ClientResponse
-) -> Exchange:
+async def _whole_answer(call: Call, exchange: Exchange) -> None:
+    speaks = exchange.speaks
     with call.record.waiting():
-        text = await whole(answer, ANSWER_BYTES)
-    parsed = chat_answer.parse(text, orjson.loads)
+        text = await whole(exchange.answer, ANSWER_BYTES)
+    parsed = chat_answer.parse(text, bounded.loads)
     if not isinstance(parsed, dict):
         raise UpstreamFailedError("unreadable")
+    exchange.figures, exchange.content = parsed.get("usage"), parsed.get("content")
     if speaks is not call.protocol:
         text = body.encoded(
             chat_answer.to_messages(
@@ -207,12 +233,11 @@ async def _whole_answer(
                 model=call.name,
                 message_id=f"msg_{call.id}",
                 estimate=call.input_tokens,
-                loads=orjson.loads,
+                loads=bounded.loads,
             )
         )
     elif parsed.get("error") or parsed.get("type") == "error" or parsed.get("object") == "error":
         raise FailedError(failure.of_status(529, {}, text, native=speaks is Protocol.MESSAGES))
     elif not isinstance(parsed.get("choices" if speaks is Protocol.CHAT else "content"), list):
         raise UpstreamFailedError("no_choices")
-    usage, content = parsed.get("usage"), parsed.get("content")
-    return Exchange(target, model, answer, text, None, usage, speaks, len(call.body), call.parsed, content)
+    exchange.first = text

@@ -10,7 +10,9 @@ from typing import Any
 
 import orjson
 
+from tollgate.services.gateway import bounded
 from tollgate.services.gateway.convert.lines import LINE_BYTES, Events, Lines
+from tollgate.services.gateway.convert.upstream_error import UpstreamFailedError
 from tollgate.services.gateway.ledger.usage import CHARACTERS_A_TOKEN, AnthropicStream, OpenAIStream
 
 # The frame around one piece of text in a Messages stream, and around one in a chat stream. Only
@@ -163,8 +165,8 @@ def _kind(line: bytes) -> bytes:
 def _parsed(line: bytes) -> Any:
     """The JSON of a data line; None for other text, which changes nothing."""
     try:
-        return orjson.loads(line[len(_DATA) :])
-    except orjson.JSONDecodeError:
+        return bounded.loads(line[len(_DATA) :])
+    except (orjson.JSONDecodeError, UpstreamFailedError):
         return None
 
 

@@ -26,6 +26,7 @@ from tests.unit.services.gateway.process import catalogue, chat, messages, model
 
 WHOLE, WHOLE_CHAT = Answer([whole_message()], headers=JSON), Answer([whole_chat()], headers=JSON)
 DOWN = error(529, "overloaded_error", "busy")
+BUSY = event("error", error={"type": "overloaded_error", "message": "busy"})
 
 
 def test_a_whole_answer_and_a_stream_pass_unchanged(tmp_path: Path) -> None:
@@ -80,28 +81,30 @@ def test_a_chat_with_several_answers_is_one_call(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
-    "first",
+    ("first", "lost"),
     [
-        DOWN,
-        error(500),
-        error(429, "rate_limit_error"),
-        error(401, "authentication_error"),
-        error(404),
-        Answer(before=RESET),
-        Answer(before=CUT),
-        Answer([b"<html>gateway time-out</html>"], headers={"content-type": "text/html"}),
-        Answer([]),
-        Answer([start()[:20], CUT]),
-        Answer([start()[:20], RESET]),
-        Answer([], 302, {"location": "/elsewhere"}),
-        Answer([b'{"type":"error","error":{"type":"api_error","message":"no"}}'], headers=JSON),
-        Answer([event("error", error={"type": "overloaded_error", "message": "busy"})]),
-        Answer([event("ping"), event("error", error={"type": "overloaded_error", "message": "busy"})]),
-        Answer([b"x" * 300_000], 503),
-        Answer([b"x"], 999),
+        (DOWN, 0),
+        (error(500), 0),
+        (error(429, "rate_limit_error"), 0),
+        (error(401, "authentication_error"), 0),
+        (error(404), 0),
+        (Answer(before=RESET), 0),
+        (Answer(before=CUT), 0),
+        (Answer([b"<html>gateway time-out</html>"], headers={"content-type": "text/html"}), 0),
+        (Answer([]), 0),
+        (Answer([start()[:20], CUT]), 5),
+        (Answer([start()[:20], RESET]), 5),
+        (Answer([], 302, {"location": "/elsewhere"}), 0),
+        (Answer([b'{"type":"error","error":{"type":"api_error","message":"no"}}'], headers=JSON), 0),
+        (Answer([BUSY]), -(-len(BUSY) // 4)),
+        (Answer([event("ping"), BUSY]), -(-len(event("ping") + BUSY) // 4)),
+        (Answer([b"x" * 300_000], 503), 0),
+        (Answer([b"x"], 999), 0),
     ],
 )
-def test_another_target_answers_before_the_first_byte(tmp_path: Path, first: Answer, stream: bool) -> None:
+def test_another_target_answers_before_the_first_byte(tmp_path: Path, first: Answer, stream: bool, lost: int) -> None:
+    """`lost` are the tokens of a whole answer that was given up. They are booked too."""
+
     async def test() -> None:
         async with upstream(first) as one, upstream(STREAM if stream else WHOLE) as two:
             served = catalogue(model(messages(one), messages(two, "two", order=2)))
@@ -110,7 +113,12 @@ def test_another_target_answers_before_the_first_byte(tmp_path: Path, first: Ans
                 assert answer.status == 200 and b'"hi"' in answer.text
                 assert (len(one.asked), len(two.asked)) == (1, 1)
                 (booked,) = await gateway.ended()
-                assert (booked.begun.target.id, booked.outcome.usage.output, booked.outcome.error) == ("two", 7, "")
+                written = 7 if stream else 7 + lost
+                assert (booked.begun.target.id, booked.outcome.usage.output, booked.outcome.error) == (
+                    "two",
+                    written,
+                    "",
+                )
 
     run(test)
 

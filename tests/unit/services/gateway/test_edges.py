@@ -66,7 +66,7 @@ def test_a_200_that_is_no_answer_is_a_529(tmp_path: Path, body: bytes, native: b
             async with process(tmp_path, catalogue(model(at))) as gateway:
                 answer = await gateway.ask()
                 assert (answer.status, answer.headers["x-should-retry"]) == (529, "true")
-                assert (await gateway.ended())[0].cost == 0
+                assert (await gateway.ended())[0].cost > 0, "its provider may bill it"
 
     run(test)
 
@@ -92,8 +92,10 @@ def test_a_huge_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             upstream(Answer([b"x" * 5000] * 100)) as one,
             process(tmp_path, catalogue(model(messages(one)))) as gateway,
         ):
-            assert (await gateway.ask()).status == 529
+            answer = await gateway.ask()
+            assert (answer.status, answer.headers["x-should-retry"]) == (502, "false")
             assert gateway.metric("target_failures_total", target="one", kind="too_large") == 1
+            assert (await gateway.ended())[0].cost > 0
 
     run(test)
 
@@ -107,7 +109,8 @@ def test_an_event_without_an_end_is_given_up(tmp_path: Path, monkeypatch: pytest
             at = messages(one) if native else chat(one)
             async with process(tmp_path, catalogue(model(at))) as gateway:
                 path = "/v1/messages" if native else "/v1/chat/completions"
-                assert (await gateway.ask(path, stream=True)).status in (529, 503)
+                assert (await gateway.ask(path, stream=True)).status == 502
+                assert (await gateway.ended())[0].cost > 0
 
     run(test)
 

@@ -107,7 +107,13 @@ def test_what_the_converter_fails_at_is_handed_to_litellm(
         ):
             assert (await gateway.ask(stream=stream)).text == HANDED
             assert gateway.metric("handovers_total", reason=reason) == 1
-            assert not gateway.booked() and not gateway.journal.running
+            booked = gateway.booked()
+            assert not gateway.journal.running
+            if reason == "converter_request":
+                assert not booked, "no provider was asked"
+            else:
+                # Two providers bill the request: the one whose answer we could not read, and LiteLLM's.
+                assert [(call.outcome.error, call.cost > 0) for call in booked] == [("HandedOver", True)]
 
     run(test)
     assert "the converter failed: OurFaultError" in caplog.text and "secret words" not in caplog.text

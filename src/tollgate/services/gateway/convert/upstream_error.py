@@ -30,6 +30,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "refused": ("invalid_request_error", "The model's server refused the request."),
     "server": ("api_error", "The model's server failed. Try again later."),
     "timeout": ("api_error", "The model's server took too long. Try again later."),
+    "too_large": ("api_error", "The model's server sent an answer that is too large for this gateway."),
     "unreadable": ("api_error", "The model's server sent a reply that is not in the agreed format. Try again."),
 }
 _LIMIT = re.compile(r"context.{0,20}(?:length|window|size)\D{0,20}(\d{3,9})|> (\d{3,9})", re.I)

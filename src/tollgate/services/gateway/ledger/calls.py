@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from tollgate.services.gateway.ledger.lost import Lost
 from tollgate.services.gateway.ledger.price import FREE, Prices, cost
 from tollgate.services.gateway.ledger.usage import Estimate, Usage
 
@@ -98,13 +99,17 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended. `status` is the HTTP status that the client saw; `error` the class of a failure, or empty."""
+    """How a call ended. `status` is the HTTP status that the client saw; `error` the class of a failure, or empty.
+
+    `lost`: other answers of the call. Their sum with `usage` is booked.
+    """
 
     ended: int
     usage: Usage
     status: int = 200
     error: str = ""
     first_byte: int | None = None
+    lost: Lost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,10 @@ class Call:
 
     @classmethod
     def of(cls, begun: Begun, outcome: Outcome) -> Call:
-        return cls(begun, outcome, cost(outcome.usage, begun.target.prices))
+        nano = cost(outcome.usage, begun.target.prices)
+        if lost := outcome.lost:
+            outcome, nano = replace(outcome, usage=lost.beside(outcome.usage), lost=None), nano + lost.nano
+        return cls(begun, outcome, nano)
 
     @classmethod
     def interrupted(cls, begun: Begun, usage: Usage, at: int) -> Call:

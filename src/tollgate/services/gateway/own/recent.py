@@ -44,7 +44,7 @@ OURS = frozenset(
         *("body_too_large", "body_too_slow", "encoding_not_supported", "gateway_full"),
         *("gateway_unavailable", "gateway_failed", "replica_lost"),
         *("provider_failed", "provider_model_missing", "provider_rate_limit", "provider_redirects"),
-        "provider_refused_gateway",
+        *("provider_refused_gateway", "provider_answer_too_large"),
     )
 )
 OTHERS = {

@@ -36,6 +36,11 @@ _KINDS = frozenset(
         *("request_too_large", "rate_limit_error", "timeout_error", "api_error", "overloaded_error"),
     )
 )
+# Answers above the gateway's bounds.
+_TOO_LARGE = frozenset({"line_too_long", "too_large"})
+# A 200 of these kinds was an answer, or the beginning of one. The others are errors that the upstream tells, and web
+# pages: no model wrote them.
+_BEGAN = frozenset({"bad_tool_call", "cut", "empty", "no_choices", "unreadable"})
 _KIND_OF = {400: "invalid_request_error", 404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error"}
 
 
@@ -45,7 +50,8 @@ class Failure:
 
     `final`: another target would say the same. `reached`: the upstream may have got the request. `rests`: the target is
     to blame, so it counts for its cool-down. `too_long`: a model with a larger context window may do better. `events`:
-    the error as a Messages upstream streamed it; Claude Code understands it.
+    the error as a Messages upstream streamed it; Claude Code understands it. `billed`: an answer had begun, so the
+    provider may bill it.
     """
 
     kind: str
@@ -56,14 +62,17 @@ class Failure:
     rests: bool = True
     too_long: bool = False
     events: bytes = b""
+    billed: bool = False
 
 
-def no_answer(kind: str, *, reached: bool = True) -> Failure:
+def no_answer(kind: str, *, reached: bool = True, billed: bool = False) -> Failure:
     """The upstream was not reached, fell silent, broke off, or sent something that is no answer."""
     if kind == "redirect":
         return _redirect()
+    if billed and kind in _TOO_LARGE:
+        return _too_large(kind)
     message = "The provider of this model did not answer properly. Try again; if it lasts, choose another model."
-    return Failure(kind, _overloaded("provider_failed", message, TRY_AGAIN_S), reached=reached)
+    return Failure(kind, _overloaded("provider_failed", message, TRY_AGAIN_S), reached=reached, billed=billed)
 
 
 def unfit(kind: str, refusal: Refusal) -> Failure:
@@ -77,6 +86,8 @@ def of_stream(failed: UpstreamFailedError) -> Failure:
         return _account(failed.detail)
     if failed.kind == "context_length":
         return _too_long(failed)
+    if failed.kind in _TOO_LARGE:
+        return _too_large(failed.kind)
     status = 529 if failed.error_type in ("overloaded_error", "api_error") else 400
     retry = status == 529
     refusal = Refusal(
@@ -88,7 +99,8 @@ def of_stream(failed: UpstreamFailedError) -> Failure:
         TRY_AGAIN_S if retry else None,
         counts=True,
     )
-    return Failure(failed.kind, refusal, final=not retry, detail=failed.detail, rests=retry)
+    billed = failed.kind in _BEGAN
+    return Failure(failed.kind, refusal, final=not retry, detail=failed.detail, rests=retry, billed=billed)
 
 
 def of_status(status: int, headers: Mapping[str, str], body: bytes, *, native: bool) -> Failure:
@@ -171,6 +183,13 @@ def _redirect() -> Failure:
     """Not followed: an upstream must not send prompts and keys to another address."""
     message = f"The provider of this model answered with a redirect, which the gateway does not follow. {OPERATOR}"
     return Failure("redirect", Refusal(502, "api_error", "provider_redirects", message, counts=True))
+
+
+def _too_large(kind: str) -> Failure:
+    """The request made the answer, so the target is not to blame. Each further try would be billed and given up too."""
+    message = "The provider of this model sent an answer that is too large for this gateway. Ask for a shorter one."
+    refusal = Refusal(502, "api_error", "provider_answer_too_large", message, counts=True)
+    return Failure(kind, refusal, final=True, rests=False, billed=True)
 
 
 def _account(detail: str, *, rests: bool = True) -> Failure:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tollgate.services.gateway.convert.upstream_error import UpstreamFailedError
+from tollgate.services.gateway.convert.upstream_error import KINDS, UpstreamFailedError
 from tollgate.services.gateway.upstream import failure
 from tollgate.services.gateway.upstream.failure import Failure
 
@@ -192,6 +192,26 @@ def test_addresses_keys_and_hashes_are_taken_out_of_words(make: Any, secret: str
 def test_no_answer_is_a_529_that_names_no_cause(kind: str) -> None:
     refusal = failure.no_answer(kind).refusal
     assert (refusal.status, refusal.kind, refusal.retry, refusal.retry_after) == (529, "overloaded_error", True, 5)
+
+
+@pytest.mark.parametrize("kind", ["too_large", "line_too_long"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda kind: failure.no_answer(kind, billed=True),
+        lambda kind: failure.of_stream(UpstreamFailedError(kind)),
+    ],
+)
+def test_an_answer_that_is_too_large_is_not_asked_for_again(kind: str, make: Any) -> None:
+    failed = make(kind)
+    assert (failed.refusal.status, failed.refusal.retry, failed.final, failed.rests) == (502, False, True, False)
+    assert failed.billed
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_half_an_answer_is_billed_and_an_error_is_not(kind: str) -> None:
+    told = {"account", "content_filter", "context_length", "error", "html", "overloaded", "rate_limit", "refused"}
+    assert failure.of_stream(UpstreamFailedError(kind)).billed is (kind not in told | {"server", "timeout"})
 
 
 def test_a_redirect_is_a_502_and_final_for_the_client() -> None:
