@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from tollgate_client.part import Answer, Count, Part
+from tollgate_client.part import Answer, Count, Part, Stated, leniently
 from tollgate_client.prices import Tokens
 
 # The block of a tool that the provider runs.
@@ -34,11 +34,20 @@ class MessageUsage(Part):
     input_tokens: Count = 0
     output_tokens: Count = 0
     cache_read_input_tokens: Count | None = None
-    cache_creation_input_tokens: Count | None = None
+    cache_creation_input_tokens: Stated = None
     cache_creation: CacheCreation | None = None
     server_tool_use: dict[str, Any] | None = None
 
     def tokens(self) -> Tokens:
+        """All tokens that are billed. A compaction of the conversation is not in the figures of this object."""
+        return sum((compaction._stated() for compaction in self._compactions()), self._stated())
+
+    def _compactions(self) -> list[MessageUsage]:
+        entries = self.get("iterations")
+        beside = [entry for entry in entries if _is_compaction(entry)] if isinstance(entries, list) else []
+        return [leniently(MessageUsage, entry) for entry in beside]
+
+    def _stated(self) -> Tokens:
         ages = self.cache_creation or CacheCreation()
         of_hour = ages.ephemeral_1h_input_tokens or 0
         written = self.cache_creation_input_tokens
@@ -51,6 +60,10 @@ class MessageUsage(Part):
             cache_write_5m=total - of_hour,
             cache_write_1h=of_hour,
         )
+
+
+def _is_compaction(entry: object) -> bool:
+    return isinstance(entry, dict) and entry.get("type") == "compaction"
 
 
 class Message(Answer):

@@ -132,14 +132,15 @@ class Usage(Part):
     server_tool_use: dict[str, Any] | None = None
 
     def tokens(self) -> Tokens:
-        """The tokens by kind of price. Servers have several names for what the cache wrote.
+        """The tokens by kind of price, as the gateway's ledger reads them under the names that servers use.
 
         More from the cache than there was in the prompt is absurd: the gateway then books the whole prompt as not
         cached, and so does this.
         """
-        details = self.prompt_tokens_details or PromptDetails()
+        details = self.prompt_tokens_details or self._details("input_tokens_details")
+        prompt = _first(self._said("prompt_tokens"), self.get("input_tokens"))
         read = _first(
-            details.cached_tokens,
+            details.get("cached_tokens"),
             self.get("prompt_cache_hit_tokens"),
             self.get("cached_tokens"),
             self.get("cache_read_input_tokens"),
@@ -151,9 +152,24 @@ class Usage(Part):
         )
         by_age = details.get("cache_creation_token_details")
         hour = _first(by_age.get("ephemeral_1h_input_tokens")) if isinstance(by_age, Mapping) else 0
-        if read + written > self.prompt_tokens:
+        if read + written > prompt:
             read = written = 0
-        return Tokens.of_prompt(self.prompt_tokens, self.completion_tokens, read, written, min(hour, written))
+        return Tokens.of_prompt(prompt, self._output(prompt), read, written, min(hour, written))
+
+    def _output(self, prompt: int) -> int:
+        output = _first(self._said("completion_tokens"), self.get("output_tokens"))
+        details = self._details("completion_tokens_details", "output_tokens_details")
+        reasoning = _first(details.get("reasoning_tokens"))
+        # Some providers count reasoning beside the other tokens of the answer.
+        beside = reasoning > 0 and self.total_tokens == prompt + output + reasoning
+        return as_count(output + reasoning) if beside else output
+
+    def _said(self, name: str) -> Any:
+        """A count that the server stated, also a wrong one; None without one."""
+        return self.get(name) if name in self.model_fields_set else None
+
+    def _details(self, *names: str) -> Mapping[str, Any]:
+        return next((value for value in map(self.get, names) if isinstance(value, Mapping)), {})
 
 
 class Choice(Part):

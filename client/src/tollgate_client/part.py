@@ -26,17 +26,25 @@ _THE_ANSWER = frozenset(
         *("tool_calls", "function", "name", "arguments", "input"),
     ]
 )
+# The gateway's ledger believes no larger count of tokens.
+_MOST_TOKENS = 200_000_000
+
+
+def as_stated(number: object) -> int | None:
+    """A whole number of 0 and more, also as 12.0, which some servers write; None for everything else."""
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= _MOST_TOKENS:
+        return None
+    return int(number) if int(number) == number else None
 
 
 def as_count(number: object) -> int:
-    """A whole number of 0 and more, also as 12.0, which some servers write; everything else is 0."""
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 10**15:
-        return 0
-    return int(number) if int(number) == number else 0
+    return as_stated(number) or 0
 
 
 # A number of tokens in an answer that is paid already. A wrong one counts as 0, so that the answer is not lost.
 Count = Annotated[int, BeforeValidator(as_count)]
+# One whose parts are stated too: a wrong one counts as absent.
+Stated = Annotated[int | None, BeforeValidator(as_stated)]
 
 
 class Part(BaseModel):

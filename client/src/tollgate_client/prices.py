@@ -67,6 +67,9 @@ class Tokens:
             )
         return cls(prompt - read - written, output, read, written - of_hour, of_hour)
 
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(*(getattr(self, kind) + getattr(other, kind) for kind in KINDS))
+
     @property
     def total(self) -> int:
         return self.input + self.output + self.cache_read + self.cache_write_5m + self.cache_write_1h

@@ -42,12 +42,11 @@ def to_messages(
     message_id: str,
     estimate: int,
     loads: Loads = json.loads,
-    cached_beside: bool = False,
 ) -> Json:
     """The Messages answer for `chat`, the parsed JSON of a chat completion.
 
     `request` is the client's Messages request, `model` the name the client asked for, `message_id` the new answer's id
-    (`msg_…`), `estimate` the input tokens for an upstream that counts none. `cached_beside`: see `usage.read`.
+    (`msg_…`), `estimate` the input tokens for an upstream that counts none.
     Raises UpstreamFailedError where there is no answer in it, or half of one.
     """
     choice, message = _choice(chat)
@@ -59,7 +58,7 @@ def to_messages(
         blocks.append({"type": "text", "text": text})
     calls = _calls(message, CallIds(request, message_id), request, loads, cut=_is_cut(choice))
     end = ending.read(choice, request, calls=bool(calls), refused=bool(refusal))
-    tokens = usage.read(chat, cached_beside=cached_beside) or usage.Tokens()
+    tokens = usage.read(chat) or usage.Tokens()
     return {
         "id": message_id,
         "type": "message",

@@ -12,6 +12,7 @@ from tollgate.services.gateway.convert.sse import BOM, EventData
 from tollgate.services.gateway.convert.streamed_answer import StreamedAnswer
 from tollgate.services.gateway.convert.upstream_error import Loads, UpstreamFailedError
 from tollgate.services.gateway.convert.writer import Writer, message_events
+from tollgate.services.gateway.ledger.usage import OpenAIStream
 
 DONE = b"[DONE]"
 BLANK = BOM + b" \t\r\n"
@@ -26,7 +27,7 @@ class ChatStream:
 
     `request` is the client's Messages request, `model` the name the client asked for, `message_id` the id of the new
     message (`msg_…`), `estimate` its input tokens for message_start. `loads` parses JSON (orjson.loads in the process).
-    `cached_beside`: see `usage.read`. `line_bytes` bounds a line, an event, and a whole answer that is no stream.
+    `line_bytes` bounds a line, an event, and a whole answer that is no stream.
     """
 
     def __init__(
@@ -37,14 +38,13 @@ class ChatStream:
         message_id: str,
         estimate: int,
         loads: Loads = json.loads,
-        cached_beside: bool = False,
         line_bytes: int = LINE_BYTES,
     ) -> None:
         self.failure: UpstreamFailedError | None = None
         self.stop_reason: str | None = None
         self.over = False
         self._request, self._model, self._message_id, self._estimate = request, model, message_id, estimate
-        self._loads, self._cached_beside, self._line_bytes = loads, cached_beside, line_bytes
+        self._loads, self._line_bytes = loads, line_bytes
         self._writer = Writer()
         self._answer = StreamedAnswer(self._writer, request, model, message_id, estimate, loads)
         self._events = EventData(line_bytes)
@@ -53,7 +53,7 @@ class ChatStream:
         self._whole_bytes = self._whole_characters = 0
         self._chunks = False
         self._finished: Json | None = None
-        self._counted: Json = {}
+        self._figures = OpenAIStream()
 
     @property
     def failed(self) -> str | None:
@@ -68,12 +68,12 @@ class ChatStream:
     @property
     def usage(self) -> usage.Tokens | None:
         """The tokens that the upstream has counted so far; None where it has not."""
-        return usage.read(self._counted, cached_beside=self._cached_beside)
+        return usage.of(self._figures.figures)
 
     @property
     def counted(self) -> Any:
-        """The `usage` of the upstream as it came, for the ledger; None where it has not counted."""
-        return self._counted.get("usage")
+        """The upstream's figures so far, for the ledger; None where it has not counted."""
+        return self._figures.figures or None
 
     @property
     def characters(self) -> int:
@@ -142,9 +142,8 @@ class ChatStream:
             message_id=self._message_id,
             estimate=self._estimate,
             loads=self._loads,
-            cached_beside=self._cached_beside,
         )
-        self._counted = chat
+        self._figures.feed(chat)
         self._whole_characters = answer.characters(chat)
         self._writer.start(self._message_id, self._model, self._estimate)
         message_events(self._writer, message)
@@ -195,8 +194,7 @@ class ChatStream:
             raise UpstreamFailedError("unreadable", type(chunk).__name__)
         self._chunks = True
         choices = chunk.get("choices")
-        if chunk.get("usage"):
-            self._counted = chunk
+        self._figures.feed(chunk)
         if ("error" in chunk or not choices) and (failure := upstream_error.of(chunk)):
             raise failure
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
@@ -218,7 +216,6 @@ class ChatStream:
         if failure := upstream_error.of(choice):
             raise failure
         self._finished = choice
-        self._counted = self._counted or chunk
 
     def _finish(self) -> None:
         tokens = self.usage or usage.Tokens()

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tollgate.services.gateway.ledger.stated import Figure, chat, compactions, later, mapping, of_timings, of_usage
+
 # The rule of our own count: four characters are a token, rounded up.
 CHARACTERS_A_TOKEN = 4
 # Nothing larger is believed, whatever a catalogue says. Ten such calls still fit into LiteLLM's 32-bit columns.
@@ -105,24 +107,34 @@ ANYTHING = Bounds()
 
 
 def anthropic(usage: Any, seen: Estimate, bounds: Bounds = ANYTHING) -> Usage:
-    """From the `usage` of a Messages answer, or the figures of a stream that `AnthropicStream` gathered."""
-    figures = _mapping(usage)
-    details = _mapping(figures.get("cache_creation"))
-    hour = _Figure(details.get("ephemeral_1h_input_tokens"), bounds.input)
-    five = _Figure(details.get("ephemeral_5m_input_tokens"), bounds.input)
-    written = _Figure(figures.get("cache_creation_input_tokens"), bounds.input)
+    """From the `usage` of a Messages answer, or the figures of a stream that `AnthropicStream` gathered.
+
+    Anthropic bills a compaction of the conversation too, and counts it beside the top figures.
+    """
+    figures = mapping(usage)
+    said = _message(figures, bounds)
+    for compaction in compactions(figures):
+        said = said.plus(_message(compaction, bounds), bounds)
+    thinking = mapping(figures.get("output_tokens_details")).get("thinking_tokens")
+    return _usage(said, thinking, seen, bounds)
+
+
+def _message(figures: Mapping[str, Any], bounds: Bounds) -> _Said:
+    details = mapping(figures.get("cache_creation"))
+    hour = Figure(details.get("ephemeral_1h_input_tokens"), bounds.input)
+    five = Figure(details.get("ephemeral_5m_input_tokens"), bounds.input)
+    written = Figure(figures.get("cache_creation_input_tokens"), bounds.input)
     # The total rules. Writes that the details do not explain are the cheaper ones, of five minutes.
     total = written.value if written.usable else five.value + hour.value
     of_hour = min(hour.value, total)
-    prompt = _Prompt(
-        _Figure(figures.get("input_tokens"), bounds.input),
-        _Figure(figures.get("cache_read_input_tokens"), bounds.input),
-        total - of_hour,
-        of_hour,
+    return _Said(
+        plain=Figure(figures.get("input_tokens"), bounds.input),
+        read=Figure(figures.get("cache_read_input_tokens"), bounds.input),
+        five=total - of_hour,
+        hour=of_hour,
+        output=Figure(figures.get("output_tokens"), bounds.output),
         wrong=hour.wrong or five.wrong or written.wrong,
     )
-    thinking = _mapping(figures.get("output_tokens_details")).get("thinking_tokens")
-    return _usage(prompt, _Figure(figures.get("output_tokens"), bounds.output), thinking, seen, bounds)
 
 
 def openai(usage: Any, seen: Estimate, bounds: Bounds = ANYTHING) -> Usage:
@@ -130,22 +142,16 @@ def openai(usage: Any, seen: Estimate, bounds: Bounds = ANYTHING) -> Usage:
 
     `prompt_tokens` contains what the cache read and wrote.
     """
-    figures = _mapping(usage)
-    details = _mapping(figures.get("prompt_tokens_details"))
-    read = _Figure(
-        _first(details.get("cached_tokens"), figures.get("prompt_cache_hit_tokens"), figures.get("cached_tokens")),
-        bounds.input,
+    stated = chat(usage, bounds.input, bounds.output)
+    said = _Said(
+        plain=stated.plain,
+        read=stated.read,
+        five=stated.written.value - stated.hour.value,
+        hour=stated.hour.value,
+        output=stated.output,
+        wrong=stated.wrong,
     )
-    written = _Figure(_first(details.get("cache_write_tokens"), details.get("cache_creation_tokens")), bounds.input)
-    whole = _Figure(figures.get("prompt_tokens"), bounds.input)
-    # More from the cache than there was in the prompt is absurd: the whole prompt then counts as not cached.
-    absurd = whole.usable and read.value + written.value > whole.value
-    if absurd:
-        read = written = _Figure(None, 0)
-    rest = _Figure(whole.value - read.value - written.value if whole.usable else None, bounds.input)
-    prompt = _Prompt(rest, read, written.value, 0, wrong=absurd or whole.wrong or written.wrong)
-    hidden = _mapping(figures.get("completion_tokens_details")).get("reasoning_tokens")
-    return _usage(prompt, _Figure(figures.get("completion_tokens"), bounds.output), hidden, seen, bounds)
+    return _usage(said, stated.reasoning.value, seen, bounds)
 
 
 class AnthropicStream:
@@ -158,13 +164,13 @@ class AnthropicStream:
         """Any event of the stream; those without usage change nothing."""
         kind = event.get("type")
         if kind == "message_start":
-            self._add(_mapping(event.get("message")).get("usage"))
+            self._add(mapping(event.get("message")).get("usage"))
         elif kind == "message_delta":
             self._add(event.get("usage"))
 
     def _add(self, usage: Any) -> None:
-        for name, value in _mapping(usage).items():
-            self.figures[name] = _later(self.figures.get(name), value)
+        for name, value in mapping(usage).items():
+            self.figures[name] = later(self.figures.get(name), value)
 
     def usage(self, seen: Estimate, bounds: Bounds = ANYTHING) -> Usage:
         return anthropic(self.figures, seen, bounds)
@@ -174,77 +180,62 @@ class OpenAIStream:
     """Gathers the figures of a chat stream: one chunk has them, or each has those so far."""
 
     def __init__(self) -> None:
-        self.figures: dict[str, Any] = {}
+        self._usage: dict[str, Any] = {}
+        self._timings: dict[str, Any] = {}
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """In the shape of OpenAI's usage; empty if the upstream has counted nothing. A usage rules over timings."""
+        return self._usage or self._timings
 
     def feed(self, chunk: Mapping[str, Any]) -> None:
         """Any chunk of the stream; those without usage change nothing."""
-        for name, value in _mapping(chunk.get("usage")).items():
-            self.figures[name] = _later(self.figures.get(name), value)
+        if usage := of_usage(chunk):
+            self._usage = later(self._usage, usage)
+        elif timings := of_timings(chunk):
+            self._timings = later(self._timings, timings)
 
     def usage(self, seen: Estimate, bounds: Bounds = ANYTHING) -> Usage:
         return openai(self.figures, seen, bounds)
 
 
-class _Figure:
-    """One figure that an upstream gave. `usable` if it can be used; `wrong` if it gave one that cannot."""
-
-    __slots__ = ("usable", "value", "wrong")
-
-    def __init__(self, given: Any, most: int) -> None:
-        number = _whole(given)
-        self.usable = number is not None and 0 <= number <= most
-        self.wrong = given is not None and not self.usable
-        self.value = number if number is not None and self.usable else 0
-
-
 @dataclass(frozen=True, slots=True)
-class _Prompt:
-    plain: _Figure
-    read: _Figure
+class _Said:
+    """The figures of a usage. `plain` is the input without what the cache read, and wrote for five minutes or an hour.
+
+    No token is in two of them.
+    """
+
+    plain: Figure
+    read: Figure
     five: int
     hour: int
+    output: Figure
     wrong: bool
 
+    def plus(self, other: _Said, bounds: Bounds) -> _Said:
+        return _Said(
+            self.plain.plus(other.plain, bounds.input),
+            self.read.plus(other.read, bounds.input),
+            self.five + other.five,
+            self.hour + other.hour,
+            self.output.plus(other.output, bounds.output),
+            self.wrong or other.wrong,
+        )
 
-def _usage(prompt: _Prompt, output: _Figure, hidden: Any, seen: Estimate, bounds: Bounds) -> Usage:
-    cached = prompt.read.value + prompt.five + prompt.hour
-    stated = prompt.plain.value + cached
-    no_prompt = seen.input > 0 and (not prompt.plain.usable or not stated)
-    no_output = seen.output > 0 and not output.value
-    written = min(seen.output, bounds.output) if no_output or output.wrong else output.value
-    reasoning = _Figure(hidden, written).value
+
+def _usage(said: _Said, hidden: Any, seen: Estimate, bounds: Bounds) -> Usage:
+    cached = said.read.value + said.five + said.hour
+    stated = said.plain.value + cached
+    no_prompt = seen.input > 0 and (not said.plain.usable or not stated)
+    no_output = seen.output > 0 and not said.output.value
+    written = said.output.value
+    if no_output or said.output.wrong:
+        written = max(written, min(seen.output, bounds.output))
+    reasoning = Figure(hidden, written).value
     if stated > bounds.input:
         return Usage(min(seen.input, bounds.input), written, reasoning=reasoning, estimated=True)
-    doubtful = no_prompt or prompt.wrong or prompt.plain.wrong or prompt.read.wrong
-    plain = max(prompt.plain.value, min(seen.input, bounds.input) - cached) if doubtful else prompt.plain.value
-    estimated = doubtful or no_output or output.wrong
-    return Usage(plain, written, prompt.read.value, prompt.five, prompt.hour, reasoning, estimated)
-
-
-def _later(before: Any, now: Any) -> Any:
-    """Cumulative figures never shrink: some servers repeat a 0 at the end. A value that is no number stays, for us to
-    notice it."""
-    if isinstance(now, Mapping):
-        known = before if isinstance(before, Mapping) else {}
-        return {**known, **{name: _later(known.get(name), value) for name, value in now.items()}}
-    if now is None or before is None:
-        return before if now is None else now
-    first, second = _whole(before), _whole(now)
-    if first is None or second is None or first < 0 or second < 0:
-        return before if first is None or first < 0 else now
-    return max(first, second)
-
-
-def _whole(given: Any) -> int | None:
-    """A whole number, also as 12.0, which some servers write; None for anything else."""
-    if isinstance(given, bool) or not isinstance(given, int | float):
-        return None
-    return int(given) if isinstance(given, int) or given.is_integer() else None
-
-
-def _first(*given: Any) -> Any:
-    return next((figure for figure in given if figure is not None), None)
-
-
-def _mapping(given: Any) -> Mapping[str, Any]:
-    return given if isinstance(given, Mapping) else {}
+    doubtful = no_prompt or said.wrong or said.plain.wrong or said.read.wrong
+    plain = max(said.plain.value, min(seen.input, bounds.input) - cached) if doubtful else said.plain.value
+    estimated = doubtful or no_output or said.output.wrong
+    return Usage(plain, written, said.read.value, said.five, said.hour, reasoning, estimated)
