@@ -194,8 +194,10 @@ def chunk(**fields: Any) -> bytes:
     return b"data: " + json.dumps({"object": "chat.completion.chunk", **fields}).encode() + b"\n\n"
 
 
-def delta(words: str, finish: str | None = None, index: int = 0) -> bytes:
-    return chunk(choices=[{"index": index, "delta": {"content": words} if words else {}, "finish_reason": finish}])
+def delta(words: str, finish: str | None = None, index: int = 0, **more: Any) -> bytes:
+    """`more` is what a server writes into every chunk: OpenAI `usage=None`."""
+    given = {"content": words} if words else {}
+    return chunk(choices=[{"index": index, "delta": given, "finish_reason": finish}], **more)
 
 
 def chat_end(read: int = 11, written: int = 7) -> bytes:

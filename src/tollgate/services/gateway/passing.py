@@ -11,17 +11,22 @@ from typing import Any
 import orjson
 
 from tollgate.services.gateway import bounded
+from tollgate.services.gateway.convert import parts
 from tollgate.services.gateway.convert.lines import LINE_BYTES, Events, Lines
 from tollgate.services.gateway.convert.upstream_error import UpstreamFailedError
 from tollgate.services.gateway.ledger.usage import CHARACTERS_A_TOKEN, AnthropicStream, OpenAIStream
 
-# The frame around one piece of text in a Messages stream, and around one in a chat stream. Only
+# The shortest frame around one piece of text in a Messages stream, and around one in the delta of a chat stream. Only
 # estimates use it. A piece has at least one token.
-_MESSAGES_FRAME, _CHAT_FRAME = 90, 180
+_MESSAGES_FRAME, _CHAT_FRAME = 85, 22
 _DATA = b"data:"
 # Almost every event of a stream, as Anthropic writes it and as json.dumps does.
 _DELTA = (b'data: {"type":"content_block_delta"', b'data: {"type": "content_block_delta"')
 _TYPE_FIRST = re.compile(rb'data:\s*\{\s*"type"\s*:\s*"(\w{1,40})"')
+# OpenAI writes `"usage":null` into every chunk, and the figures into the last one.
+_USAGE = re.compile(rb'"usage"\s*:\s*\{')
+# No text has these bytes, because JSON escapes its quotation marks.
+_CHAT_DELTA, _FINISH = b'"delta":', b'"finish_reason":'
 
 
 class PassedMessages:
@@ -104,7 +109,7 @@ class PassedChat:
         self.figures = OpenAIStream()
         self._wanted = wanted_usage
         self._lines = Lines(LINE_BYTES)
-        self._answers = answers
+        self._answers, self._several = answers, answers > 1
         self._finished: set[int] = set()
 
     @property
@@ -127,19 +132,33 @@ class PassedChat:
 
     def _event(self, line: bytes) -> bool:
         """Reads one event; False if the client does not get it."""
-        if b"[DONE]" in line[:16]:
+        if line.find(b"[DONE]", 0, 16) >= 0:
             self.over = True
             return True
+        delta, finish, usage = line.find(_CHAT_DELTA), line.find(_FINISH), line.find(b'"usage"')
         shown = True
-        if b'"usage"' in line or b'"error"' in line or b'"finish_reason":"' in line or b'"finish_reason": "' in line:
-            shown = self._read(_parsed(line))
+        if (
+            delta < 0
+            or (finish >= 0 and line.find(b'"', finish + 16, finish + 18) > 0)  # a text, so the answer ends
+            or (usage >= 0 and _USAGE.search(line, usage))
+            or b'"error"' in line
+            or (self._several and line.count(_CHAT_DELTA) > 1)
+        ):
+            shown = self._read(_parsed(line), len(line))
         else:
-            self.characters += max(CHARACTERS_A_TOKEN, len(line) - _CHAT_FRAME)
-        self.started = self.started or not self.failed
+            # Behind the delta there is no text: logprobs, OpenAI's obfuscation, llama.cpp's names.
+            end = finish if finish > delta else line.rfind(b"}]", delta) + 1 or len(line)
+            logprobs = line.find(b'"logprobs":', delta, end)
+            length = (end if logprobs < 0 else logprobs) - delta - _CHAT_FRAME
+            self.characters += length if length > CHARACTERS_A_TOKEN else CHARACTERS_A_TOKEN
+        if not self.started:
+            self.started = not self.failed
         return shown
 
-    def _read(self, chunk: Any) -> bool:
+    def _read(self, chunk: Any, size: int) -> bool:
+        """Reads a chunk with more than text in it. Text of `size` bytes that is no chunk may be words of the answer."""
         if not isinstance(chunk, dict):
+            self.characters += max(CHARACTERS_A_TOKEN, size)
             return True
         if chunk.get("error") or chunk.get("object") == "error":
             self.failed, self.error, self.over = "error", chunk, self.started
@@ -147,7 +166,12 @@ class PassedChat:
         self.figures.feed(chunk)
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, dict) and choice.get("finish_reason"):
+            if not isinstance(choice, dict):
+                continue
+            delta = choice.get("delta") or choice.get("message")
+            if isinstance(delta, dict) and (characters := parts.characters(delta)):
+                self.characters += max(CHARACTERS_A_TOKEN, characters)
+            if choice.get("finish_reason"):
                 index = choice.get("index")
                 self._finished.add(index if isinstance(index, int) else 0)
                 self.stop_reason = str(choice["finish_reason"])

@@ -49,19 +49,37 @@ def test_leaving_before_the_first_byte_ends_the_call_and_is_booked(
     run(test)
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_leaving_in_the_middle_is_booked_as_far_as_it_came(tmp_path: Path, native: bool) -> None:
+MESSAGES, CHAT = "/v1/messages", "/v1/chat/completions"
+NO_FIGURES = {"prompt_tokens": 0, "completion_tokens": 0}
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        (MESSAGES, None),
+        *((path, more) for path in (MESSAGES, CHAT) for more in ({}, {"usage": None}, {"error": None})),
+        *((path, {"usage": NO_FIGURES}) for path in (MESSAGES, CHAT)),
+    ],
+)
+def test_leaving_in_the_middle_is_booked_as_far_as_it_came(
+    tmp_path: Path, path: str, more: dict[str, Any] | None
+) -> None:
+    """A Messages upstream, then chat upstreams that write `more` into every chunk."""
+    native = more is None
+
     async def test() -> None:
-        begun = [start(11), text("x" * 4000)] if native else [delta("x" * 4000)]
+        begun = [start(11), text("x" * 4000)] if more is None else [delta("x" * 1000, **more) for _ in range(4)]
         async with upstream(Answer([*begun, HANG])) as one:
             at = messages(one) if native else chat(one)
             async with process(tmp_path, catalogue(model(at))) as gateway:
-                async with gateway.post(stream=True) as answer:
-                    await answer.content.readany()
+                async with gateway.post(path, stream=True) as answer:
+                    got = b""
+                    while got.count(b"x" * 1000) < 4:
+                        got += await answer.content.readany()
                 assert await one.left()
                 (booked,) = await gateway.ended()
                 assert (booked.outcome.status, booked.outcome.error) == (499, "ClientLeft")
-                assert 900 < booked.outcome.usage.output < 1100
+                assert 1000 <= booked.outcome.usage.output < 1100
                 assert not native or booked.outcome.usage.input == 11
                 labels = {"route": "direct", "model": "sonnet", "status": "left"}
                 assert await gateway.shows(1, "requests_total", **labels)

@@ -73,10 +73,7 @@ def to_messages(
 
 def characters(chat: Any) -> int:
     """The characters of an answer that `to_messages` takes: text, reasoning and arguments, shown or not."""
-    _, message = _choice(chat)
-    given = [text for _, text in map(parts.function, parts.calls(message)) if isinstance(text, str)]
-    words = (parts.text(message), parts.refusal(message), parts.reasoning(message), *given)
-    return sum(map(len, words))
+    return parts.characters(_choice(chat)[1])
 
 
 def _choice(chat: Any) -> tuple[Json, Json]:

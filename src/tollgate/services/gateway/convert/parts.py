@@ -67,6 +67,12 @@ def function(call: Json) -> tuple[str, Any]:
     return (name if isinstance(name, str) else ""), called.get("arguments")
 
 
+def characters(message: Json) -> int:
+    """The characters of text, refusal, reasoning and arguments."""
+    given = [arguments for _, arguments in map(function, calls(message)) if isinstance(arguments, str)]
+    return sum(map(len, (text(message), refusal(message), reasoning(message), *given)))
+
+
 def call_id(call: Json) -> str:
     value = call.get("id")
     return value if isinstance(value, str) else ""
