@@ -19,7 +19,7 @@ from tollgate.services.gateway.ledger import calls
 from tollgate.services.gateway.ledger.journal import Journal, JournalUnwritableError
 from tollgate.services.gateway.ledger.lost import NOTHING, Lost
 from tollgate.services.gateway.ledger.price import MILLION, cost
-from tollgate.services.gateway.ledger.usage import Usage
+from tollgate.services.gateway.ledger.usage import Estimate, Usage
 from tollgate.services.limits.limiter import Limiter
 from tollgate.services.limits.outcome import Admitted, Refused
 from tollgate.services.limits.refusals import refusal_of
@@ -121,7 +121,8 @@ class Booked:
         """No upstream answered. If one was asked when the client left, it may bill the input, and what it has sent."""
         begun = self.gave_up()
         left = self.asked and error == CLIENT_LEFT and not begun
-        await self.end(self.begun.estimate if left else Usage(), status, error)
+        read = Estimate(self.call.characters_read(self.model)).usage()
+        await self.end(read if left else Usage(), status, error)
 
     async def hand_over(self, secret: str) -> Counted | None:
         """LiteLLM answers and books the call. The replica gets a ticket with what the call took, signed with `secret`.
@@ -158,7 +159,7 @@ async def admit(limiter: Limiter, journal: Journal, call: Call) -> Booked:
         model=call.name,
         call_type=_CALL_TYPES[call.anthropic],
         target=ledger_target(call.model.targets[0], call.model),
-        characters_in=len(call.body),
+        characters_in=call.characters_read(),
         key_alias=call.caller.key_alias,
         user=call.caller.user,
         request=call.request_id,

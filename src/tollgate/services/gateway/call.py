@@ -12,7 +12,7 @@ from tollgate.services.gateway.counted import Counted
 from tollgate.services.gateway.record import Record
 from tollgate.services.refusals.refusal import Refusal
 from tollgate.services.requests.asgi import Message, Receive, Send
-from tollgate.services.requests.estimate import input_tokens
+from tollgate.services.requests.estimate import BYTES_PER_TOKEN, input_tokens
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,12 @@ class Call:
     def input_tokens(self) -> int:
         """An estimate."""
         return input_tokens(self.parsed)
+
+    def characters_read(self, model: Model | None = None) -> int:
+        """The size of the input for the ledger's own count: what the limits reserved, because the body also has the
+        letters of pictures. `model` has read no more than its context."""
+        most = model.context_tokens if model is not None else None
+        return BYTES_PER_TOKEN * (min(self.input_tokens, most) if most else self.input_tokens)
 
     @property
     def anthropic(self) -> bool:

@@ -137,7 +137,7 @@ async def begin(
     try:
         await _check_status(call, speaks, answer)
         stream = _stream(call, speaks) if call.streams else None
-        exchange = Exchange(target, model, answer, stream, speaks, len(call.body), call.parsed)
+        exchange = Exchange(target, model, answer, stream, speaks, call.characters_read(model), call.parsed)
         began(exchange)
         await _begin(call, exchange)
         return exchange

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,22 +14,41 @@ IMAGE_TOKENS = 1600
 PDF_TOKENS = 1500
 PDF_LETTERS_PER_TOKEN = 30
 MESSAGE_TOKENS = 4
-COUNTED = ("system", "messages", "tools", "output_config", "output_format")
+COUNTED = ("system", "messages", "tools", "output_config", "output_format", "functions", "response_format")
 # They hold no words for the model.
-SKIPPED = ("cache_control", "signature", "citations", "encrypted_content")
+SKIPPED = frozenset(("cache_control", "signature", "citations", "encrypted_content"))
 # JSON that the model reads as text. An object in it is no image, even if it looks like one.
-WORDS = ("input", "input_schema", "input_examples", "parameters")
+WORDS = ("input", "input_schema", "input_examples", "parameters", "schema")
+
+# Each kind of block whose letters are no words, with the field that holds them.
+_HELD = {
+    "image": "source",
+    "image_url": "image_url",
+    "input_image": "image_url",
+    "file": "file",
+    "input_file": "file_data",
+    "input_audio": "input_audio",
+    "audio_url": "audio_url",
+    "video_url": "video_url",
+}
+_MEDIA = frozenset((*_HELD, "base64"))
+# The type where there is no data URL: of an address, or of base64 alone.
+_UNNAMED = {"image_url": "image/", "input_image": "image/", "input_audio": "audio/"}
+_DATA_URL = re.compile(r"data:([\w.+-]{1,40}/[\w.+-]{1,100})[^,]{0,200},", re.ASCII)
+# Recordings have fewer tokens than documents of their size. Other types, such as text, count by their letters.
+_BY_SIZE = ("application/pdf", "application/vnd.", "application/msword", "audio/", "video/")
 
 
 def input_tokens(body: Any) -> int:
     """The rule: one token for four bytes of all texts and field names in system, messages, tools and answer schema,
-    four a message, 1,600 an image, and a PDF by its size. Never raises; 0 for what is not an object."""
+    four a message, 1,600 an image, and a document or a recording by its size. Never raises; 0 for what is not an
+    object."""
     if not isinstance(body, dict):
         return 0
     messages = body.get("messages")
     tokens = MESSAGE_TOKENS * len(messages) if isinstance(messages, list) else 0
     size = 0
-    waiting: list[Any] = [body.get(name) for name in COUNTED]
+    waiting: list[Any] = [body[name] for name in COUNTED if name in body]
     words: list[Any] = []
     while waiting:
         value = waiting.pop()
@@ -36,12 +56,12 @@ def input_tokens(body: Any) -> int:
             waiting += value
         elif not isinstance(value, dict):
             size += _bytes(value)
-        elif value.get("type") == "base64":
-            tokens += encoded_tokens(value)
-        elif value.get("type") == "image_url" and _is_data(value.get("image_url")):
-            tokens += IMAGE_TOKENS
         else:
-            size += sum(map(len, value))
+            kind = value.get("type")
+            if isinstance(kind, str) and kind in _MEDIA:
+                counted, value = _media(kind, value)
+                tokens += counted
+            size += len("".join(value))
             for name, inner in value.items():
                 if name in WORDS:
                     words.append(inner)
@@ -59,7 +79,7 @@ def _bytes_inside(waiting: list[Any]) -> int:
         if isinstance(value, list):
             waiting += value
         elif isinstance(value, dict):
-            size += sum(map(len, value))
+            size += len("".join(value))
             waiting += value.values()
         else:
             size += _bytes(value)
@@ -77,10 +97,28 @@ def tokens_of_any(body: Mapping[str, Any]) -> int:
     return input_tokens(body) + input_tokens({"system": [body.get("input"), body.get("prompt")]})
 
 
-def _is_data(image: Any) -> bool:
-    """Whether OpenAI's `image_url` is the image itself and no address."""
-    url = image.get("url") if isinstance(image, dict) else image
-    return isinstance(url, str) and url.startswith("data:image/")
+def _media(kind: str, block: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """The tokens of what a block or a source holds beside words, and its other fields."""
+    if kind == "base64":
+        named = ("type", "media_type", "data")
+        return encoded_tokens(block), {field: value for field, value in block.items() if field not in named}
+    name = _HELD[kind]
+    held = block.get(name)
+    others = {field: value for field, value in block.items() if field not in ("type", name)}
+    if kind == "image":
+        by_address = isinstance(held, dict) and held.get("type") in ("url", "file")
+        return (IMAGE_TOKENS, others) if by_address else (0, block)
+    inside = held if isinstance(held, dict) else {"url": held}
+    data = next((inside[field] for field in ("url", "data", "file_data") if field in inside), None)
+    if not isinstance(data, str):
+        return 0, block
+    found = _DATA_URL.match(data)
+    media_type = found[1].lower() if found else _UNNAMED.get(kind, "")
+    if not media_type.startswith(("image/", *_BY_SIZE)):
+        return 0, block
+    if beside := {field: value for field, value in inside.items() if value is not data}:
+        others[name] = beside
+    return encoded_tokens({"media_type": media_type, "data": data}), others
 
 
 def is_image(source: Mapping[str, Any]) -> bool:
@@ -89,7 +127,7 @@ def is_image(source: Mapping[str, Any]) -> bool:
 
 
 def encoded_tokens(source: Mapping[str, Any]) -> int:
-    """Of an image or a document in base64, as `source` of Anthropic's blocks."""
+    """Of an image, a document or a recording in base64, as the `source` of Anthropic's blocks."""
     if is_image(source):
         return IMAGE_TOKENS
     data = source.get("data")

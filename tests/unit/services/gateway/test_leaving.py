@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.scripted_upstream import HANG, STREAM, Answer, delta, start, text, upstream
+from tests.support.scripted_upstream import HANG, STREAM, Answer, delta, event, start, text, upstream
 from tests.unit.services.gateway.process import Process, caller, catalogue, chat, messages, model, process, run
 from tollgate.services.gateway.leaving import until_left
 from tollgate.services.limits.local_counters import LocalCounters
+from tollgate.services.requests.estimate import IMAGE_TOKENS
 
 Wait = Callable[[], bool]
 
@@ -83,6 +84,71 @@ def test_leaving_in_the_middle_is_booked_as_far_as_it_came(
                 assert not native or booked.outcome.usage.input == 11
                 labels = {"route": "direct", "model": "sonnet", "status": "left"}
                 assert await gateway.shows(1, "requests_total", **labels)
+
+    run(test)
+
+
+SHOT = "A" * 900_000
+BLOCKS = {
+    MESSAGES: {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": SHOT}},
+    CHAT: {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{SHOT}"}},
+}
+OF_BEGUN = {MESSAGES: [event("ping"), start(0), text("hi")], CHAT: [delta("hi")]}
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("path", [MESSAGES, CHAT])
+def test_leaving_books_no_more_input_than_the_limits_reserved(tmp_path: Path, path: str, begun: bool) -> None:
+    """A picture has as many letters as a book, and costs as much as a page. Before the first byte, and after it."""
+
+    async def test() -> None:
+        steps = OF_BEGUN[path] if begun else []
+        async with upstream(Answer([*steps, HANG])) as one:
+            at = messages(one) if path == MESSAGES else chat(one)
+            async with process(tmp_path, catalogue(model(at))) as gateway:
+                content = [BLOCKS[path], {"type": "text", "text": "What is this?"}]
+                asked = {"path": path, "stream": True, "messages": [{"role": "user", "content": content}]}
+                if begun:
+                    async with gateway.post(**asked) as answer:
+                        await answer.content.readany()
+                else:
+                    await leave_when(gateway, lambda: bool(one.asked), **asked)
+                (booked,) = await gateway.ended()
+                assert booked.outcome.error == "ClientLeft" and booked.outcome.usage.estimated
+                assert IMAGE_TOKENS < booked.outcome.usage.input < IMAGE_TOKENS + 50
+                killed = booked.begun.estimate
+                assert IMAGE_TOKENS < killed.input < IMAGE_TOKENS + 50, "what a killed process leaves is booked so"
+
+    run(test)
+
+
+def test_twin_leaving_with_words_of_that_size_books_them(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with (
+            upstream(Answer(before=HANG)) as one,
+            process(tmp_path, catalogue(model(messages(one)))) as gateway,
+        ):
+            words = [{"role": "user", "content": [{"type": "text", "text": SHOT}]}]
+            await leave_when(gateway, lambda: bool(one.asked), messages=words)
+            (booked,) = await gateway.ended()
+            assert booked.outcome.usage.input > len(SHOT) // 4
+
+    run(test)
+
+
+@pytest.mark.parametrize(("size", "most"), [(1000, 1000), (None, 2500)])
+def test_leaving_books_no_more_input_than_the_model_can_read(tmp_path: Path, size: int | None, most: int) -> None:
+    """A fallback may have a smaller context than the model that was asked for."""
+
+    async def test() -> None:
+        async with upstream(Answer([b"{}"], 529)) as one, upstream(Answer(before=HANG)) as two:
+            small = model(messages(two, "two"), name="opus", context_tokens=size)
+            served = catalogue(model(messages(one)), small, fallbacks={"sonnet": ("opus",)})
+            async with process(tmp_path, served) as gateway:
+                words = [{"role": "user", "content": "x" * 9900}]
+                await leave_when(gateway, lambda: bool(two.asked), messages=words)
+                (booked,) = await gateway.ended()
+                assert most - 50 < booked.outcome.usage.input <= most
 
     run(test)
 

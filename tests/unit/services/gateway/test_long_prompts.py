@@ -41,6 +41,22 @@ def test_twin_a_model_without_a_window_takes_any_prompt(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.parametrize("kind", ["image_url", "text"])
+def test_a_chats_picture_is_not_too_long_and_words_of_its_size_are(tmp_path: Path, kind: str) -> None:
+    async def test() -> None:
+        async with upstream(WHOLE_CHAT) as one:
+            who = caller({"tokens_per_minute": 5000})
+            async with process(tmp_path, catalogue(model(chat(one), context_tokens=20_000)), who) as gateway:
+                picture = f"data:image/jpeg;base64,{'A' * 400_000}"
+                block = {"type": kind, kind: {"url": picture} if kind == "image_url" else picture}
+                words = [{"role": "user", "content": [block]}]
+                answer = await gateway.ask("/v1/chat/completions", messages=words)
+                assert answer.status == (200 if kind == "image_url" else 429)
+                assert len(one.asked) == (kind == "image_url")
+
+    run(test)
+
+
 @pytest.mark.parametrize("declared", [True, False])
 def test_a_model_with_a_larger_window_answers_instead(tmp_path: Path, declared: bool) -> None:
     """The window is declared, or the upstream itself says that the prompt is too long."""

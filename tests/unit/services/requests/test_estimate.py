@@ -68,6 +68,75 @@ def test_what_only_looks_like_an_image_is_text(field: str, shape: dict[str, Any]
     assert input_tokens({"messages": [{"type": "x", "source": [shape]}]}) < IMAGE_TOKENS + 20
 
 
+LETTERS = "A" * 3_000_000
+PNG, PDF = f"data:image/png;base64,{LETTERS}", f"data:application/pdf;base64,{LETTERS}"
+PICTURES: dict[str, dict[str, Any]] = {
+    "image": {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": LETTERS}},
+    "image by address": {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}},
+    "uploaded image": {"type": "image", "source": {"type": "file", "file_id": "file_1"}},
+    "image in a result": {
+        "type": "tool_result",
+        "content": [{"type": "image", "source": {"type": "base64", "media_type": "image/gif", "data": LETTERS}}],
+    },
+    "image_url": {"type": "image_url", "image_url": {"url": PNG, "detail": "high"}},
+    "image_url as text": {"type": "image_url", "image_url": PNG},
+    "image_url by address": {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+    "image_url of base64 alone": {"type": "image_url", "image_url": {"url": LETTERS}},
+    "input_image": {"type": "input_image", "image_url": PNG.replace("image/png", "IMAGE/JPEG;charset=x")},
+    "file with an image": {"type": "file", "file": {"filename": "a.png", "file_data": PNG}},
+}
+BY_SIZE: dict[str, dict[str, Any]] = {
+    "document": {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": LETTERS}},
+    "file": {"type": "file", "file": {"filename": "a.pdf", "file_data": PDF}},
+    "input_file": {"type": "input_file", "filename": "a.pdf", "file_data": PDF},
+    "image_url with a PDF": {"type": "image_url", "image_url": {"url": PDF}},
+    "input_audio": {"type": "input_audio", "input_audio": {"data": LETTERS, "format": "wav"}},
+    "audio_url": {"type": "audio_url", "audio_url": {"url": f"data:audio/ogg;codecs=opus;base64,{LETTERS}"}},
+    "video_url": {"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{LETTERS}"}},
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_kind_of_picture_counts_the_same(name: str) -> None:
+    asked = {"messages": [{"role": "user", "content": [PICTURES[name]]}]}
+    assert IMAGE_TOKENS <= input_tokens(asked) < IMAGE_TOKENS + 40
+
+
+@pytest.mark.parametrize("name", BY_SIZE)
+def test_documents_and_recordings_count_by_their_size(name: str) -> None:
+    asked = {"messages": [{"role": "user", "content": [BY_SIZE[name]]}]}
+    assert 100_000 <= input_tokens(asked) < 100_040
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"type": "text", "text": PNG},
+        {"role": "user", "content": PNG},
+        {"type": "image_url", "image_url": {"url": PNG}, "text": LETTERS},
+        {"type": "image_url", "image_url": {"url": PNG, "words": LETTERS}},
+        {"type": "file", "file": {"file_data": f"data:text/plain;base64,{LETTERS}"}},
+        {"type": "file", "file": {"file_data": LETTERS}},
+        {"type": "file", "file": LETTERS},
+        {"type": "image", "source": LETTERS},
+        {"type": "image", "source": {"type": "url", "url": "https://example.org"}, "text": LETTERS},
+        {"type": "base64", "media_type": "image/png", "data": "A", "text": LETTERS},
+        {"type": ["image_url"], "image_url": {"url": PNG}},
+        {"type": {"image_url": LETTERS}},
+        {"type": "image_url", "image_url": [LETTERS]},
+        {"type": "image_url", "image_url": {"url": {"url": LETTERS}}},
+    ],
+)
+def test_twin_words_count_by_their_letters_wherever_they_stand(words: dict[str, Any]) -> None:
+    """Otherwise a client could write its prompt as a picture, and no limit would know its size."""
+    assert input_tokens({"messages": [words]}) > len(LETTERS) // 4
+
+
+def test_a_chats_functions_and_the_schema_of_its_answer_count() -> None:
+    for name in ("functions", "response_format"):
+        assert input_tokens({name: [{"description": "x" * 400}]}) > 100
+
+
 def test_any_depth() -> None:
     deep: Any = "x"
     for _ in range(50_000):
