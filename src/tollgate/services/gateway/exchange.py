@@ -17,6 +17,7 @@ from tollgate.services.gateway.catalogue import Model, Protocol, Target
 from tollgate.services.gateway.convert import answer as chat_answer
 from tollgate.services.gateway.convert.stream import ChatStream
 from tollgate.services.gateway.convert.upstream_error import UpstreamFailedError
+from tollgate.services.gateway.ledger import stated
 from tollgate.services.gateway.ledger import usage as ledger_usage
 from tollgate.services.gateway.ledger.usage import Bounds, Estimate, Tool, Usage
 from tollgate.services.gateway.metrics import ANSWER
@@ -224,7 +225,8 @@ async def _whole_answer(call: Call, exchange: Exchange) -> None:
     parsed = chat_answer.parse(text, bounded.loads)
     if not isinstance(parsed, dict):
         raise UpstreamFailedError("unreadable")
-    exchange.figures, exchange.content = parsed.get("usage"), parsed.get("content")
+    exchange.figures = stated.of_answer(parsed) if speaks is Protocol.CHAT else parsed.get("usage")
+    exchange.content = parsed.get("content")
     if speaks is not call.protocol:
         text = body.encoded(
             chat_answer.to_messages(

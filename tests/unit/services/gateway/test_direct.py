@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -229,5 +230,25 @@ def test_an_error_event_first_passes_as_the_upstream_sent_it(tmp_path: Path) -> 
             assert (answer.status, answer.text) == (200, sent)
             (booked,) = await gateway.ended()
             assert booked.failed and booked.cost == 0
+
+    run(test)
+
+
+@pytest.mark.parametrize("where", ["usage", "x_groq"])
+def test_a_whole_chat_answer_is_booked_by_the_usage_that_its_client_sees(tmp_path: Path, where: str) -> None:
+    answer = json.loads(whole_chat())
+    usage = answer.pop("usage")
+    answer |= {"usage": usage} if where == "usage" else {"x_groq": {"usage": usage}}
+
+    async def test() -> None:
+        async with (
+            upstream(Answer([json.dumps(answer).encode()], headers=JSON)) as one,
+            process(tmp_path, catalogue(model(chat(one)))) as gateway,
+        ):
+            told = json.loads((await gateway.ask()).text)["usage"]
+            (booked,) = await gateway.ended()
+            counted = booked.outcome.usage
+            assert (counted.input, counted.output, counted.estimated) == (11, 7, False)
+            assert (told["input_tokens"], told["output_tokens"]) == (11, 7)
 
     run(test)
