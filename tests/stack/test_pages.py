@@ -99,8 +99,7 @@ def test_an_open_page_outlives_a_restart_of_every_process(
 def test_the_operator_reads_what_runs_and_who_spends(stack: Stack, window: Browser, spent: dict[str, Decimal]) -> None:
     show(window, f"{stack.admin_url}/console", stack.secret("litellm_master_key"))
     servers = window.text("#servers")
-    names = [f"litellm-{number}" for number in range(1, stack.deployment.settings.replicas + 1)]
-    names += [f"gateway-{number}" for number in range(1, stack.deployment.settings.gateways + 1)]
+    names = stack.replicas + [f"gateway-{number}" for number in range(1, stack.deployment.settings.gateways + 1)]
     assert [name for name in names if name not in servers] == []
     assert stack.key(TENANT) not in window.run("return document.documentElement.outerHTML")
     rows = window.run("return [...document.querySelectorAll('#tenants tr')].map((row) => row.textContent)")

@@ -11,12 +11,11 @@ import httpx
 import openai
 import pytest
 
+from tests.stack.replicas import REPLICAS
 from tests.stack.requests import MODEL, WEATHER, chat, message
 from tests.support import plain
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
-
-REPLICAS = ("litellm-1", "litellm-2", "litellm-3")
 
 
 @pytest.mark.parametrize("replica", REPLICAS)

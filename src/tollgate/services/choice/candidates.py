@@ -16,8 +16,6 @@ from tollgate.services.requests.routes import Api
 BYTES_A_TOKEN = 3
 TOKENS_AN_IMAGE = 1600
 NANO = Decimal("1e-9")
-# The fields with words for the model.
-_READ = ("system", "messages", "tools", "functions", "response_format", "output_config", "output_format")
 # Fields of OpenAI's older API and of embeddings. A list in them is read piece by piece.
 _PIECES = ("prompt", "input")
 _IMAGES = ("image", "image_url", "input_image")
@@ -80,7 +78,10 @@ def needs(body: Mapping[str, Any], api: Api | None) -> Needs:
     """The needs of a checked request body in Anthropic's or OpenAI's form. None: see `longest_answer`."""
     pieces = [body.get(name) for name in _PIECES]
     lists = [piece for piece in pieces if isinstance(piece, list)]
-    parts = [*(body.get(name) for name in _READ), *(piece for piece in pieces if not isinstance(piece, list))]
+    parts = [
+        *(body.get(name) for name in estimate.COUNTED),
+        *(piece for piece in pieces if not isinstance(piece, list)),
+    ]
     images = documents = 0
     for block in _blocks(parts):
         kind = block.get("type")

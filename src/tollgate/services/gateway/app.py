@@ -18,7 +18,6 @@ from tollgate.services.gateway.call import Call, HandOverError, RefusedError
 from tollgate.services.gateway.caller import Caller
 from tollgate.services.gateway.catalogue import Catalogue, Model, Protocol
 from tollgate.services.gateway.chosen import chosen
-from tollgate.services.gateway.counting import PATH as COUNT_TOKENS
 from tollgate.services.gateway.counting import Counting
 from tollgate.services.gateway.direct import Direct
 from tollgate.services.gateway.faults import where
@@ -35,7 +34,7 @@ from tollgate.services.requests.asgi import Message, Receive, Send
 from tollgate.services.requests.credentials import carries
 from tollgate.services.requests.fields import shown, unpacked
 from tollgate.services.requests.guard import CALLER
-from tollgate.services.requests.routes import GATEWAYS_OPEN
+from tollgate.services.requests.routes import COUNT_TOKENS, GATEWAYS_OPEN
 
 log = logging.getLogger("tollgate.gateway")
 

@@ -11,9 +11,7 @@ from tollgate.services.gateway.caller import Caller
 from tollgate.services.gateway.catalogue import Catalogue, Model
 from tollgate.services.requests.asgi import Message
 from tollgate.services.requests.longest_answer import USUAL_OUTPUT
-from tollgate.services.requests.routes import api_of
-
-COUNTS = "/count_tokens"
+from tollgate.services.requests.routes import COUNT_TOKENS, api_of
 
 
 def chosen(catalogue: Catalogue, name: str, caller: Caller, body: Mapping[str, Any], scope: Message) -> Model:
@@ -21,7 +19,7 @@ def chosen(catalogue: Catalogue, name: str, caller: Caller, body: Mapping[str, A
     choice = catalogue.choices[name]
     allowed = [candidate for candidate in choice.models if caller.may_use(candidate.name)]
     sent = next((value.decode("latin-1") for field, value in scope["headers"] if field == MAX_COST.encode()), None)
-    if scope["path"].endswith(COUNTS):
+    if scope["path"] == COUNT_TOKENS:
         # A count has no answer. The models are compared as for a usual one.
         body = {**body, "max_tokens": body.get("max_tokens") or USUAL_OUTPUT}
     try:

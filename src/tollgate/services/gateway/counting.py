@@ -36,7 +36,6 @@ from tollgate.services.gateway.upstream.call import NoAnswerError
 from tollgate.services.gateway.upstream.client import beginning, whole
 from tollgate.services.gateway.upstream.failure import Failure
 
-PATH = "/v1/messages/count_tokens"
 # Why LiteLLM counts, if no target of the model can.
 REASON = "count_tokens"
 ANSWER_BYTES = 256 * 1024

@@ -9,8 +9,7 @@
 
 `reserve_tokens` is what the request certainly uses: the estimate of its input. A request whose estimate is larger than
 the whole limit of a minute is refused for good. `reserve_nano` is the most that it can cost: the estimate of its input
-and the largest output it asks for, each times its price. 0 means that the model is free: then no
-budget is asked.
+and the largest output it asks for, each times its price. 0 means that the model is free: then no budget is asked.
 
 `request_id` is the gateway's own. Letting the same id in twice counts once, so a client must not choose it.
 """

@@ -21,6 +21,7 @@ OPEN = frozenset({"/health/liveliness", "/health/liveness", "/health/readiness",
 PAGE = ("/usage", "/usage/page.css", "/usage/page.js", "/usage/usage.js")
 GREETING = "/api/hello"
 USAGE = "/gateway/usage"
+COUNT_TOKENS = "/v1/messages/count_tokens"
 # The operator's page. nginx passes these on its admin listener only. Their figures need the master key.
 CONSOLE_PAGE = ("/console", "/console/page.css", "/console/page.js", "/console/console.css", "/console/console.js")
 CONSOLE_STATE, CONSOLE_PANELS = "/console/state", "/console/panels"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.services.limits.test_counting import counting, redis  # noqa: F401  fixtures
+from tests.unit.services.limits.test_counting import counting  # noqa: F401  fixture
 from tollgate.services.hooks.admission import Admission, Asked
 from tollgate.services.hooks.held import Held
 from tollgate.services.hooks.ongoing import Ongoing

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.redis_server import PROGRAM, redis_server
 from tests.unit.services.limits.calls import TAG, call, take, used
 from tollgate.services.limits import script
 from tollgate.services.limits.counters import LET_IN, Answer, Call, Counters, Real
@@ -28,18 +27,10 @@ Test = Callable[[Counters], Awaitable[None]]
 ORDERS = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.fixture(scope="module")
-def redis() -> Iterator[str]:
-    if PROGRAM is None:
-        pytest.skip("no redis-server here")
-    with redis_server() as address:
-        yield address
-
-
 @pytest.fixture(params=["one process", "Redis"])
 def counting(request: pytest.FixtureRequest) -> Callable[[Test], None]:
     """Runs a test with empty counters."""
-    address = request.getfixturevalue("redis") if request.param == "Redis" else ""
+    address = request.getfixturevalue("address") if request.param == "Redis" else ""
 
     async def run(test: Test) -> None:
         if not address:

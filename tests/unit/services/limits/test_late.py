@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -22,14 +22,6 @@ from tollgate.services.limits.shared_counters import SharedCounters
 
 CAP = take(MONEY, 100, 60)
 Test = Callable[[Redis, RedisCounters], Awaitable[None]]
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    if PROGRAM is None:
-        pytest.skip("no redis-server here")
-    with redis_server() as found:
-        yield found
 
 
 def with_redis(address: str, test: Test) -> None:

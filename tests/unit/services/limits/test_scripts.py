@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -19,14 +19,6 @@ from tollgate.services.limits.rule import MONEY, PARALLEL, REQUESTS, TOKENS
 
 HOUR, SLOT, TOKEN = take(REQUESTS, 3, name="hour"), take(PARALLEL, 2), take(TOKENS, 100, 60)
 CAP = take(MONEY, 100, 60)
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    if PROGRAM is None:
-        pytest.skip("no redis-server here")
-    with redis_server() as found:
-        yield found
 
 
 @pytest.fixture
